@@ -1,0 +1,4 @@
+//! Configuration: YAML files to a validated model.
+
+/// The validated model.
+pub mod model;

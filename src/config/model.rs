@@ -1,0 +1,285 @@
+//! The configuration as the program understands it: validated, defaults filled in, references resolved to indices.
+//!
+//! Built only by `config::load`; every value here is in range, so nothing that receives one checks it again. It knows no
+//! YAML and no file positions (those are `config::file` and `config::report`).
+
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ipnet::IpNet;
+
+use crate::wire::name::{Name, fmt_wire};
+
+/// A whole configuration, every file of it read.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// What the process itself needs: addresses, limits, switches.
+    pub server: Server,
+    /// Names bound to pools, in the order of the file; no two are equal.
+    pub globalnames: Vec<GlobalName>,
+    /// Pools in the order of the file.
+    pub pools: Vec<Pool>,
+    /// Regions and their prefixes.
+    pub topology: Topology,
+    /// Apexes of one's own, in the order of the file; no two are equal.
+    pub zones: Vec<Zone>,
+    /// Every file this was read from, the main file first (the reload watcher watches them all).
+    pub files: Vec<PathBuf>,
+}
+
+/// Settings under `server:`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Server {
+    /// Addresses served over UDP and TCP each; port 0 lets the kernel choose (tests). At least one.
+    pub listen: Vec<SocketAddr>,
+    /// Worker threads; `None` is `auto`, one a core this process may run on. 1..=1024.
+    pub workers: Option<u16>,
+    /// Address of the HTTP listener (metrics, state); `None` leaves it out.
+    pub admin: Option<SocketAddr>,
+    /// Directory for what must outlive the process; `None` keeps nothing.
+    pub state_dir: Option<PathBuf>,
+    /// Largest UDP reply in octets whatever a client offers, and what is offered in return (RFC 6891 §6.2.5). 512..=4096.
+    pub edns_udp_size: u16,
+    /// Whether the client-subnet option is read and echoed (RFC 7871).
+    pub ecs: bool,
+    /// Answer to `CH TXT version.bind` and `version.server`; `None` refuses. At most 255 octets.
+    pub version: Option<String>,
+    /// Answer to `CH TXT id.server` and `hostname.bind`; `None` refuses. At most 255 octets.
+    pub id: Option<String>,
+    /// TCP connections open at once, over all workers. 1..=1,000,000.
+    pub tcp_max_connections: u32,
+    /// TCP connections open at once for one client address (IPv6: one /64). 1..=tcp_max_connections.
+    pub tcp_max_connections_per_client: u32,
+    /// How long a TCP connection may be silent, or refuse to take our octets, before it is closed. 100 ms..=1 h.
+    pub tcp_idle_timeout: Duration,
+    /// Threads that probe. 1..=64.
+    pub probe_threads: u16,
+    /// NS names of globalnames that are their own apex; empty: synthesized.
+    pub ns: Vec<Name>,
+    /// SOA fields of globalnames that are their own apex; a `None` name is synthesized.
+    pub soa: SoaFields,
+}
+
+/// The SOA record's fields as configured (RFC 1035 §3.3.13). Times in seconds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SoaFields {
+    /// Primary server's name; `None`: the first NS name, or a synthesized one.
+    pub mname: Option<Name>,
+    /// Mailbox of the person in charge; `None`: `hostmaster` below the apex.
+    pub rname: Option<Name>,
+    /// Version of the zone.
+    pub serial: u32,
+    /// Interval of a secondary's refresh.
+    pub refresh_secs: u32,
+    /// Interval of its retries.
+    pub retry_secs: u32,
+    /// When it stops answering without refresh.
+    pub expire_secs: u32,
+    /// Upper bound of a negative answer's TTL (RFC 2308 §5).
+    pub minimum_secs: u32,
+    /// TTL of the SOA record itself.
+    pub ttl_secs: u32,
+}
+
+impl Default for SoaFields {
+    /// Timers inside the ranges of RIPE-203 and RFC 1912 §2.2; a minute of negative caching, since a steered name may
+    /// gain an address family at any time.
+    fn default() -> SoaFields {
+        SoaFields {
+            mname: None,
+            rname: None,
+            serial: 1,
+            refresh_secs: 7200,
+            retry_secs: 900,
+            expire_secs: 1_209_600,
+            minimum_secs: 60,
+            ttl_secs: 3600,
+        }
+    }
+}
+
+/// A name in lower-case wire form on the heap: what a table of a million names can afford ([`Name`] is 256 octets).
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct OwnerName(Box<[u8]>);
+
+impl OwnerName {
+    /// Lower-cases and packs a name.
+    pub fn new(name: &Name) -> OwnerName {
+        OwnerName(name.to_lowercase().as_wire().into())
+    }
+
+    /// The wire form, the root's octet included.
+    pub fn as_wire(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl fmt::Display for OwnerName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt_wire(&self.0, f)
+    }
+}
+
+impl fmt::Debug for OwnerName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "OwnerName({self})")
+    }
+}
+
+/// A name answered from a pool.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GlobalName {
+    /// The name.
+    pub name: OwnerName,
+    /// Index into [`Config::pools`].
+    pub pool: u32,
+    /// TTL of its answers in seconds, 0..=2^31-1 (RFC 2181 §8).
+    pub ttl_secs: u32,
+}
+
+/// An apex of one's own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Zone {
+    /// The zone's apex.
+    pub apex: OwnerName,
+    /// Name servers; at least one.
+    pub ns: Vec<Name>,
+    /// TTL of the NS RRset in seconds.
+    pub ns_ttl_secs: u32,
+    /// The SOA record.
+    pub soa: SoaFields,
+}
+
+/// Members, and how one is chosen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pool {
+    /// The pool's name, 1..=256 characters.
+    pub name: String,
+    /// How members are chosen.
+    pub method: Method,
+    /// What is answered when no member can be drawn.
+    pub fallback: Fallback,
+    /// Most addresses in one answer, 1..=1024.
+    pub max_addrs_returned: u16,
+    /// Members in the order of the file, 1..=1024; no two have the same address.
+    pub members: Vec<Member>,
+    /// How members are probed.
+    pub monitor: Arc<Monitor>,
+}
+
+/// How members are chosen (`lb_method`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Method {
+    /// Exact weighted rotation.
+    Wrr,
+    /// Weighted rotation over the members in the client's region; none UP there: over all.
+    Twrr,
+    /// The first UP member in listed order.
+    Fogroup,
+}
+
+/// What is answered when no member can be drawn (`fallback`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fallback {
+    /// Every member of weight above 0, whatever its state.
+    Any,
+    /// REFUSED.
+    Refuse,
+    /// NOERROR without an answer.
+    Nodata,
+    /// These addresses, in rotation; 1..=1024, no two equal.
+    Addresses(Vec<IpAddr>),
+}
+
+/// One address of a pool.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Member {
+    /// The address that is answered and probed.
+    pub ip: IpAddr,
+    /// The member's name in logs, metrics and explanations, 1..=256 characters.
+    pub name: String,
+    /// Share of the draws, 0..=65535; 0 is probed and never drawn.
+    pub weight: u32,
+    /// `false`: as if not listed, but still probed.
+    pub enabled: bool,
+}
+
+/// How the members of a pool are probed. Two equal monitors of the same address are one probe.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Monitor {
+    /// What is done.
+    pub probe: Probe,
+    /// Time between the starts of two probes, 100 ms..=3600 s.
+    pub interval: Duration,
+    /// Budget of one probe in all: connect, handshake, send and receive. 10 ms..=the interval.
+    pub timeout: Duration,
+    /// Failures beyond the first that are forgiven: DOWN at `retries` + 1 consecutive ones. 0..=100.
+    pub retries: u32,
+    /// Consecutive successes that make UP. 1..=100.
+    pub rise: u32,
+}
+
+/// What a probe does.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Probe {
+    /// A TCP connection that opens is a success.
+    Tcp {
+        /// Port, 1..=65535.
+        port: u16,
+    },
+    /// A TCP connection that opens, takes `send`, and answers with octets that match `match_re`.
+    TcpContent {
+        /// Port, 1..=65535.
+        port: u16,
+        /// Octets sent as they are; empty sends nothing. At most 4096.
+        send: Vec<u8>,
+        /// Pattern searched, ignoring ASCII and Unicode case, in the octets received so far; known to compile with
+        /// `regex::bytes`. `None`: connecting (and sending) suffices.
+        match_re: Option<String>,
+    },
+    /// An HTTP/1.1 request whose status is one of the expected.
+    Http(HttpProbe),
+    /// No probe at all: the verdict is given.
+    Forced {
+        /// The verdict.
+        up: bool,
+    },
+}
+
+/// The request of an `http` or `https` monitor.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct HttpProbe {
+    /// Port, 1..=65535 (default 80, with TLS 443).
+    pub port: u16,
+    /// `Some`: inside TLS.
+    pub tls: Option<TlsProbe>,
+    /// Request method, a token of RFC 9110 §5.6.2 (default GET).
+    pub method: String,
+    /// Request target, sent byte for byte; begins with `/`.
+    pub path: String,
+    /// The Host field's value; `None`: the member's address (never with a port, as in polaris-gslb).
+    pub host: Option<String>,
+    /// Status codes that mean success: 1..=8 inclusive ranges inside 100..=599.
+    pub expected_codes: Vec<(u16, u16)>,
+}
+
+/// The TLS part of an `https` monitor.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct TlsProbe {
+    /// Whether the certificate chain and name must verify against the machine's own roots (off by default, as in the seed).
+    pub verify: bool,
+    /// Server name indication and name to verify; `None`: none is sent, and the member's address is verified.
+    pub server_name: Option<String>,
+}
+
+/// Regions and their prefixes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Topology {
+    /// Names of regions; a region's number is its index. At most 65,534.
+    pub regions: Vec<String>,
+    /// Prefixes with the region's number, host bits clear, no prefix twice; IPv4-mapped ones already IPv4.
+    pub prefixes: Vec<(IpNet, u16)>,
+}

@@ -1,0 +1,12 @@
+//! steerd: an authoritative DNS server that answers with the healthy members of a pool.
+//!
+//! The map of the house, in the order a query, a verdict and a configuration pass through it (ARCHITECTURE.md).
+
+/// YAML to a validated model to a snapshot.
+pub mod config;
+/// Probes, verdicts and the one writer of the health table.
+pub mod health;
+/// The only memory that both the packet path and the control side see.
+pub mod state;
+/// Octets to meaning and back; no policy, no allocation, a panic contract.
+pub mod wire;

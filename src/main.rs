@@ -1,0 +1,2 @@
+//! The `steerd` command.
+fn main() {}

@@ -1,0 +1,4 @@
+//! Memory that both planes see: written by the control side or the health keeper, read by the packet path.
+
+/// Verdicts of the probes, under a sequence lock.
+pub mod health_table;
