@@ -2,3 +2,7 @@
 
 /// Verdicts of the probes, under a sequence lock.
 pub mod health_table;
+/// The qname index.
+pub mod names;
+/// Which region an address lies in.
+pub mod topology;

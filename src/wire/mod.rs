@@ -6,9 +6,15 @@
 //! a zone or a pool is.
 #![cfg_attr(not(test), deny(clippy::disallowed_types, clippy::disallowed_methods, clippy::disallowed_macros))]
 
+/// The OPT record and the client-subnet option.
+pub mod edns;
 /// What can be wrong with octets, and the response code for it.
 pub mod error;
-/// Header, question, codes.
+/// Header and codes.
 pub mod message;
 /// Domain names.
 pub mod name;
+/// A walk over resource records.
+pub mod record;
+/// A bounded writer.
+pub mod writer;

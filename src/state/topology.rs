@@ -1,0 +1,302 @@
+//! Which region an address lies in, and over how wide a prefix that holds.
+//!
+//! The prefix trie exists only while this is built; it is frozen into sorted arrays of range starts (one range for
+//! each maximal run of addresses with the same region) with a root table over the leading bits. A lookup is a binary
+//! search inside one root bucket; the uniform prefix follows from the neighbouring starts by two XORs, so no
+//! per-prefix depth is stored. Lookups allocate nothing.
+
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+
+/// A region's number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct RegionId(pub u16);
+
+/// Stands for "no region" inside the arrays; region numbers stay below it.
+const NO_REGION: u16 = u16::MAX;
+
+/// What a lookup found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Match {
+    /// The region of the longest prefix that holds the address.
+    pub region: Option<RegionId>,
+    /// Length of the shortest prefix around the address in which every address has this same region: the client-subnet
+    /// scope (RFC 7871 §7.2.1).
+    pub uniform_len: u8,
+}
+
+/// The frozen map from addresses to regions.
+pub struct Topology {
+    v4: Ranges<u32>,
+    v6: Ranges<u128>,
+}
+
+impl Topology {
+    /// Builds the map; of equal prefixes the last wins (the configuration refuses them).
+    pub fn new(prefixes: &[(IpNet, RegionId)]) -> Topology {
+        let mut v4: Vec<Span<u32>> = Vec::new();
+        let mut v6: Vec<Span<u128>> = Vec::new();
+        for (prefix, region) in prefixes {
+            match prefix {
+                IpNet::V4(net) => v4.push(Span {
+                    first: net.network().to_bits(),
+                    last: net.broadcast().to_bits(),
+                    region: region.0,
+                }),
+                IpNet::V6(net) => v6.push(Span {
+                    first: net.network().to_bits(),
+                    last: net.broadcast().to_bits(),
+                    region: region.0,
+                }),
+            }
+        }
+        Topology { v4: Ranges::build(v4), v6: Ranges::build(v6) }
+    }
+
+    /// Finds an address; an IPv4-mapped IPv6 address counts as its IPv4 address.
+    #[inline]
+    pub fn lookup(&self, address: IpAddr) -> Match {
+        match address.to_canonical() {
+            IpAddr::V4(v4) => self.v4.lookup(v4.to_bits()),
+            IpAddr::V6(v6) => self.v6.lookup(v6.to_bits()),
+        }
+    }
+
+    /// Number of ranges of equal region, both families.
+    pub fn range_count(&self) -> usize {
+        self.v4.starts.len() + self.v6.starts.len()
+    }
+}
+
+/// A prefix as the addresses it spans.
+#[derive(Clone, Copy)]
+struct Span<A> {
+    first: A,
+    last: A,
+    region: u16,
+}
+
+/// An address as a number.
+trait Address: Copy + Ord {
+    const BITS: u32;
+    const ZERO: Self;
+    /// The next address; `None` behind the last.
+    fn next(self) -> Option<Self>;
+    /// The address before; only asked of addresses above zero.
+    fn previous(self) -> Self;
+    /// Number of leading bits in which two addresses agree.
+    fn common_bits(self, other: Self) -> u32;
+    /// The leading `bits` (at most 16) as a number.
+    fn lead(self, bits: u32) -> usize;
+    /// The first address whose leading `bits` are `lead`.
+    fn from_lead(lead: usize, bits: u32) -> Self;
+}
+
+macro_rules! impl_address {
+    ($int:ty) => {
+        impl Address for $int {
+            const BITS: u32 = <$int>::BITS;
+            const ZERO: Self = 0;
+            fn next(self) -> Option<Self> {
+                self.checked_add(1)
+            }
+            fn previous(self) -> Self {
+                self.wrapping_sub(1)
+            }
+            #[inline]
+            fn common_bits(self, other: Self) -> u32 {
+                (self ^ other).leading_zeros()
+            }
+            #[inline]
+            fn lead(self, bits: u32) -> usize {
+                (self >> (<$int>::BITS - bits)) as usize
+            }
+            fn from_lead(lead: usize, bits: u32) -> Self {
+                (lead as $int) << (<$int>::BITS - bits)
+            }
+        }
+    };
+}
+impl_address!(u32);
+impl_address!(u128);
+
+struct Ranges<A> {
+    /// First address of each range, ascending; the first is 0, so that every address has a range.
+    starts: Box<[A]>,
+    regions: Box<[u16]>,
+    /// For each value of the leading `root_bits`: the range of its first address; one more for the end.
+    root: Box<[u32]>,
+    root_bits: u32,
+}
+
+impl<A: Address> Ranges<A> {
+    fn build(mut spans: Vec<Span<A>>) -> Ranges<A> {
+        // Outer prefixes before inner ones: a stack of open spans then gives the innermost at any point.
+        spans.sort_by(|a, b| a.first.cmp(&b.first).then(b.last.cmp(&a.last)));
+        let mut starts = vec![A::ZERO];
+        let mut regions = vec![NO_REGION];
+        let mut push = |start: A, region: u16| {
+            let at = starts.len() - 1;
+            if starts[at] == start {
+                regions[at] = region;
+                // The change may have made it equal to its left neighbour.
+                if at > 0 && regions[at - 1] == region {
+                    starts.pop();
+                    regions.pop();
+                }
+            } else if regions[at] != region {
+                starts.push(start);
+                regions.push(region);
+            }
+        };
+        let mut open: Vec<Span<A>> = Vec::new();
+        for span in spans {
+            while let Some(inner) = open.pop_if(|top| top.last < span.first) {
+                close(&inner, &open, &mut push);
+            }
+            push(span.first, span.region);
+            open.push(span);
+        }
+        while let Some(inner) = open.pop() {
+            close(&inner, &open, &mut push);
+        }
+        let root_bits = (starts.len().next_power_of_two().trailing_zeros() + 1).min(16);
+        let root = (0..=1usize << root_bits)
+            .map(|lead| match lead >> root_bits {
+                0 => starts.partition_point(|s| *s <= A::from_lead(lead, root_bits)) as u32 - 1,
+                _ => starts.len() as u32 - 1,
+            })
+            .collect();
+        Ranges { starts: starts.into(), regions: regions.into(), root, root_bits }
+    }
+
+    #[inline]
+    fn lookup(&self, address: A) -> Match {
+        let lead = address.lead(self.root_bits);
+        let (low, high) = (self.root[lead] as usize, self.root[lead + 1] as usize);
+        // The range is the last one in low..=high that starts at or before the address.
+        let at = low + self.starts[low + 1..=high].partition_point(|start| *start <= address);
+        // A prefix around the address leaves the range as soon as it holds the last address before it or the first behind.
+        let below = if at == 0 { 0 } else { address.common_bits(self.starts[at].previous()) + 1 };
+        let above = self.starts.get(at + 1).map_or(0, |next| address.common_bits(*next) + 1);
+        let region = self.regions[at];
+        Match {
+            region: (region != NO_REGION).then_some(RegionId(region)),
+            uniform_len: below.max(above).min(A::BITS) as u8,
+        }
+    }
+}
+
+/// The addresses behind a closed span belong to the span around it, or to none.
+fn close<A: Address>(inner: &Span<A>, open: &[Span<A>], push: &mut impl FnMut(A, u16)) {
+    if let Some(next) = inner.last.next() {
+        push(next, open.last().map_or(NO_REGION, |outer| outer.region));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn topology(prefixes: &[(&str, u16)]) -> Topology {
+        let prefixes: Vec<_> = prefixes.iter().map(|(p, r)| (p.parse().unwrap(), RegionId(*r))).collect();
+        Topology::new(&prefixes)
+    }
+
+    fn at(topology: &Topology, address: &str) -> (Option<u16>, u8) {
+        let found = topology.lookup(address.parse().unwrap());
+        (found.region.map(|r| r.0), found.uniform_len)
+    }
+
+    #[test]
+    fn longest_prefix_wins_and_scope_is_where_the_answer_is_uniform() {
+        let t = topology(&[("10.0.0.0/8", 1), ("10.1.0.0/16", 2), ("10.1.2.0/24", 1), ("2001:db8::/32", 3)]);
+        assert_eq!(at(&t, "10.200.0.1"), (Some(1), 9));
+        assert_eq!(at(&t, "10.1.2.3"), (Some(1), 24));
+        assert_eq!(at(&t, "10.1.3.3"), (Some(2), 24));
+        assert_eq!(at(&t, "10.1.255.1"), (Some(2), 17));
+        assert_eq!(at(&t, "192.0.2.1"), (None, 1));
+        assert_eq!(at(&t, "11.0.0.0"), (None, 8));
+        assert_eq!(at(&t, "::ffff:10.1.2.3"), (Some(1), 24));
+        assert_eq!(at(&t, "2001:db8::1"), (Some(3), 32));
+        assert_eq!(at(&t, "ffff::1"), (None, 1));
+    }
+
+    #[test]
+    fn without_prefixes_everything_is_uniform() {
+        let t = topology(&[]);
+        assert_eq!(at(&t, "192.0.2.1"), (None, 0));
+        assert_eq!(at(&t, "::1"), (None, 0));
+        assert_eq!(at(&topology(&[("0.0.0.0/0", 4)]), "192.0.2.1"), (Some(4), 0));
+    }
+
+    #[test]
+    fn adjoining_prefixes_of_one_region_are_one_range() {
+        let t = topology(&[("10.0.0.0/9", 1), ("10.128.0.0/9", 1)]);
+        assert_eq!(t.range_count(), 3 + 1);
+        assert_eq!(at(&t, "10.0.0.1"), (Some(1), 8));
+        let last = topology(&[("255.255.255.255/32", 1), ("0.0.0.0/32", 2)]);
+        assert_eq!(at(&last, "255.255.255.255"), (Some(1), 32));
+        assert_eq!(at(&last, "0.0.0.0"), (Some(2), 32));
+    }
+
+    fn prefix() -> impl Strategy<Value = (IpNet, RegionId)> {
+        // Few distinct bits, so that prefixes nest and adjoin.
+        let v4 = (any::<u32>(), 0u8..=32).prop_map(|(bits, len)| {
+            let address = std::net::Ipv4Addr::from_bits(bits & 0xC300_00C3);
+            IpNet::new(IpAddr::V4(address), len).unwrap().trunc()
+        });
+        let v6 = (any::<u128>(), 0u8..=128).prop_map(|(bits, len)| {
+            let address = std::net::Ipv6Addr::from_bits(bits & 0xC000_0000_0003_0000_0000_0000_0000_0003);
+            IpNet::new(IpAddr::V6(address), len).unwrap().trunc()
+        });
+        (prop_oneof![v4, v6], (0u16..3).prop_map(RegionId))
+    }
+
+    fn oracle(prefixes: &[(IpNet, RegionId)], address: IpAddr) -> Option<RegionId> {
+        let holding = prefixes.iter().filter(|(net, _)| net.contains(&address));
+        // The last of equal prefixes: max_by_key returns the last maximum.
+        holding.max_by_key(|(net, _)| net.prefix_len()).map(|(_, region)| *region)
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(600))]
+        #[test]
+        fn lookup_agrees_with_a_linear_scan_and_scope_is_exact(
+            prefixes in prop::collection::vec(prefix(), 0..40), pick in any::<prop::sample::Index>(), noise in any::<u128>(),
+        ) {
+            let topology = Topology::new(&prefixes);
+            let mut edges: Vec<IpAddr> = vec![IpAddr::from(noise.to_be_bytes()), IpAddr::from((noise as u32).to_be_bytes())];
+            for (net, _) in &prefixes {
+                edges.extend([net.network(), net.broadcast()]);
+            }
+            let address = edges[pick.index(edges.len())];
+            let found = topology.lookup(address);
+            prop_assert_eq!(found.region, oracle(&prefixes, address.to_canonical()), "{}", address);
+            // Uniform inside the scope: every prefix edge inside it gives the same region.
+            let address = address.to_canonical();
+            let scope = IpNet::new(address, found.uniform_len).unwrap().trunc();
+            for edge in edges.iter().filter(|e| scope.contains(*e)) {
+                prop_assert_eq!(oracle(&prefixes, *edge), found.region, "{} in {}", edge, scope);
+            }
+            // And no wider prefix is: one bit less holds an address of another region.
+            if found.uniform_len > 0 {
+                let wider = IpNet::new(address, found.uniform_len - 1).unwrap().trunc();
+                let mut probes = edges.clone();
+                for (net, _) in &prefixes {
+                    match (net.network(), net.broadcast()) {
+                        (IpAddr::V4(a), IpAddr::V4(b)) => probes.extend([
+                            IpAddr::from(a.to_bits().wrapping_sub(1).to_be_bytes()), IpAddr::from(b.to_bits().wrapping_add(1).to_be_bytes())]),
+                        (IpAddr::V6(a), IpAddr::V6(b)) => probes.extend([
+                            IpAddr::from(a.to_bits().wrapping_sub(1).to_be_bytes()), IpAddr::from(b.to_bits().wrapping_add(1).to_be_bytes())]),
+                        _ => {}
+                    }
+                }
+                probes.extend([wider.network(), wider.broadcast()]);
+                prop_assert!(probes.iter().any(|p| wider.contains(p) && oracle(&prefixes, *p) != found.region), "{} could be wider", scope);
+            }
+        }
+    }
+}
