@@ -4,6 +4,8 @@
 
 /// YAML to a validated model to a snapshot.
 pub mod config;
+/// The packet path: query octets to reply octets.
+pub mod dataplane;
 /// Probes, verdicts and the one writer of the health table.
 pub mod health;
 /// The only memory that both the packet path and the control side see.

@@ -1,4 +1,6 @@
 //! Configuration: YAML files to a validated model.
 
+/// The model to a snapshot.
+pub mod compile;
 /// The validated model.
 pub mod model;

@@ -1,8 +1,20 @@
 //! Memory that both planes see: written by the control side or the health keeper, read by the packet path.
 
+/// What a worker counts.
+pub mod counters;
 /// Verdicts of the probes, under a sequence lock.
 pub mod health_table;
 /// The qname index.
 pub mod names;
+/// Pools as the packet path needs them.
+pub mod pool;
+/// Handing a snapshot to a worker without a lock.
+pub mod publish;
+/// Where a worker stands in each pool's rotation.
+pub mod rotation;
+/// One generation of everything a worker needs.
+pub mod snapshot;
+/// RRsets put into wire form once.
+pub mod template;
 /// Which region an address lies in.
 pub mod topology;

@@ -1,0 +1,47 @@
+//! Query name to what it owns (RFC 1034 §4.3.2, RFC 4592 §2.2).
+
+use super::parse::Query;
+use crate::state::names::{FoldedName, Lookup, Node};
+use crate::state::snapshot::{Shape, Snapshot, Zone};
+use crate::wire::message::Class;
+
+/// Where a query name leads.
+#[derive(Clone, Copy)]
+pub enum Found<'s> {
+    /// An existing name; an empty non-terminal owns nothing.
+    Name(&'s Shape, InZone<'s>),
+    /// No such name in a zone that is served.
+    NxDomain(InZone<'s>),
+    /// Class CH: questions about the server itself.
+    Chaos,
+    /// Outside every zone, or of a class that is not served.
+    Refused,
+}
+
+/// A zone, and where its apex begins inside the query name.
+#[derive(Clone, Copy)]
+pub struct InZone<'s> {
+    /// The zone.
+    pub zone: &'s Zone,
+    /// Octets of the query name before the apex.
+    pub apex_offset: usize,
+}
+
+/// Finds the query's name, which `qname` holds in lower case.
+#[inline]
+pub fn lookup<'s>(snapshot: &'s Snapshot, qname: &FoldedName, query: &Query<'_>) -> Found<'s> {
+    match query.qclass {
+        Class::IN => {}
+        Class::CH => return Found::Chaos,
+        _ => return Found::Refused,
+    }
+    let in_zone = |node: Node| InZone {
+        zone: &snapshot.zones[node.zone as usize],
+        apex_offset: query.qname_len - usize::from(node.apex_len),
+    };
+    match snapshot.names.lookup(qname) {
+        Lookup::Exact(node) => Found::Name(&snapshot.shapes[node.shape as usize], in_zone(node)),
+        Lookup::Encloser(node) => Found::NxDomain(in_zone(node)),
+        Lookup::Nothing => Found::Refused,
+    }
+}

@@ -1,0 +1,179 @@
+//! A pool as the packet path needs it: per address family the members that can be drawn and their records in wire form.
+//!
+//! Immutable, shared by all workers. Where a worker stands in a pool's rotation is in `rotation`.
+
+use std::net::IpAddr;
+
+use super::template::POINTER_TO_QNAME;
+use super::topology::RegionId;
+use crate::wire::message::{Class, Rtype};
+
+/// Offset of the TTL in an address record whose owner is a pointer.
+pub const RECORD_TTL_AT: usize = 6;
+
+/// An address family, which is also a record type.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Family {
+    /// A records.
+    V4,
+    /// AAAA records.
+    V6,
+}
+
+impl Family {
+    /// Both families.
+    pub const ALL: [Family; 2] = [Family::V4, Family::V6];
+
+    /// Octets of one address record: pointer, type, class, TTL, length, address.
+    #[inline]
+    pub const fn record_octets(self) -> usize {
+        match self {
+            Family::V4 => 16,
+            Family::V6 => 28,
+        }
+    }
+
+    /// The family of an address.
+    pub fn of(address: IpAddr) -> Family {
+        match address {
+            IpAddr::V4(_) => Family::V4,
+            IpAddr::V6(_) => Family::V6,
+        }
+    }
+}
+
+/// How members are chosen. Named by DESIGN's `lb_method`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Method {
+    /// Exact weighted rotation (`wrr`).
+    Weighted,
+    /// Weighted rotation over the members of the client's region, else over all (`twrr`).
+    Regional,
+    /// The first UP member in listed order (`fogroup`).
+    FirstUp,
+}
+
+/// What is answered when no member can be drawn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Fallback {
+    /// All members of weight above 0, whatever their state.
+    Any,
+    /// REFUSED.
+    Refuse,
+    /// NOERROR without an answer.
+    NoData,
+    /// The addresses that follow the members among the candidates.
+    Addresses,
+}
+
+/// A pool of one snapshot.
+pub struct Pool {
+    /// How members are chosen.
+    pub method: Method,
+    /// What is answered when no member can be drawn.
+    pub fallback: Fallback,
+    /// Most addresses in one answer.
+    pub max_addrs_returned: u16,
+    /// Number of members, both families, as the health table counts them.
+    pub member_count: u16,
+    /// Index of the pool's first member among the members of all pools (for counters).
+    pub first_member: u32,
+    /// The pool's members of family v4.
+    pub v4: FamilyPool,
+    /// The pool's members of family v6.
+    pub v6: FamilyPool,
+}
+
+impl Pool {
+    /// The part that answers queries for a family.
+    #[inline]
+    pub fn family(&self, family: Family) -> &FamilyPool {
+        match family {
+            Family::V4 => &self.v4,
+            Family::V6 => &self.v6,
+        }
+    }
+}
+
+/// An address that may be answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Candidate {
+    /// Index of the member in the pool; of a fallback address its index behind the members.
+    pub member: u16,
+    /// Share of the draws, above 0: members of weight 0 and disabled ones are no candidates.
+    pub weight: u32,
+    /// Region of the member's address.
+    pub region: Option<RegionId>,
+}
+
+/// The members of one address family.
+pub struct FamilyPool {
+    /// The family.
+    pub family: Family,
+    /// Whether the pool lists any enabled member of the family: without one, the answer is NODATA, not the fallback.
+    pub has_members: bool,
+    /// What can be drawn, in listed order; then, from `fallback_at`, the fallback addresses.
+    pub candidates: Box<[Candidate]>,
+    /// Index of the first fallback address among the candidates.
+    pub fallback_at: usize,
+    /// One record a candidate, TTL left 0.
+    pub records: Box<[u8]>,
+    /// Regions that have candidates, ascending; empty unless the method is `Regional`.
+    pub regions: Box<[RegionId]>,
+    /// Index of the first of the 1 + `regions.len()` rotations: over all members, then one for each region.
+    pub first_rotation: u32,
+}
+
+impl FamilyPool {
+    /// An empty part of a pool.
+    pub fn empty(family: Family) -> FamilyPool {
+        FamilyPool {
+            family,
+            has_members: false,
+            candidates: Box::default(),
+            fallback_at: 0,
+            records: Box::default(),
+            regions: Box::default(),
+            first_rotation: 0,
+        }
+    }
+
+    /// Number of rotations: one over all, one for each region.
+    pub fn rotation_count(&self) -> usize {
+        1 + self.regions.len()
+    }
+
+    /// Candidates of the rotation `scope` (0: all), fallback addresses left out.
+    pub fn in_scope(&self, scope: usize) -> impl Iterator<Item = (usize, &Candidate)> {
+        let region = scope.checked_sub(1).map(|r| self.regions[r]);
+        let members = self.candidates[..self.fallback_at].iter().enumerate();
+        members.filter(move |(_, candidate)| region.is_none() || candidate.region == region)
+    }
+}
+
+/// Appends the record of an address, its TTL 0 and its owner the query name.
+///
+/// # Panics
+/// When `address` is not of `family`: the two are told apart before a pool is built.
+pub fn push_record(records: &mut Vec<u8>, family: Family, address: IpAddr) {
+    let before = records.len();
+    let rtype = match family {
+        Family::V4 => Rtype::A,
+        Family::V6 => Rtype::AAAA,
+    };
+    records.extend(POINTER_TO_QNAME);
+    records.extend(rtype.0.to_be_bytes());
+    records.extend(Class::IN.0.to_be_bytes());
+    records.extend([0; 4]);
+    match address {
+        IpAddr::V4(v4) => {
+            records.extend([0, 4]);
+            records.extend(v4.octets());
+        }
+        IpAddr::V6(v6) => {
+            records.extend([0, 16]);
+            records.extend(v6.octets());
+        }
+    }
+    assert_eq!(records.len() - before, family.record_octets(), "{address} is not of family {family:?}");
+}

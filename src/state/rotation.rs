@@ -1,0 +1,478 @@
+//! Where one worker stands in each pool's rotation, and the draw itself.
+//!
+//! A rotation is derived from the pool's health words and rebuilt by the worker when the pool's sequence number has
+//! moved; while the writer is inside, the worker goes on with what it has. All memory is allocated when the table is
+//! made, sized by the snapshot: a rebuild or a draw allocates nothing, locks nothing and never waits.
+//!
+//! # The rotation
+//! Weights are divided by their greatest common divisor; their sum W is the length of a cycle. A position walks
+//! through 0..W in steps of a number near W/φ that has no divisor in common with W, so that a full cycle visits every
+//! position once (exact shares) and neighbours in time are far apart (even interleaving). The member whose weight
+//! covers the position leads the answer.
+//!
+//! Answers of k addresses are systematic samples with probability proportional to weight (Madow 1949): members whose
+//! share exceeds 1/k are in every answer; the rest is sampled at k' evenly spaced positions, which cannot fall on the
+//! same member twice. Hence the addresses of one answer are distinct, each member appears as often as its weight
+//! allows, and the number of distinct sets is at most the number of members.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::health_table::{HealthTable, State, Word};
+use super::pool::{Candidate, Fallback, FamilyPool, Method, Pool, RECORD_TTL_AT};
+
+/// Most members of a pool; also the most fallback addresses.
+pub const MAX_MEMBERS: usize = 1024;
+/// Never a sequence number at rest (those are even): a rotation that was not built yet.
+const NEVER_BUILT: u64 = u64::MAX;
+/// Guide entries at least; small weights then need no search at all.
+const MIN_GUIDE: usize = 16;
+
+/// What a draw gave.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Draw {
+    /// Records were written.
+    Records {
+        /// Records written.
+        count: u16,
+        /// Octets written.
+        len_octets: usize,
+        /// What the members were drawn from.
+        source: Source,
+    },
+    /// The records do not all fit, and no part of them may go alone (RFC 2181 §9).
+    TooLarge,
+    /// Nothing to draw: NOERROR without an answer.
+    NoData,
+    /// Nothing to draw: REFUSED.
+    Refuse,
+}
+
+/// Which members a rotation is made of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Source {
+    /// UP members.
+    Up,
+    /// No member is UP: those without a verdict.
+    Unknown,
+    /// No member can be drawn: the fallback's addresses.
+    Fallback,
+    /// Nothing at all; for a region: look at the rotation over all.
+    Empty,
+}
+
+/// The rotation of one (pool, family, scope) in one worker.
+#[derive(Clone, Copy)]
+struct Rotation {
+    /// Health sequence it was built from.
+    sequence: u64,
+    source: Source,
+    /// Where the next leader is sought, 0..total.
+    position: u32,
+    /// Added to `position` for each draw.
+    step: u32,
+    /// W: sum of all weights.
+    total: u32,
+    /// Sum of the weights of the members that are in every answer; they come first in the order.
+    certain_total: u32,
+    /// Where the next sample of the rest begins when a certain member leads, 0..rest total.
+    rest_position: u32,
+    rest_step: u32,
+    /// Addresses in an answer.
+    take: u16,
+    /// How many of them are in every answer.
+    certain: u16,
+    /// Candidates in the order.
+    len: u16,
+    /// Position >> shift is the index into the guide.
+    guide_shift: u8,
+    /// Where this rotation's entries are in `order` and `ends`.
+    entries_at: u32,
+    /// Where its guide is.
+    guide_at: u32,
+}
+
+/// The rotations and draw counters of one worker.
+pub struct RotationTable {
+    rotations: Box<[Rotation]>,
+    /// Candidate indices, the certain ones first.
+    order: Box<[u16]>,
+    /// Running sums of the weights in that order: entry i covers `ends[i - 1]..ends[i]`.
+    ends: Box<[u32]>,
+    /// For each block of positions the first entry that covers one of them.
+    guide: Box<[u16]>,
+    /// Answers led by each member, over all pools; the control side reads them.
+    draws: Arc<[AtomicU64]>,
+    words: Box<[Word; MAX_MEMBERS]>,
+    /// Rotations rebuilt so far.
+    rebuilds: u64,
+}
+
+/// What is drawn from: a family of a pool, in a scope.
+#[derive(Clone, Copy)]
+pub struct DrawFrom<'a> {
+    /// The pool's number in the snapshot.
+    pub pool_id: usize,
+    /// The pool.
+    pub pool: &'a Pool,
+    /// The part of it that answers the query type.
+    pub family: &'a FamilyPool,
+    /// 0: all members; else 1 + the index of the client's region among the family's regions.
+    pub scope: usize,
+}
+
+/// Which rotations and members of an old table live on in a new one: pairs of old and new index.
+#[derive(Default)]
+pub struct Carry {
+    /// Indices of rotations.
+    pub rotations: Vec<(u32, u32)>,
+    /// Indices of members over all pools.
+    pub members: Vec<(u32, u32)>,
+}
+
+impl RotationTable {
+    /// Memory for every rotation of these pools; none is built yet. The seed moves their first positions, so that
+    /// workers do not all begin with the same member.
+    pub fn new(pools: &[Pool], seed: u32) -> RotationTable {
+        let mut rotations = Vec::new();
+        let (mut entries, mut guide) = (0, 0);
+        for family in pools.iter().flat_map(|pool| [&pool.v4, &pool.v6]) {
+            for scope in 0..family.rotation_count() {
+                let members = family.in_scope(scope).count();
+                let fallback = family.candidates.len() - family.fallback_at;
+                let len = if scope == 0 { members.max(fallback) } else { members };
+                rotations.push(Rotation {
+                    sequence: NEVER_BUILT,
+                    source: Source::Empty,
+                    position: seed.wrapping_mul(0x9E37_79B9),
+                    step: 0,
+                    total: 0,
+                    certain_total: 0,
+                    rest_position: 0,
+                    rest_step: 0,
+                    take: 0,
+                    certain: 0,
+                    len: 0,
+                    guide_shift: 0,
+                    entries_at: entries,
+                    guide_at: guide,
+                });
+                entries += len as u32;
+                guide += guide_len(len) as u32;
+            }
+        }
+        let members: usize = pools.iter().map(|pool| usize::from(pool.member_count)).sum();
+        RotationTable {
+            rotations: rotations.into(),
+            order: vec![0; entries as usize].into(),
+            ends: vec![0; entries as usize].into(),
+            guide: vec![0; guide as usize].into(),
+            draws: (0..members).map(|_| AtomicU64::new(0)).collect(),
+            words: Box::new([Word::default(); MAX_MEMBERS]),
+            rebuilds: 0,
+        }
+    }
+
+    /// Answers led by each member since the start, for the control side; members are numbered over all pools.
+    pub fn draw_counts(&self) -> Arc<[AtomicU64]> {
+        self.draws.clone()
+    }
+
+    /// Rotations rebuilt since the last call.
+    pub fn take_rebuilds(&mut self) -> u64 {
+        std::mem::take(&mut self.rebuilds)
+    }
+
+    /// Takes over positions and counts from the table of the snapshot before.
+    ///
+    /// # Panics
+    /// When an index of `carry` is not of these two tables.
+    pub fn carry_from(&mut self, old: &RotationTable, carry: &Carry) {
+        for &(from, to) in &carry.rotations {
+            let (from, to) = (&old.rotations[from as usize], &mut self.rotations[to as usize]);
+            // Taken modulo the cycle when the rotation is built.
+            to.position = from.position;
+            to.rest_position = from.rest_position;
+        }
+        for &(from, to) in &carry.members {
+            // Relaxed: this worker is the only writer of both.
+            let count = old.draws[from as usize].load(Ordering::Relaxed);
+            self.draws[to as usize].store(count, Ordering::Relaxed);
+        }
+    }
+
+    /// Draws the next answer and writes its records to the beginning of `into`.
+    ///
+    /// # Panics
+    /// When the pool, the health table and this table are not of the same snapshot.
+    #[inline]
+    pub fn draw(&mut self, from: DrawFrom<'_>, health: &HealthTable, ttl_secs: u32, into: &mut [u8]) -> Draw {
+        let DrawFrom { pool, family, .. } = from;
+        let mut at = self.fresh(from, health);
+        if from.scope > 0 && self.rotations[at].source == Source::Empty {
+            at = self.fresh(DrawFrom { scope: 0, ..from }, health);
+        }
+        let source = self.rotations[at].source;
+        if source == Source::Empty {
+            return match pool.fallback {
+                Fallback::Refuse => Draw::Refuse,
+                Fallback::Any | Fallback::NoData | Fallback::Addresses => Draw::NoData,
+            };
+        }
+        let count = self.rotations[at].take;
+        let stride = family.family.record_octets();
+        let len_octets = usize::from(count) * stride;
+        let Some(into) = into.get_mut(..len_octets) else { return Draw::TooLarge };
+        let leader = self.write_records(at, family, ttl_secs, stride, into);
+        if leader < family.fallback_at {
+            let cell =
+                &self.draws[(pool.first_member + u32::from(family.candidates[leader].member)) as usize];
+            // Relaxed load and store: one writer, and the reader needs no order with anything else.
+            cell.store(cell.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+        }
+        Draw::Records { count, len_octets, source }
+    }
+
+    /// The index of a rotation, rebuilt if the pool's health has moved.
+    #[inline]
+    fn fresh(&mut self, from: DrawFrom<'_>, health: &HealthTable) -> usize {
+        let at = from.family.first_rotation as usize + from.scope;
+        if self.rotations[at].sequence != health.sequence(from.pool_id) {
+            self.rebuild(at, from, health);
+        }
+        at
+    }
+
+    /// Whether nothing of the pool can be drawn in either family: what refuses a whole synthesized zone.
+    pub fn is_exhausted(&mut self, pool_id: usize, pool: &Pool, health: &HealthTable) -> bool {
+        [&pool.v4, &pool.v6].into_iter().all(|family| {
+            let at = self.fresh(DrawFrom { pool_id, pool, family, scope: 0 }, health);
+            self.rotations[at].source == Source::Empty
+        })
+    }
+
+    /// Copies the records of the next answer and moves the rotation on; returns the leading candidate.
+    fn write_records(
+        &mut self,
+        at: usize,
+        family: &FamilyPool,
+        ttl_secs: u32,
+        stride: usize,
+        into: &mut [u8],
+    ) -> usize {
+        let rotation = &mut self.rotations[at];
+        let entries_at = rotation.entries_at as usize;
+        let order = &self.order[entries_at..entries_at + usize::from(rotation.len)];
+        let ends = &self.ends[entries_at..entries_at + usize::from(rotation.len)];
+        let guide = &self.guide[rotation.guide_at as usize..];
+        let entry_at = |position: u32| {
+            let mut entry = usize::from(guide[(position >> rotation.guide_shift) as usize]);
+            while ends[entry] <= position {
+                entry += 1;
+            }
+            entry
+        };
+        let ttl = ttl_secs.to_be_bytes();
+        let mut slots = into.chunks_exact_mut(stride);
+        let mut put = |entry: usize| {
+            if let Some(slot) = slots.next() {
+                let record_at = usize::from(order[entry]) * stride;
+                slot.copy_from_slice(&family.records[record_at..record_at + stride]);
+                slot[RECORD_TTL_AT..RECORD_TTL_AT + 4].copy_from_slice(&ttl);
+            }
+        };
+        let position = rotation.position;
+        let leader = entry_at(position);
+        put(leader);
+        rotation.position = advance(position, rotation.step, rotation.total);
+        if rotation.take > 1 {
+            let certain = usize::from(rotation.certain);
+            let rest_total = rotation.total - rotation.certain_total;
+            let samples = u32::from(rotation.take - rotation.certain);
+            for entry in (0..certain).filter(|entry| *entry != leader) {
+                put(entry);
+            }
+            // The first sample is the leader itself, unless a certain member leads.
+            let (start, first) = if leader < certain {
+                let start = rotation.rest_position;
+                rotation.rest_position = advance(start, rotation.rest_step, rest_total);
+                (start, 0)
+            } else {
+                (position - rotation.certain_total, 1)
+            };
+            for sample in first..samples {
+                let offset = (u64::from(sample) * u64::from(rest_total) / u64::from(samples)) as u32;
+                put(entry_at(rotation.certain_total + advance(start, offset, rest_total)));
+            }
+        }
+        usize::from(order[leader])
+    }
+
+    /// Derives a rotation anew from the pool's health words; leaves it as it is while the writer is inside.
+    #[cold]
+    fn rebuild(&mut self, at: usize, from: DrawFrom<'_>, health: &HealthTable) {
+        let DrawFrom { pool_id, pool, family, scope } = from;
+        let words = &mut self.words[..usize::from(pool.member_count)];
+        let sequence = match health.read(pool_id, words) {
+            Some(sequence) => sequence,
+            None if self.rotations[at].sequence == NEVER_BUILT => {
+                // Torn on the very first use: answer as before any verdict, and look again at the next query.
+                words.fill(Word::default());
+                NEVER_BUILT
+            }
+            None => return,
+        };
+        self.rebuilds += 1;
+        let rotation = &mut self.rotations[at];
+        let entries_at = rotation.entries_at as usize;
+        let (source, len) = choose_candidates(words, pool, family, scope, &mut self.order[entries_at..]);
+        rotation.sequence = sequence;
+        rotation.source = source;
+        let order = &mut self.order[entries_at..entries_at + len];
+        let ends = &mut self.ends[entries_at..entries_at + len];
+        let guide_at = rotation.guide_at as usize;
+        arrange(rotation, family, pool.max_addrs_returned, order, ends, &mut self.guide[guide_at..]);
+    }
+}
+
+/// Writes the candidates that a rotation is made of to the beginning of `order`; returns what they are, and how many.
+fn choose_candidates(
+    words: &[Word],
+    pool: &Pool,
+    family: &FamilyPool,
+    scope: usize,
+    order: &mut [u16],
+) -> (Source, usize) {
+    let state_of = |candidate: &Candidate| words[usize::from(candidate.member)].state();
+    let any_up = family.candidates[..family.fallback_at].iter().any(|c| state_of(c) == State::Up);
+    let (state, source) = if any_up { (State::Up, Source::Up) } else { (State::Unknown, Source::Unknown) };
+    let most = match pool.method {
+        Method::FirstUp => 1,
+        Method::Weighted | Method::Regional => MAX_MEMBERS,
+    };
+    let drawable = family.in_scope(scope).filter(|(_, c)| state_of(c) == state).map(|(index, _)| index);
+    let len = fill(order, drawable.take(most));
+    if len > 0 {
+        return (source, len);
+    }
+    let fallback = match pool.fallback {
+        // A region without anybody looks to the rotation over all, which has the fallback.
+        _ if scope > 0 => 0..0,
+        Fallback::Any => 0..family.fallback_at,
+        Fallback::Addresses => family.fallback_at..family.candidates.len(),
+        Fallback::Refuse | Fallback::NoData => 0..0,
+    };
+    match fill(order, fallback) {
+        0 => (Source::Empty, 0),
+        len => (Source::Fallback, len),
+    }
+}
+
+fn fill(order: &mut [u16], candidates: impl Iterator<Item = usize>) -> usize {
+    order.iter_mut().zip(candidates).map(|(slot, candidate)| *slot = candidate as u16).count()
+}
+
+/// Fills in everything that follows from the chosen candidates: order, running sums, guide, steps.
+fn arrange(
+    rotation: &mut Rotation,
+    family: &FamilyPool,
+    max_addrs: u16,
+    order: &mut [u16],
+    ends: &mut [u32],
+    guide: &mut [u16],
+) {
+    let weight = |candidate: u16| family.candidates[usize::from(candidate)].weight;
+    let divisor = order.iter().map(|c| weight(*c)).fold(0, gcd).max(1);
+    let take = usize::from(max_addrs).min(order.len());
+    let total: u32 = order.iter().map(|c| weight(*c) / divisor).sum();
+    let certain = split_certain(order, take, total, |c| weight(c) / divisor);
+    let mut sum = 0;
+    let mut certain_total = 0;
+    for (entry, candidate) in order.iter().enumerate() {
+        sum += weight(*candidate) / divisor;
+        ends[entry] = sum;
+        if entry < certain {
+            certain_total = sum;
+        }
+    }
+    rotation.len = order.len() as u16;
+    rotation.take = take as u16;
+    rotation.certain = certain as u16;
+    rotation.total = total;
+    rotation.certain_total = certain_total;
+    let rest_total = total - certain_total;
+    rotation.step = coprime_step(total);
+    rotation.rest_step = coprime_step(rest_total);
+    rotation.position = rotation.position.checked_rem(total).unwrap_or(0);
+    rotation.rest_position = rotation.rest_position.checked_rem(rest_total).unwrap_or(0);
+    // The finest guide that fits: with small weights one entry a position, and then no search is left.
+    let room = guide_len(order.len());
+    let mut shift = 0;
+    while (total.saturating_sub(1) >> shift) as usize >= room {
+        shift += 1;
+    }
+    rotation.guide_shift = shift;
+    let mut entry = 0;
+    for (block, slot) in guide.iter_mut().enumerate().take(room) {
+        let first = (block as u64) << shift;
+        while entry + 1 < ends.len() && u64::from(ends[entry]) <= first {
+            entry += 1;
+        }
+        *slot = entry as u16;
+    }
+}
+
+/// Moves the members that are in every answer of `take` to the front, keeping the order within both parts; returns
+/// their number. A member is certain when its weight times the samples left is at least the weight left.
+fn split_certain(order: &mut [u16], take: usize, total: u32, weight: impl Fn(u16) -> u32) -> usize {
+    if take >= order.len() {
+        return order.len();
+    }
+    if take <= 1 {
+        return 0;
+    }
+    let mut certain = 0;
+    let mut rest_total = u64::from(total);
+    loop {
+        let samples = (take - certain) as u64;
+        let found = order[certain..]
+            .iter()
+            .position(|c| samples > 0 && u64::from(weight(*c)) * samples >= rest_total);
+        let Some(found) = found else { return certain };
+        order[certain..=certain + found].rotate_right(1);
+        rest_total -= u64::from(weight(order[certain]));
+        certain += 1;
+    }
+}
+
+/// `position + step` modulo `total`; both are below it, or `total` is 0.
+#[inline]
+fn advance(position: u32, step: u32, total: u32) -> u32 {
+    // Sums of weights stay below 2^27, so this cannot overflow.
+    let next = position + step;
+    if next >= total { next - total } else { next }
+}
+
+/// A step near total / φ without a common divisor: the golden ratio spreads any run of positions evenly.
+fn coprime_step(total: u32) -> u32 {
+    if total < 2 {
+        return 0;
+    }
+    let near = ((u64::from(total) * 0x9E37_79B9) >> 32) as u32;
+    (near.max(1)..total).find(|step| gcd(*step, total) == 1).unwrap_or(1)
+}
+
+fn gcd(mut a: u32, mut b: u32) -> u32 {
+    while b != 0 {
+        (a, b) = (b, a % b);
+    }
+    a
+}
+
+/// Guide entries for a rotation of so many candidates: two blocks a candidate keep the search to about one step.
+fn guide_len(candidates: usize) -> usize {
+    (2 * candidates).next_power_of_two().max(MIN_GUIDE)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,79 @@
+//! One generation of everything a worker needs to answer: immutable, shared by all workers, replaced as a whole.
+//!
+//! Made by `config::compile`. Only the health words behind it change while it is in use.
+
+use std::sync::Arc;
+
+use super::health_table::HealthTable;
+use super::names::NameIndex;
+use super::pool::Pool;
+use super::template::Template;
+use super::topology::Topology;
+use crate::wire::message::Rtype;
+
+/// A generation.
+pub struct Snapshot {
+    /// Counts up with every configuration that went live.
+    pub generation: u64,
+    /// Owner names.
+    pub names: NameIndex,
+    /// What owner names own; shared by names that own the same.
+    pub shapes: Box<[Shape]>,
+    /// Zones, the synthesized ones among them.
+    pub zones: Box<[Zone]>,
+    /// Pools.
+    pub pools: Box<[Pool]>,
+    /// Regions of addresses.
+    pub topology: Topology,
+    /// Health of the pools' members.
+    pub health: Arc<HealthTable>,
+    /// Switches and limits of the protocol.
+    pub protocol: Protocol,
+}
+
+/// What a name owns.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Shape {
+    /// Addresses from a pool.
+    pub binding: Option<Binding>,
+    /// Static RRsets, one a type.
+    pub rrsets: Box<[Rrset]>,
+}
+
+/// A name's tie to a pool.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Binding {
+    /// Index of the pool.
+    pub pool: u32,
+    /// TTL of the answers in seconds.
+    pub ttl_secs: u32,
+}
+
+/// A static RRset.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Rrset {
+    /// Its type.
+    pub rtype: Rtype,
+    /// Its records.
+    pub template: Template,
+}
+
+/// What all names of a zone share.
+pub struct Zone {
+    /// The SOA record of negative answers, its TTL the smaller of its own and MINIMUM (RFC 2308 §3).
+    pub negative_soa: Template,
+    /// The pool whose exhaustion refuses the whole zone: a synthesized apex with the fallback `refuse`.
+    pub refused_with_pool: Option<u32>,
+}
+
+/// Switches and limits of the protocol.
+pub struct Protocol {
+    /// Largest UDP reply in octets, also the size offered in return.
+    pub edns_udp_size: u16,
+    /// Whether client subnets are read and echoed.
+    pub client_subnet: bool,
+    /// Data of the TXT record for `version.bind` and `version.server` in class CH.
+    pub version: Option<Box<[u8]>>,
+    /// Data of the TXT record for `id.server` and `hostname.bind` in class CH.
+    pub id: Option<Box<[u8]>>,
+}
