@@ -1,2 +1,7 @@
-//! The `steerd` command.
-fn main() {}
+//! The `steerd` command; everything it does is in the library.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    steerd::cli::main()
+}

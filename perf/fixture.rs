@@ -1,0 +1,120 @@
+//! What benches, instruction counts and fuzz targets answer from: one configuration, and queries for it.
+//!
+//! Included by path from each of them; knows nothing of sockets.
+
+use std::sync::Arc;
+
+use steerd::config::{compile::compile, load_str};
+use steerd::state::publish::Generation;
+use steerd::wire::edns::FLAG_DO;
+use steerd::wire::message::{FLAG_RD, Header, Rtype};
+use steerd::wire::name::Name;
+use steerd::wire::writer::Writer;
+
+/// Weights and topology, static RRsets, both families, a fallback, a zone with an empty non-terminal.
+pub const CONFIG: &str = "
+server: {listen: ['127.0.0.1:0'], version: steerd}
+globalnames:
+  www.example.com: {pool: web, ttl: 30}
+  a.b.example.com: {pool: two, ttl: 30}
+  alone.example.net: {pool: closed, ttl: 30}
+pools:
+  web:
+    lb_method: twrr
+    max_addrs_returned: 1
+    members:
+      192.0.2.1: {name: web1, weight: 3}
+      192.0.2.2: {name: web2, weight: 1}
+      198.51.100.1: {name: web3, weight: 2}
+      '2001:db8::1': {name: web4, weight: 1}
+    monitor: forced
+    monitor_params: {status: up}
+  two:
+    lb_method: wrr
+    max_addrs_returned: 2
+    members: {192.0.2.1: {weight: 10}, 192.0.2.2: {weight: 1}, 192.0.2.3: {weight: 1}}
+    monitor: forced
+    monitor_params: {status: up}
+  closed:
+    lb_method: fogroup
+    fallback: refuse
+    members: {192.0.2.9: {}}
+    monitor: forced
+    monitor_params: {status: down}
+topology: {east: [192.0.2.0/24, 10.0.0.0/8, '2001:db8::/32'], west: [198.51.100.0/24, 10.1.0.0/16]}
+zones:
+  example.com: {ns: [ns1.example.com, ns2.example.com]}
+";
+
+/// The configuration as a worker's first generation, every member of a forced monitor as its verdict says.
+///
+/// # Panics
+/// When the configuration above does not load.
+pub fn generation() -> Generation {
+    let loaded = load_str("fixture.yaml", CONFIG).unwrap_or_else(|report| panic!("{report}"));
+    let snapshot = Arc::new(compile(&loaded.config, 1));
+    for (pool, model) in loaded.config.pools.iter().enumerate() {
+        use steerd::config::model::Probe;
+        use steerd::state::health_table::{State, Word};
+        let Probe::Forced { up } = model.monitor.probe else { continue };
+        let state = if up { State::Up } else { State::Down };
+        snapshot.health.write(pool, (0..model.members.len()).map(|m| (m, Word::new(state, 1))));
+    }
+    Generation::first(snapshot, 1)
+}
+
+/// What stands in a query's OPT record.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Opt {
+    /// No OPT record.
+    None,
+    /// 1232 octets, DO.
+    Plain,
+    /// The same with the client subnet 10.1.2.0/24.
+    ClientSubnet,
+}
+
+/// A query's octets.
+///
+/// # Panics
+/// When `qname` is no name.
+pub fn query(qname: &str, qtype: Rtype, opt: Opt) -> Vec<u8> {
+    let mut buffer = [0; 512];
+    let arcount = u16::from(opt != Opt::None);
+    let header = Header { id: 0x1234, flags: FLAG_RD, qdcount: 1, ancount: 0, nscount: 0, arcount };
+    let mut writer = Writer::new(&mut buffer);
+    let subnet: &[u8] = if opt == Opt::ClientSubnet { &[0, 8, 0, 7, 0, 1, 24, 0, 10, 1, 2] } else { &[] };
+    let result = (|| {
+        writer.put(&header.to_octets())?;
+        writer.put_name(&Name::from_text(qname).expect("a name"))?;
+        writer.put_u16(qtype.0)?;
+        writer.put_u16(1)?;
+        if opt != Opt::None {
+            writer.put(&[0, 0, 41])?;
+            writer.put_u16(1232)?;
+            writer.put_u32(u32::from(FLAG_DO))?;
+            writer.put_rdata(|rdata| rdata.put(subnet))?;
+        }
+        Ok::<usize, steerd::wire::writer::Full>(writer.len())
+    })();
+    let len = result.expect("a query fits into 512 octets");
+    buffer[..len].to_vec()
+}
+
+/// The kinds of answer that are measured, by name.
+pub fn kinds() -> Vec<(&'static str, Vec<u8>)> {
+    vec![
+        ("pool", query("www.example.com", Rtype::A, Opt::None)),
+        ("pool-edns", query("WWW.example.com", Rtype::A, Opt::Plain)),
+        ("pool-ecs", query("www.example.com", Rtype::A, Opt::ClientSubnet)),
+        ("pool-two", query("a.b.example.com", Rtype::A, Opt::Plain)),
+        ("pool-aaaa", query("www.example.com", Rtype::AAAA, Opt::Plain)),
+        ("static-soa", query("example.com", Rtype::SOA, Opt::None)),
+        ("static-ns-edns", query("example.com", Rtype::NS, Opt::Plain)),
+        ("nodata", query("www.example.com", Rtype::TXT, Opt::Plain)),
+        ("nxdomain", query("no.such.name.example.com", Rtype::A, Opt::Plain)),
+        ("refused", query("www.example.org", Rtype::A, Opt::Plain)),
+        ("refused-fallback", query("alone.example.net", Rtype::A, Opt::Plain)),
+        ("any", query("www.example.com", Rtype::ANY, Opt::Plain)),
+    ]
+}

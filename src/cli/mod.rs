@@ -1,0 +1,106 @@
+//! The command line: one file a verb. Parses, calls the control side, chooses the exit code.
+//!
+//! Exit codes: 0 done, 1 a clear error on standard error, 2 wrong usage (clap's convention).
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// `steerd serve`.
+mod serve;
+/// `steerd check`.
+mod check;
+/// `steerd demo`.
+mod demo;
+/// Where log lines go and how they look.
+mod logging;
+/// Signals to commands.
+mod signals;
+
+/// Authoritative DNS server that answers with the healthy members of a pool.
+#[derive(Parser)]
+#[command(name = "steerd", version, about, propagate_version = true, after_help = EXAMPLES)]
+struct Cli {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+const EXAMPLES: &str = "Examples:
+  steerd demo                                  see it work: three backends, real probes, DNS on 127.0.0.1:5300
+  steerd check -c steerd.yaml                  every mistake of a configuration in one run
+  steerd serve -c steerd.yaml                  answer queries; SIGHUP or a changed file reloads
+  steerd serve -c lb.yaml --topology dc.yaml   with the regions in a file of their own";
+
+#[derive(Subcommand)]
+enum Verb {
+    /// Answer queries from a configuration file
+    #[command(after_help = "SIGHUP reads the configuration again, as does a change of its files; SIGTERM and SIGINT stop.\n\nExample:\n  steerd serve -c /etc/steerd/steerd.yaml --log-format json")]
+    Serve {
+        #[command(flatten)]
+        files: ConfigFiles,
+        #[command(flatten)]
+        log: LogOptions,
+    },
+    /// Report every mistake of a configuration file, and serve nothing
+    #[command(after_help = "Exit code 0: it can be served (warnings may be printed); 1: it cannot.\n\nExample:\n  steerd check -c steerd.yaml && systemctl reload steerd")]
+    Check {
+        #[command(flatten)]
+        files: ConfigFiles,
+    },
+    /// Show what steerd does: backends, probes and answers on loopback, no file needed
+    #[command(after_help = "Example:\n  steerd demo\n  dig @127.0.0.1 -p 5300 www.demo.test")]
+    Demo {
+        /// Address and port of the DNS server
+        #[arg(long, default_value = "127.0.0.1:5300", value_name = "ADDRESS:PORT")]
+        listen: std::net::SocketAddr,
+        /// Address and port of the HTTP listener for metrics and state
+        #[arg(long, default_value = "127.0.0.1:8053", value_name = "ADDRESS:PORT")]
+        admin: std::net::SocketAddr,
+        #[command(flatten)]
+        log: LogOptions,
+    },
+}
+
+/// Which files make the configuration.
+#[derive(Args)]
+struct ConfigFiles {
+    /// Configuration file
+    #[arg(short, long, value_name = "FILE")]
+    config: PathBuf,
+    /// Topology file: regions and their prefixes, instead of the configuration's own
+    #[arg(long, value_name = "FILE")]
+    topology: Option<PathBuf>,
+}
+
+#[derive(Args)]
+struct LogOptions {
+    /// How log lines look
+    #[arg(long, value_enum, default_value_t = LogFormat::Text, value_name = "FORMAT")]
+    log_format: LogFormat,
+}
+
+/// How log lines look.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum LogFormat {
+    /// For people; in colour on a terminal
+    Text,
+    /// One JSON object a line
+    Json,
+}
+
+/// Runs the command line of this process.
+pub fn main() -> ExitCode {
+    let outcome = match Cli::parse().verb {
+        Verb::Serve { files, log } => serve::run(files, &log),
+        Verb::Check { files } => check::run(files),
+        Verb::Demo { listen, admin, log } => demo::run(listen, admin, &log),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => {
+            eprintln!("steerd: {message}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,161 @@
+//! The worker threads as a whole: start, hand over generations, stop.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use super::live::WorkerView;
+use crate::dataplane::worker::Worker;
+use crate::io::limits::ConnectionLimits;
+use crate::io::listen::Endpoint;
+use crate::io::pin::Cores;
+use crate::io::reactor::WorkerIo;
+use crate::state::counters::Counters;
+use crate::state::publish::{Generation, Mailbox};
+use crate::state::rotation::{Carry, RotationTable};
+use crate::state::snapshot::Snapshot;
+
+/// How long the workers may take to adopt before it is logged: they do it between two batches.
+const SLOW_ADOPTION: Duration = Duration::from_secs(2);
+/// How long the control side waits for it in all: a worker that takes longer is stuck, and the control side must go on.
+const ADOPTION_LIMIT: Duration = Duration::from_secs(30);
+
+/// All workers.
+pub(super) struct Fleet {
+    workers: Vec<Hand>,
+    stop: Arc<AtomicBool>,
+}
+
+/// One worker as seen from outside.
+struct Hand {
+    mailbox: Arc<Mailbox>,
+    counters: Arc<Counters>,
+    waker: Arc<dyn Fn() + Send + Sync>,
+    thread: JoinHandle<std::io::Result<()>>,
+}
+
+/// What is posted to the workers once the health keeper has filled the table.
+pub(super) struct Handover {
+    generations: Vec<(Arc<Mailbox>, Box<Generation>, Arc<dyn Fn() + Send + Sync>)>,
+}
+
+impl Handover {
+    /// Posts the generations; quick, as the keeper waits for it.
+    pub(super) fn post(self) {
+        for (mailbox, generation, wake) in self.generations {
+            mailbox.post(generation);
+            wake();
+        }
+    }
+}
+
+impl Fleet {
+    /// Starts one thread for each element of `endpoints` (the sockets of one worker), pinned to a core each.
+    ///
+    /// # Errors
+    /// When the kernel gives no thread or epoll instance.
+    pub(super) fn start(
+        endpoints: Vec<Vec<Endpoint>>,
+        snapshot: &Arc<Snapshot>,
+        limits: &Arc<ConnectionLimits>,
+        tcp_idle_timeout: Duration,
+    ) -> std::io::Result<(Fleet, Vec<Arc<[AtomicU64]>>)> {
+        let stop = Arc::new(AtomicBool::new(false));
+        let cores = Cores::available();
+        let mut fleet = Fleet { workers: Vec::new(), stop: stop.clone() };
+        let mut draws = Vec::new();
+        for (index, endpoints) in endpoints.into_iter().enumerate() {
+            let io = WorkerIo::new(endpoints, limits.clone(), tcp_idle_timeout)?;
+            let waker = io.waker();
+            let generation = Box::new(Generation::first(snapshot.clone(), index as u32));
+            draws.push(generation.rotations.draw_counts());
+            let mailbox = Arc::new(Mailbox::new(snapshot.generation));
+            let counters = Arc::new(Counters::default());
+            let mut worker =
+                Worker::new(io, generation, counters.clone(), mailbox.clone(), stop.clone());
+            let cores = cores.clone();
+            let name = format!("worker-{index}");
+            let thread = std::thread::Builder::new().name(name).spawn(move || {
+                if !cores.pin_current_thread(index) {
+                    tracing::warn!(worker = index, "the worker could not be pinned to a core");
+                }
+                let outcome = worker.run();
+                if let Err(error) = &outcome {
+                    tracing::error!(worker = index, %error, "the worker has stopped");
+                }
+                outcome
+            })?;
+            let waker = Arc::new(move || {
+                if let Err(error) = waker.wake() {
+                    tracing::error!(worker = index, %error, "the worker cannot be woken");
+                }
+            });
+            fleet.workers.push(Hand { mailbox, counters, waker, thread });
+        }
+        Ok((fleet, draws))
+    }
+
+    /// What may be seen of each worker.
+    pub(super) fn views(&self) -> Box<[WorkerView]> {
+        let view = |hand: &Hand| WorkerView { counters: hand.counters.clone(), mailbox: hand.mailbox.clone() };
+        self.workers.iter().map(view).collect()
+    }
+
+    /// Prepares a generation for every worker: all memory that adopting needs is allocated here.
+    pub(super) fn prepare(&self, snapshot: &Arc<Snapshot>, carry: Carry) -> (Handover, Vec<Arc<[AtomicU64]>>) {
+        let carry = Arc::new(carry);
+        let mut draws = Vec::new();
+        let mut generations = Vec::new();
+        for (index, hand) in self.workers.iter().enumerate() {
+            let rotations = RotationTable::new(&snapshot.pools, index as u32);
+            draws.push(rotations.draw_counts());
+            let generation =
+                Box::new(Generation { snapshot: snapshot.clone(), rotations, carry: carry.clone() });
+            generations.push((hand.mailbox.clone(), generation, hand.waker.clone()));
+        }
+        (Handover { generations }, draws)
+    }
+
+    /// Waits until every worker answers from this generation, and frees what they have retired. False when one does
+    /// not come: it must be stuck, and nothing newer may be posted to it.
+    pub(super) fn await_adoption(&self, generation: u64) -> bool {
+        let started = Instant::now();
+        let mut said = false;
+        for (index, hand) in self.workers.iter().enumerate() {
+            while hand.mailbox.adopted() != generation {
+                let waited = started.elapsed();
+                if waited > SLOW_ADOPTION && !said {
+                    tracing::warn!(worker = index, generation, "the worker is slow to adopt a configuration");
+                    said = true;
+                }
+                if waited > ADOPTION_LIMIT || hand.thread.is_finished() {
+                    tracing::error!(worker = index, generation, "the worker does not adopt the configuration");
+                    return false;
+                }
+                std::thread::sleep(Duration::from_micros(200));
+            }
+            hand.mailbox.collect_retired();
+        }
+        true
+    }
+
+    /// True when a worker has ended although nobody asked it to.
+    pub(super) fn has_lost_a_worker(&self) -> bool {
+        self.workers.iter().any(|hand| hand.thread.is_finished())
+    }
+
+    /// Stops all workers and waits for them.
+    pub(super) fn stop(self) {
+        // Relaxed: the wake-up behind it orders the flag.
+        self.stop.store(true, Ordering::Relaxed);
+        for hand in &self.workers {
+            (hand.waker)();
+        }
+        for hand in self.workers {
+            if hand.thread.join().is_err() {
+                tracing::error!("a worker has panicked");
+            }
+        }
+    }
+}

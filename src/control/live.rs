@@ -1,0 +1,63 @@
+//! What is live now: shared between the supervisor, which replaces it, and everybody who reports.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use parking_lot::Mutex;
+
+use crate::health::StatusBoard;
+use crate::io::limits::ConnectionLimits;
+use crate::state::counters::Counters;
+use crate::state::publish::Mailbox;
+
+/// What reports are made of.
+pub(super) struct Live {
+    /// One a worker.
+    pub(super) workers: Box<[WorkerView]>,
+    /// What the probes know.
+    pub(super) board: Arc<StatusBoard>,
+    /// TCP connections.
+    pub(super) limits: Arc<ConnectionLimits>,
+    /// The generation that all workers answer from, with what belongs to it.
+    pub(super) current: Mutex<Arc<Current>>,
+    /// Configurations that were read and refused.
+    pub(super) reloads_failed: AtomicU64,
+    /// Configurations that went live after the first.
+    pub(super) reloads: AtomicU64,
+    /// When the configuration in force went live, in seconds of the Unix epoch.
+    pub(super) configured_at_secs: AtomicU64,
+    /// When the process started, in seconds of the Unix epoch.
+    pub(super) started_at_secs: u64,
+}
+
+/// What may be seen of a worker from outside.
+pub(super) struct WorkerView {
+    pub(super) counters: Arc<Counters>,
+    pub(super) mailbox: Arc<Mailbox>,
+}
+
+/// One generation's figures.
+pub(super) struct Current {
+    /// Its number.
+    pub(super) generation: u64,
+    /// Names in the index, empty non-terminals among them.
+    pub(super) names: usize,
+    /// Ranges of the topology.
+    pub(super) topology_ranges: usize,
+    /// Per worker the answers led by each member, members numbered over all pools.
+    pub(super) draws: Vec<Arc<[AtomicU64]>>,
+}
+
+impl Current {
+    /// Answers led by a member, over all workers.
+    pub(super) fn draws_of(&self, member: usize) -> u64 {
+        // Relaxed: counts stand alone.
+        self.draws.iter().filter_map(|worker| worker.get(member)).map(|cell| cell.load(Ordering::Relaxed)).sum()
+    }
+}
+
+/// Seconds of the Unix epoch; 0 on a clock before it.
+pub(super) fn unix_secs() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}

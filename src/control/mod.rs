@@ -1,0 +1,18 @@
+//! The control side: starts the planes, keeps them fed with configurations, and tells what they do.
+//!
+//! Nothing here is on the way of a query. It may lock, allocate and wait; the planes never wait for it.
+
+/// The process's life: start, reload, stop.
+pub mod supervisor;
+/// The worker threads as a whole.
+mod fleet;
+/// Noticing that a configuration file has changed.
+mod watch;
+/// What is live now, for everybody who reports.
+mod live;
+/// Prometheus text.
+mod metrics;
+/// The HTTP listener.
+mod admin;
+/// Facts about this process from /proc.
+mod process;
