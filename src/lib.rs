@@ -8,5 +8,7 @@ pub mod config;
 pub mod health;
 /// The only memory that both the packet path and the control side see.
 pub mod state;
+/// Every `unsafe` of the project, behind safe wrappers.
+pub mod sys;
 /// Octets to meaning and back; no policy, no allocation, a panic contract.
 pub mod wire;
