@@ -6,6 +6,8 @@
 pub mod config;
 /// Probes, verdicts and the one writer of the health table.
 pub mod health;
+/// Datagrams and streams; knows no DNS beyond the length frame of TCP.
+pub mod io;
 /// The only memory that both the packet path and the control side see.
 pub mod state;
 /// Every `unsafe` of the project, behind safe wrappers.
