@@ -22,8 +22,11 @@ pub mod udp;
 /// The stream listeners of a worker and their connections: admission, turns, expiry.
 pub mod tcp;
 
-/// One stream: frames in, replies out, back-pressure.
+/// One stream: reads, back-pressure, writes.
 mod stream;
+
+/// Messages behind their lengths, and the answers to them; pure.
+pub mod framing;
 
 /// How many connections there may be, in all and per client, over all workers.
 pub mod limits;

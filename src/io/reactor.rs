@@ -3,12 +3,10 @@
 //! ```text
 //! loop {
 //!     io.wait(None)?;                        // sleeps only if nothing is known to be ready
-//!     for index in 0..io.udp_len() {
-//!         let count = io.receive(index, &mut batch);
-//!         for slot in 0..count { .. batch.slot(slot) .. batch.set_reply(slot, length) .. }
-//!         io.send(index, &mut batch);
-//!     }
-//!     io.tcp_turn(io.now(), |peer, message, reply| ..);
+//!     .. stop? adopt a new snapshot? ..
+//!     let now = io.now();
+//!     io.udp_turn(&mut batch, |slot| ..);    // the length of the reply in slot.reply, 0 for none
+//!     io.tcp_turn(now, |peer, message, reply| ..);
 //! }
 //! ```
 //!
@@ -27,10 +25,12 @@ use super::limits::ConnectionLimits;
 use super::listen::Endpoint;
 use super::tcp::{StreamAction, TcpIo, TcpTally};
 use super::udp::UdpIo;
-use crate::sys::mmsg::{Batch, SendTally};
+use crate::sys::mmsg::{Batch, SendTally, Slot};
 
+/// Batches of one datagram socket a turn, while it has any; the share of datagrams where streams are busy too.
+const TURN_BATCHES: usize = 4;
 /// Turns of a busy worker between two looks at epoll: 256 datagrams at full batches, half a millisecond.
-const TURNS_PER_POLL: u32 = 16;
+const TURNS_PER_POLL: u32 = 4;
 /// Events taken from epoll at once.
 const EVENTS: usize = 256;
 /// Listen addresses of a worker at most: room between the token ranges.
@@ -40,6 +40,19 @@ const WAKER: usize = 0;
 const UDP: usize = WAKER + 1;
 const LISTENERS: usize = UDP + MAX_ENDPOINTS;
 const STREAMS: usize = LISTENERS + MAX_ENDPOINTS;
+
+/// What became of datagrams in one turn.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct UdpTally {
+    /// Queries received.
+    pub received: u32,
+    /// Replies handed to the kernel.
+    pub sent: u32,
+    /// Replies refused by it.
+    pub dropped: u32,
+    /// Receives that failed.
+    pub errors: u32,
+}
 
 /// The sockets of one worker.
 #[derive(Debug)]
@@ -125,7 +138,35 @@ impl WorkerIo {
         &self.udp[index]
     }
 
-    /// Takes what waits on datagram socket `index`; 0, without a system call, where nothing does.
+    /// One bounded turn of the datagrams. `handler` is given each query with the room for its reply and returns the
+    /// reply's length, 0 for none. Nothing is allocated and no clock read.
+    pub fn udp_turn<H>(&mut self, batch: &mut Batch, mut handler: H) -> UdpTally
+    where
+        H: FnMut(Slot<'_>) -> usize,
+    {
+        let mut tally = UdpTally::default();
+        for socket in &mut self.udp {
+            for _ in 0..TURN_BATCHES {
+                let errors_before = socket.receive_errors();
+                let count = socket.receive(batch);
+                tally.errors += (socket.receive_errors() - errors_before) as u32;
+                if count == 0 {
+                    break;
+                }
+                for index in 0..count {
+                    let length = handler(batch.slot(index));
+                    batch.set_reply(index, length);
+                }
+                let sent = socket.send(batch);
+                tally.received += count as u32;
+                tally.sent += sent.sent;
+                tally.dropped += sent.dropped;
+            }
+        }
+        tally
+    }
+
+    /// Takes what waits on datagram socket `index`, for a caller that wants a whole batch in hand; 0, without a system call, where nothing does.
     ///
     /// # Panics
     /// If there is none of that number.

@@ -18,14 +18,9 @@ use mio::event::Event;
 use mio::net::TcpStream;
 use mio::{Interest, Registry, Token};
 
+use super::framing::{MAX_MESSAGE, PREFIX, Stop, StreamAction, answer, begins_with_frame};
 use super::limits::Permit;
 
-/// Longest message: its length has two octets (RFC 1035 §4.2.2).
-pub const MAX_MESSAGE: usize = u16::MAX as usize;
-/// Shortest message to which there is anything to answer: a whole header (RFC 1035 §4.1.1).
-const MIN_MESSAGE: usize = 12;
-/// The length before a message.
-const PREFIX: usize = 2;
 /// What one read takes at most: some 300 queries, and small enough to stay in the first-level cache.
 const READ_OCTETS: usize = 16 * 1024;
 /// Room for the replies of one write; one more reply is begun as long as the largest still fits.
@@ -42,26 +37,13 @@ const STREAM_READS: u32 = 4;
 const POOL_BUFFERS: usize = 64;
 const POOL_BUFFER_OCTETS: usize = 16 * 1024;
 
-/// What the caller makes of a message.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum StreamAction {
-    /// Send the first so many octets of the reply buffer, at most [`MAX_MESSAGE`].
-    Reply(usize),
-    /// Send nothing, go on.
-    NoReply,
-    /// Send what is owed for earlier messages, then close.
-    Close,
-}
-
 /// Why a stream ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Ending {
     /// The peer finished or reset it, or it failed.
     Peer,
-    /// The caller asked for it.
-    Caller,
-    /// A message too short to be one.
-    Short,
+    /// Nothing after this message is to be answered.
+    Stop(Stop),
 }
 
 /// How a turn ended.
@@ -128,7 +110,7 @@ pub(super) struct Stream {
     /// A read found the end.
     finished: bool,
     /// Nothing more is answered; drop when `output` is gone.
-    ending: Option<Ending>,
+    stop: Option<Stop>,
     watches_writable: bool,
     /// Stands in the worker's list of streams to serve.
     pub(super) queued: bool,
@@ -155,7 +137,7 @@ impl Stream {
             readable: false,
             hung_up: false,
             finished: false,
-            ending: None,
+            stop: None,
             watches_writable: false,
             queued: false,
             _permit: permit,
@@ -222,8 +204,8 @@ impl Stream {
             if !self.output.is_empty() {
                 return Outcome::Wait;
             }
-            if let Some(ending) = self.ending {
-                return Outcome::Ended(ending);
+            if let Some(stop) = self.stop {
+                return Outcome::Ended(Ending::Stop(stop));
             }
             let held = begins_with_frame(&self.input);
             match (held, self.finished, self.readable) {
@@ -277,8 +259,8 @@ impl Stream {
             return Ok(());
         }
         let answered = answer(&bench.read[..count], self.peer, &mut bench.stage, queries_left, handler);
-        self.ending = answered.ending;
-        if answered.consumed < count && self.ending.is_none() {
+        self.stop = answered.stop;
+        if answered.consumed < count && self.stop.is_none() {
             let mut input = bench.take();
             grow(&mut input, count - answered.consumed, MAX_HELD_INPUT);
             input.extend_from_slice(&bench.read[answered.consumed..count]);
@@ -298,7 +280,7 @@ impl Stream {
         H: FnMut(SocketAddr, &[u8], &mut [u8]) -> StreamAction,
     {
         let answered = answer(&self.input, self.peer, &mut bench.stage, queries_left, handler);
-        self.ending = answered.ending;
+        self.stop = answered.stop;
         if answered.consumed == self.input.len() {
             bench.recycle(std::mem::take(&mut self.input));
         } else {
@@ -345,66 +327,6 @@ impl Stream {
     }
 }
 
-/// Whether a frame stands whole at the front, or one that will be refused for its length alone.
-fn begins_with_frame(input: &[u8]) -> bool {
-    match input.first_chunk() {
-        Some(length) => {
-            let length = usize::from(u16::from_be_bytes(*length));
-            length < MIN_MESSAGE || input.len() >= PREFIX + length
-        }
-        None => false,
-    }
-}
-
-/// What became of the frames at the front of some octets.
-#[derive(Debug, PartialEq, Eq)]
-struct Answered {
-    /// Octets that are done with.
-    consumed: usize,
-    /// Octets of replies, with their prefixes, at the front of the stage.
-    staged: usize,
-    ending: Option<Ending>,
-}
-
-/// Has `handler` answer the frames at the front of `input`, in order, while queries are left and a largest reply fits.
-fn answer<H>(
-    input: &[u8],
-    peer: SocketAddr,
-    stage: &mut [u8],
-    queries_left: &mut u32,
-    handler: &mut H,
-) -> Answered
-where
-    H: FnMut(SocketAddr, &[u8], &mut [u8]) -> StreamAction,
-{
-    let mut done = Answered { consumed: 0, staged: 0, ending: None };
-    while *queries_left > 0 && done.ending.is_none() {
-        let Some(room) = stage.get_mut(done.staged..done.staged + PREFIX + MAX_MESSAGE) else { break };
-        let Some((prefix, rest)) = input[done.consumed..].split_first_chunk::<PREFIX>() else { break };
-        let length = usize::from(u16::from_be_bytes(*prefix));
-        if length < MIN_MESSAGE {
-            done.ending = Some(Ending::Short);
-            break;
-        }
-        let Some(message) = rest.get(..length) else { break };
-        done.consumed += PREFIX + length;
-        *queries_left -= 1;
-        let (reply_prefix, reply) = room.split_at_mut(PREFIX);
-        match handler(peer, message, reply) {
-            StreamAction::Reply(length) => match u16::try_from(length) {
-                Ok(octets) => {
-                    reply_prefix.copy_from_slice(&octets.to_be_bytes());
-                    done.staged += PREFIX + length;
-                }
-                Err(_) => done.ending = Some(Ending::Caller),
-            },
-            StreamAction::NoReply => {}
-            StreamAction::Close => done.ending = Some(Ending::Caller),
-        }
-    }
-    done
-}
-
 /// Writes until all is taken or the peer takes no more.
 fn write_some(socket: &mut TcpStream, octets: &[u8]) -> io::Result<usize> {
     let mut taken = 0;
@@ -432,65 +354,6 @@ fn grow(buffer: &mut Vec<u8>, more: usize, limit: usize) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use proptest::prelude::*;
-
-    fn peer() -> SocketAddr {
-        "127.0.0.1:1".parse().unwrap()
-    }
-
-    fn frame(message: &[u8]) -> Vec<u8> {
-        let mut frame = (message.len() as u16).to_be_bytes().to_vec();
-        frame.extend_from_slice(message);
-        frame
-    }
-
-    fn echo(_: SocketAddr, message: &[u8], reply: &mut [u8]) -> StreamAction {
-        reply[..message.len()].copy_from_slice(message);
-        StreamAction::Reply(message.len())
-    }
-
-    fn run(input: &[u8], queries: u32) -> (Answered, Vec<u8>, u32) {
-        let mut stage = vec![0; STAGE_OCTETS];
-        let mut left = queries;
-        let done = answer(input, peer(), &mut stage, &mut left, &mut echo);
-        stage.truncate(done.staged);
-        (done, stage, left)
-    }
-
-    #[test]
-    fn whole_frames_are_answered_in_order_and_a_partial_one_is_left() {
-        let mut input = [frame(&[1; 12]), frame(&[2; 40])].concat();
-        let whole = input.clone();
-        input.extend_from_slice(&frame(&[3; 12])[..13]);
-        let (done, stage, left) = run(&input, 9);
-        assert_eq!(done, Answered { consumed: whole.len(), staged: whole.len(), ending: None });
-        assert_eq!((stage, left), (whole, 7));
-    }
-
-    #[test]
-    fn a_frame_shorter_than_a_header_ends_the_stream_after_the_replies_before_it() {
-        for length in [0, 11] {
-            let first = frame(&[1; 12]);
-            let (done, stage, _) = run(&[first.clone(), frame(&vec![9; length])].concat(), 9);
-            assert_eq!((done.ending, stage), (Some(Ending::Short), first));
-        }
-    }
-
-    #[test]
-    fn the_longest_message_fits_and_a_stage_never_overflows() {
-        let input = frame(&[5; MAX_MESSAGE]).repeat(3);
-        let (done, stage, left) = run(&input, 9);
-        assert_eq!((done.consumed, left), (PREFIX + MAX_MESSAGE, 8), "a second largest reply might not fit");
-        assert_eq!(stage, frame(&[5; MAX_MESSAGE]));
-    }
-
-    #[test]
-    fn a_reply_longer_than_a_prefix_can_say_ends_the_stream() {
-        let mut stage = vec![0; STAGE_OCTETS];
-        let too_long = &mut |_: SocketAddr, _: &[u8], _: &mut [u8]| StreamAction::Reply(MAX_MESSAGE + 1);
-        let done = answer(&frame(&[1; 12]), peer(), &mut stage, &mut 1, too_long);
-        assert_eq!((done.staged, done.ending), (0, Some(Ending::Caller)));
-    }
 
     #[test]
     fn buffers_grow_by_doubling_up_to_their_limit() {
@@ -515,36 +378,5 @@ mod tests {
         (0..2 * POOL_BUFFERS).for_each(|_| bench.recycle(vec![1; 100]));
         assert_eq!(bench.pool.len(), POOL_BUFFERS);
         assert!(bench.take().is_empty());
-    }
-
-    proptest! {
-        #[test]
-        fn any_octets_give_the_frames_a_plain_reading_gives(
-            input in prop::collection::vec(prop_oneof![Just(0u8), Just(12u8), any::<u8>()], 0..400),
-            queries in 0u32..6,
-        ) {
-            let (done, stage, left) = run(&input, queries);
-            let mut rest = &input[..];
-            let mut expected = Vec::new();
-            let mut ending = None;
-            for _ in 0..queries {
-                let Some(prefix) = rest.first_chunk::<2>() else { break };
-                let length = usize::from(u16::from_be_bytes(*prefix));
-                if length < 12 {
-                    ending = Some(Ending::Short);
-                    break;
-                }
-                if rest.len() < 2 + length {
-                    break;
-                }
-                expected.extend_from_slice(&rest[..2 + length]);
-                rest = &rest[2 + length..];
-            }
-            prop_assert_eq!(done.consumed, expected.len());
-            prop_assert_eq!(done.ending, ending);
-            prop_assert_eq!(stage, expected);
-            prop_assert!(left <= queries);
-            prop_assert_eq!(begins_with_frame(rest), ending.is_some() || (left == 0 && begins_with_frame(rest)));
-        }
     }
 }

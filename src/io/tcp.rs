@@ -22,15 +22,17 @@ use mio::event::Event;
 use mio::net::{TcpListener, TcpStream};
 use mio::{Interest, Registry, Token};
 
-pub use super::stream::{MAX_MESSAGE, MAX_STREAM_OCTETS, StreamAction};
+pub use super::framing::StreamAction;
+pub use super::stream::MAX_STREAM_OCTETS;
 
+use super::framing::Stop;
 use super::limits::{ConnectionLimits, Permit, Refusal};
 use super::recency::Recency;
 use super::stream::{Ending, Outcome, Stream, Workbench};
 use crate::sys::limits::is_shortage;
 
-/// Queries a turn over all connections: about a quarter of a millisecond, less than a datagram buffer fills in.
-const TURN_QUERIES: u32 = 256;
+/// Queries a turn over all connections: the share of streams where datagrams are busy too, some tenths of a millisecond.
+const TURN_QUERIES: u32 = 128;
 /// Connections served a turn, for those that send much and complete nothing.
 const TURN_STREAMS: usize = 64;
 /// Connections accepted a turn.
@@ -145,7 +147,7 @@ impl TcpIo {
 
     /// When a turn will next have something to do if nothing happens.
     pub(super) fn deadline(&self) -> Option<Instant> {
-        let expiry = self.streams.oldest().map(|(_, since)| since + self.idle_timeout);
+        let expiry = self.streams.oldest().and_then(|(_, since)| since.checked_add(self.idle_timeout));
         [expiry, self.paused_until].into_iter().flatten().min()
     }
 
@@ -186,8 +188,8 @@ impl TcpIo {
                 }
                 Outcome::Ended(ending) => {
                     match ending {
-                        Ending::Peer | Ending::Caller => tally.closed += 1,
-                        Ending::Short => tally.short += 1,
+                        Ending::Peer | Ending::Stop(Stop::Caller) => tally.closed += 1,
+                        Ending::Stop(Stop::Short) => tally.short += 1,
                     }
                     self.close(key);
                     continue;

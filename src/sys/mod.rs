@@ -10,5 +10,8 @@ pub mod socket;
 /// Datagrams in batches: recvmmsg, sendmmsg and the buffers they share.
 pub mod mmsg;
 
+/// The memory of a batch.
+mod arena;
+
 /// Limits of the process.
 pub mod limits;
