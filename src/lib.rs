@@ -8,7 +8,11 @@ pub mod config;
 pub mod dataplane;
 /// Probes, verdicts and the one writer of the health table.
 pub mod health;
+/// Datagrams and streams; knows no DNS beyond the length frame of TCP.
+pub mod io;
 /// The only memory that both the packet path and the control side see.
 pub mod state;
+/// Every `unsafe` of the project, behind safe wrappers.
+pub mod sys;
 /// Octets to meaning and back; no policy, no allocation, a panic contract.
 pub mod wire;

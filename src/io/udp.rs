@@ -1,0 +1,90 @@
+//! One non-blocking datagram socket, read and written in batches.
+//!
+//! Readiness is edge-triggered: once reported, the socket counts as ready until a receive finds it empty. An error on
+//! the socket is counted and tried again a bounded number of times; it never stops the worker.
+
+use std::io;
+use std::net::{SocketAddr, UdpSocket};
+use std::os::fd::{AsFd, AsRawFd};
+
+use mio::unix::SourceFd;
+use mio::{Interest, Registry, Token};
+
+use crate::sys::mmsg::{Batch, SendTally};
+
+/// Errors in a row after which the socket waits for the kernel to report it again.
+const ERRORS_IN_A_ROW: u32 = 8;
+
+/// A datagram socket of one worker.
+#[derive(Debug)]
+pub struct UdpIo {
+    socket: UdpSocket,
+    address: SocketAddr,
+    ready: bool,
+    receive_errors: u64,
+    errors_in_a_row: u32,
+}
+
+impl UdpIo {
+    /// Takes over a bound, non-blocking socket. It counts as ready: something may have come before registration.
+    ///
+    /// # Errors
+    /// What the registration reported.
+    pub(super) fn new(
+        registry: &Registry,
+        token: Token,
+        socket: UdpSocket,
+        address: SocketAddr,
+    ) -> io::Result<UdpIo> {
+        registry.register(&mut SourceFd(&socket.as_raw_fd()), token, Interest::READABLE)?;
+        Ok(UdpIo { socket, address, ready: true, receive_errors: 0, errors_in_a_row: 0 })
+    }
+
+    /// The listen address.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Whether a receive may find something.
+    pub fn is_ready(&self) -> bool {
+        self.ready
+    }
+
+    /// Errors of receive since the start.
+    pub fn receive_errors(&self) -> u64 {
+        self.receive_errors
+    }
+
+    /// Takes what waits into `batch` and returns how many queries that is. No system call where nothing is ready.
+    pub fn receive(&mut self, batch: &mut Batch) -> usize {
+        if !self.ready {
+            return 0;
+        }
+        match batch.receive(self.socket.as_fd()) {
+            Ok(count) => {
+                self.errors_in_a_row = 0;
+                // A short batch is not yet an empty socket: the rest may have come meanwhile, and its edge with it.
+                self.ready = count > 0;
+                count
+            }
+            Err(_) => {
+                self.receive_errors += 1;
+                self.errors_in_a_row += 1;
+                if self.errors_in_a_row >= ERRORS_IN_A_ROW {
+                    self.errors_in_a_row = 0;
+                    self.ready = false;
+                }
+                0
+            }
+        }
+    }
+
+    /// Sends the replies marked in `batch`, which must hold queries of this socket.
+    pub fn send(&mut self, batch: &mut Batch) -> SendTally {
+        batch.send(self.socket.as_fd())
+    }
+
+    pub(super) fn set_ready(&mut self) {
+        self.ready = true;
+    }
+}
