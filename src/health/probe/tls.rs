@@ -63,7 +63,10 @@ pub(super) fn reason_of(error: &rustls::Error) -> Reason {
         CertificateError::NotValidForName => "not valid for the name".into(),
         CertificateError::Revoked => "revoked".into(),
         CertificateError::BadSignature => "does not fit the handshake's signature".into(),
-        other => other.to_string().into(),
+        other => {
+            let text = other.to_string();
+            text.strip_prefix("certificate ").unwrap_or(&text).into()
+        }
     })
 }
 

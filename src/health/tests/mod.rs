@@ -40,3 +40,10 @@ pub(super) fn pool(name: &str, monitor: Arc<Monitor>, addresses: &[&str]) -> Poo
         monitor,
     }
 }
+
+/// Plans following each other, shared targets, forced ones.
+mod adoption;
+/// Servers that behave as told, and the engine under test.
+mod rig;
+/// Verdicts of every monitor, right and wrong, hanging at every step.
+mod verdicts;
