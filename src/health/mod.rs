@@ -1,1 +1,50 @@
-//! Probes and verdicts.
+//! Probes and verdicts: from the pools of a configuration to the words of the health table.
+//!
+//! ```text
+//! Plan -> keeper -> mailbox -> prober (schedule -> flight -> judge) -> report -> keeper (machine) -> HealthTable
+//!                                                                                   |-> StatusBoard, herald (log)
+//! ```
+//! A *target* is an address with a monitor; equal ones are probed once and their verdict goes to every *place* (pool,
+//! member) that lists them. A few prober threads carry thousands of probes each, all of it non-blocking, so a dead
+//! target costs a slot and never a thread. One keeper thread turns outcomes into states and is the only writer of the
+//! table.
+//!
+//! # Invariants
+//! * Only the keeper writes a [`HealthTable`](crate::state::health_table::HealthTable) it has adopted.
+//! * A target never has two probes in flight.
+//! * What is the prober's own fault (no descriptors, no ports, no buffers) never changes a state.
+//! * Nothing the log, the board's readers or a target do can hold a verdict back from the table.
+//!
+//! It never resolves names, never follows redirects, and knows nothing of queries.
+
+/// What the keeper takes over from one plan to the next; pure.
+mod adoption;
+/// Threads and channels: start, adopt, shut down.
+mod engine;
+/// The thread that logs, so that a stuck log never delays a verdict.
+mod herald;
+/// The thread that owns the table's write side.
+mod keeper;
+/// How late probes start, as a histogram.
+pub mod lateness;
+/// Outcomes to states; pure.
+pub mod machine;
+/// Pools to targets: what is probed, once each, and where its verdict goes.
+pub mod plan;
+/// What one probe says and what it waits for, one file a monitor.
+mod probe;
+/// The probe thread: an event loop over timers and connections.
+mod prober;
+/// Why an outcome is what it is.
+pub mod reason;
+/// When a probe starts: spread, interval and jitter; pure.
+pub mod schedule;
+/// What is known of every member and of the engine, for API and metrics.
+pub mod status;
+
+pub use engine::Engine;
+pub use plan::Plan;
+pub use status::{Status, StatusBoard};
+
+#[cfg(all(test, not(steerd_loom)))]
+mod tests;

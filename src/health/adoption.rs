@@ -1,0 +1,205 @@
+//! What the keeper takes over from one plan to the next: a pure comparison.
+//!
+//! A target that is in both (same address, equal monitor) goes on as if nothing had happened: state, counts, totals,
+//! place in the schedule. A new target whose member was there before with other parameters begins with that member's
+//! state, but with its own counts, so that an edited parameter flips nobody to UNKNOWN. All others begin UNKNOWN.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use super::machine::MemberState;
+use super::plan::{Place, Plan};
+use super::probe::Script;
+use super::prober::TargetId;
+use super::reason::Reason;
+use super::status::{Sheet, TargetStatus};
+use crate::config::model::Monitor;
+use crate::state::health_table::State;
+
+/// The targets the keeper keeps; their states are on the sheet.
+pub(super) struct Roster {
+    pub(super) scripts: Vec<Arc<Script>>,
+    pub(super) targets: Vec<Kept>,
+    pub(super) sheet: Arc<Sheet>,
+}
+
+/// One target of the roster.
+pub(super) struct Kept {
+    /// `None`: forced, so never probed.
+    pub(super) id: Option<TargetId>,
+    pub(super) address: IpAddr,
+    /// Index into [`Roster::scripts`].
+    pub(super) script: u32,
+    pub(super) places: Vec<Place>,
+}
+
+/// What a target of the new plan begins with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Inheritance {
+    /// Everything of this old target, which it is.
+    All(usize),
+    /// The state of this old target.
+    StateOf(usize),
+    /// Nothing.
+    None,
+}
+
+/// What each target of the plan begins with. An old target that no one inherits everything of has ended.
+pub(super) fn inheritances(old: &Roster, plan: &Plan) -> Vec<Inheritance> {
+    // By content once a monitor, by number once a target.
+    let old_scripts: HashMap<&Monitor, u32> =
+        old.scripts.iter().enumerate().map(|(index, script)| (&*script.monitor, index as u32)).collect();
+    let same_script: Vec<Option<u32>> =
+        plan.scripts.iter().map(|script| old_scripts.get(&*script.monitor).copied()).collect();
+    let old_targets: HashMap<(IpAddr, u32), usize> =
+        old.targets.iter().enumerate().map(|(index, kept)| ((kept.address, kept.script), index)).collect();
+
+    let mut heirs: Vec<Inheritance> = plan
+        .targets
+        .iter()
+        .map(|target| {
+            same_script[target.script as usize]
+                .and_then(|script| old_targets.get(&(target.address, script)))
+                .map_or(Inheritance::None, |index| Inheritance::All(*index))
+        })
+        .collect();
+    if heirs.contains(&Inheritance::None) {
+        inherit_by_place(old, plan, &mut heirs);
+    }
+    heirs
+}
+
+/// For targets that are new: the first of their places that was there before and has a verdict.
+fn inherit_by_place(old: &Roster, plan: &Plan, heirs: &mut [Inheritance]) {
+    let mut member_of: HashMap<(&str, IpAddr), u32> = HashMap::new();
+    for pool in &old.sheet.pools {
+        member_of.extend(pool.members.iter().map(|member| ((&*pool.name, member.address), member.target)));
+    }
+    for (target, heir) in plan.targets.iter().zip(heirs) {
+        if *heir != Inheritance::None {
+            continue;
+        }
+        let inherited = target.places.iter().find_map(|place| {
+            let pool = &plan.pools[place.pool as usize];
+            let old_target = *member_of.get(&(&*pool.name, target.address))? as usize;
+            let known = old.sheet.targets[old_target].lock().state.state != State::Unknown;
+            known.then_some(old_target)
+        });
+        if let Some(old_target) = inherited {
+            *heir = Inheritance::StateOf(old_target);
+        }
+    }
+}
+
+/// The status a target begins with, given the one it inherits. A forced one has its verdict at once.
+pub(super) fn first_status(
+    inheritance: Inheritance,
+    inherited: TargetStatus,
+    forced: Option<bool>,
+    now_secs: u32,
+) -> TargetStatus {
+    let mut status = match inheritance {
+        Inheritance::All(_) => inherited,
+        Inheritance::StateOf(_) => TargetStatus {
+            state: MemberState { state: inherited.state.state, ..MemberState::default() },
+            since_secs: inherited.since_secs,
+            reason: inherited.reason,
+            changed: inherited.changed,
+            ..TargetStatus::default()
+        },
+        Inheritance::None => TargetStatus::default(),
+    };
+    if let Some(up) = forced {
+        let state = if up { State::Up } else { State::Down };
+        if status.state.state != state {
+            status.since_secs = now_secs;
+        }
+        status.state = MemberState { state, ..MemberState::default() };
+        status.reason = Some(Reason::Forced { up });
+    }
+    status
+}
+
+#[cfg(all(test, not(steerd_loom)))]
+mod tests {
+    use super::*;
+    use crate::config::model::Pool;
+    use crate::health::tests::{forced_monitor, pool, tcp_monitor};
+    use crate::state::health_table::HealthTable;
+    use parking_lot::Mutex;
+
+    fn plan(pools: &[Pool]) -> Plan {
+        Plan::new(pools, Arc::new(HealthTable::new(pools.iter().map(|pool| pool.members.len()))))
+    }
+
+    /// A roster of this plan, every target in `state`.
+    fn roster(plan: Plan, state: State) -> Roster {
+        let status = TargetStatus {
+            state: MemberState { state, successes: 3, failures: 0 },
+            since_secs: 7,
+            succeeded: 9,
+            ..TargetStatus::default()
+        };
+        let kept = |target: crate::health::plan::PlanTarget| Kept {
+            id: None,
+            address: target.address,
+            script: target.script,
+            places: target.places,
+        };
+        let targets: Vec<_> = plan.targets.into_iter().map(kept).collect();
+        let statuses = targets.iter().map(|_| Mutex::new(status.clone())).collect();
+        Roster {
+            scripts: plan.scripts,
+            targets,
+            sheet: Arc::new(Sheet { pools: plan.pools, targets: statuses }),
+        }
+    }
+
+    #[test]
+    fn same_target_inherits_everything_wherever_it_is_listed_now() {
+        let old = roster(plan(&[pool("a", tcp_monitor(80), &["127.0.0.1", "127.0.0.2"])]), State::Up);
+        let new = plan(&[
+            pool("b", tcp_monitor(80), &["127.0.0.2"]),
+            pool("a", tcp_monitor(80), &["127.0.0.3", "127.0.0.1"]),
+        ]);
+        let expected = [Inheritance::All(1), Inheritance::None, Inheritance::All(0)];
+        assert_eq!(inheritances(&old, &new), expected);
+    }
+
+    #[test]
+    fn edited_monitor_keeps_the_state_of_the_same_member_of_the_same_pool_only() {
+        let old = roster(plan(&[pool("a", tcp_monitor(80), &["127.0.0.1"])]), State::Down);
+        let edited = plan(&[pool("a", tcp_monitor(81), &["127.0.0.1"])]);
+        assert_eq!(inheritances(&old, &edited), [Inheritance::StateOf(0)]);
+        let elsewhere = plan(&[pool("b", tcp_monitor(81), &["127.0.0.1"])]);
+        assert_eq!(inheritances(&old, &elsewhere), [Inheritance::None]);
+        let undecided = roster(plan(&[pool("a", tcp_monitor(80), &["127.0.0.1"])]), State::Unknown);
+        assert_eq!(inheritances(&undecided, &edited), [Inheritance::None]);
+    }
+
+    #[test]
+    fn inherited_state_comes_without_counts_and_with_its_age() {
+        let old = roster(plan(&[pool("a", forced_monitor(true), &["127.0.0.1"])]), State::Up);
+        let inherited = old.sheet.targets[0].lock().clone();
+        let status = first_status(Inheritance::StateOf(0), inherited.clone(), None, 100);
+        assert_eq!(status.state, MemberState { state: State::Up, successes: 0, failures: 0 });
+        assert_eq!((status.since_secs, status.succeeded), (7, 0));
+        assert_eq!(first_status(Inheritance::All(0), inherited, None, 100).succeeded, 9);
+    }
+
+    #[test]
+    fn forced_verdict_holds_at_once_and_keeps_its_age_where_nothing_changes() {
+        let up = TargetStatus {
+            state: MemberState { state: State::Up, ..MemberState::default() },
+            since_secs: 7,
+            ..TargetStatus::default()
+        };
+        let kept = first_status(Inheritance::StateOf(0), up.clone(), Some(true), 100);
+        assert_eq!((kept.state.state, kept.since_secs), (State::Up, 7));
+        let flipped = first_status(Inheritance::StateOf(0), up, Some(false), 100);
+        assert_eq!((flipped.state.state, flipped.since_secs), (State::Down, 100));
+        let new = first_status(Inheritance::None, TargetStatus::default(), Some(true), 100);
+        assert_eq!((new.state.state, new.since_secs), (State::Up, 100));
+    }
+}

@@ -1,0 +1,259 @@
+//! The thread that owns the table's write side: outcomes in, states out.
+//!
+//! For each report: one step of the state machine, and if it changes the state, the table is written before anything
+//! else is done. Logging is the herald's; a stuck log delays nothing here. Adopting a plan seeds the new table, has it
+//! published, and only then goes on with the next report, so no verdict is lost between two tables.
+//!
+//! # Bounds
+//! [`MESSAGES_MAX`] messages wait; a prober that finds no room waits for it (it never makes the keeper wait).
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use crossbeam::channel::Receiver;
+use parking_lot::Mutex;
+
+use super::adoption::{Inheritance, Kept, Roster, first_status, inheritances};
+use super::herald::{Event, Mouth, News};
+use super::machine::{Change, Outcome, step};
+use super::plan::{Plan, PlanTarget};
+use super::prober::{Job, Mailbox, Order, Report, TargetId};
+use super::reason::Reason;
+use super::schedule::{Prng, Schedule};
+use super::status::{ChangeTimes, Sheet, StatusBoard, TargetStatus};
+use crate::state::health_table::{HealthTable, State, Word};
+
+/// Messages that wait for the keeper: 0.8 s of the largest fleet designed for (100,000 targets every 10 s), which is
+/// more than adopting a plan of that size takes.
+pub(super) const MESSAGES_MAX: usize = 8 * 1024;
+
+/// One warning about probes that could not be made in this time, whatever their number.
+const NOT_PROBED_PAUSE: Duration = Duration::from_secs(10);
+
+/// What the keeper is told.
+pub(super) enum Message {
+    /// A probe has ended.
+    Report(Report),
+    /// A new plan, and what makes its table the one that is read.
+    Adopt(Box<Plan>, Box<dyn FnOnce() + Send>),
+    /// End the thread, and the probers with it.
+    Stop,
+}
+
+/// The thread's state.
+pub(super) struct Keeper {
+    messages: Receiver<Message>,
+    probers: Vec<Arc<Mailbox>>,
+    board: Arc<StatusBoard>,
+    mouth: Mouth,
+    table: Arc<HealthTable>,
+    roster: Roster,
+    index_of: HashMap<TargetId, u32>,
+    next_id: u64,
+    prng: Prng,
+    not_probed: NotProbed,
+}
+
+/// What has to be said about probes that could not be made.
+struct NotProbed {
+    said_at: Option<Instant>,
+    unsaid: u64,
+}
+
+impl Keeper {
+    /// A keeper without targets.
+    pub(super) fn new(
+        messages: Receiver<Message>,
+        probers: Vec<Arc<Mailbox>>,
+        board: Arc<StatusBoard>,
+        mouth: Mouth,
+        seed: u64,
+    ) -> Keeper {
+        let sheet = Arc::new(Sheet { pools: Box::default(), targets: Box::default() });
+        Keeper {
+            messages,
+            probers,
+            board,
+            mouth,
+            table: Arc::new(HealthTable::new([])),
+            roster: Roster { scripts: Vec::new(), targets: Vec::new(), sheet },
+            index_of: HashMap::new(),
+            next_id: 0,
+            prng: Prng::new(seed),
+            not_probed: NotProbed { said_at: None, unsaid: 0 },
+        }
+    }
+
+    /// Keeps until told to stop.
+    pub(super) fn run(mut self) {
+        while let Ok(message) = self.messages.recv() {
+            match message {
+                Message::Report(report) => self.take(report),
+                Message::Adopt(plan, publish) => self.adopt(*plan, publish),
+                Message::Stop => break,
+            }
+        }
+        for prober in &self.probers {
+            prober.post([Order::Stop]);
+        }
+    }
+
+    /// One outcome: machine, table, board, log, in this order.
+    fn take(&mut self, report: Report) {
+        // A target that has ended meanwhile: its last outcome concerns no one.
+        let Some(index) = self.index_of.get(&report.target).map(|index| *index as usize) else { return };
+        let kept = &self.roster.targets[index];
+        let monitor = &self.roster.scripts[kept.script as usize].monitor;
+        let Report { conclusion, duration, verdict_at, .. } = report;
+
+        let mut status = self.roster.sheet.targets[index].lock();
+        let (state, change) = step(status.state, conclusion.outcome, monitor.rise, monitor.retries);
+        status.state = state;
+        if let Some(change) = change {
+            status.since_secs = now_secs();
+            let word = Word::new(change.state, status.since_secs);
+            for place in &kept.places {
+                self.table.write(place.pool as usize, [(place.member as usize, word)]);
+            }
+            status.changed = Some(ChangeTimes { verdict_at, written_at: Instant::now() });
+        }
+        status.last_duration = Some(duration);
+        status.reason = Some(conclusion.reason.clone());
+        match conclusion.outcome {
+            Outcome::Success => status.succeeded += 1,
+            Outcome::Failure => status.failed += 1,
+            Outcome::Inconclusive => status.inconclusive += 1,
+        }
+        drop(status);
+
+        if let Some(change) = change {
+            self.say_change(index, change, &conclusion.reason);
+        } else if conclusion.outcome == Outcome::Inconclusive {
+            self.say_not_probed(index, conclusion.reason, verdict_at);
+        }
+    }
+
+    /// Goes over to a new plan.
+    fn adopt(&mut self, plan: Plan, publish: Box<dyn FnOnce() + Send>) {
+        let heirs = inheritances(&self.roster, &plan);
+        let now_secs = now_secs();
+        let Plan { table, scripts, targets, pools } = plan;
+
+        let mut statuses = Vec::with_capacity(targets.len());
+        let mut changes = Vec::new();
+        for (index, (target, heir)) in targets.iter().zip(&heirs).enumerate() {
+            let inherited = match heir {
+                Inheritance::All(old) | Inheritance::StateOf(old) => {
+                    self.roster.sheet.targets[*old].lock().clone()
+                }
+                Inheritance::None => TargetStatus::default(),
+            };
+            let previous = inherited.state.state;
+            let forced = scripts[target.script as usize].forced();
+            let status = first_status(*heir, inherited, forced, now_secs);
+            if status.state.state != previous {
+                changes.push((index, Change { previous, state: status.state.state }));
+            }
+            statuses.push(status);
+        }
+        for (pool_index, pool) in pools.iter().enumerate() {
+            let words = pool.members.iter().enumerate().map(|(member, planned)| {
+                let status = &statuses[planned.target as usize];
+                (member, Word::new(status.state.state, status.since_secs))
+            });
+            table.write(pool_index, words);
+        }
+        let sheet = Arc::new(Sheet { pools, targets: statuses.into_iter().map(Mutex::new).collect() });
+        self.board.replace(sheet.clone());
+        self.table = table;
+        publish();
+
+        let orders = self.exchange_roster(Roster { scripts, targets: Vec::new(), sheet }, targets, &heirs);
+        for (prober, orders) in self.probers.iter().zip(orders) {
+            prober.post(orders);
+        }
+        for (index, change) in changes {
+            let reason = Reason::Forced { up: change.state == State::Up };
+            self.say_change(index, change, &reason);
+        }
+    }
+
+    /// Numbers the targets and replaces the roster; what each prober has to begin and to end.
+    fn exchange_roster(
+        &mut self,
+        mut roster: Roster,
+        targets: Vec<PlanTarget>,
+        heirs: &[Inheritance],
+    ) -> Vec<Vec<Order>> {
+        let mut orders: Vec<Vec<Order>> = self.probers.iter().map(|_| Vec::new()).collect();
+        let threads = orders.len() as u64;
+        let is_forced = |target: &PlanTarget| roster.scripts[target.script as usize].forced().is_some();
+        let fresh_count = targets
+            .iter()
+            .zip(heirs)
+            .filter(|(target, heir)| !matches!(heir, Inheritance::All(_)) && !is_forced(target))
+            .count();
+        let mut fresh = 0;
+        let mut ended = std::mem::take(&mut self.index_of);
+        let now = Instant::now();
+        for (index, (target, heir)) in targets.into_iter().zip(heirs).enumerate() {
+            let script = &roster.scripts[target.script as usize];
+            let id = match heir {
+                Inheritance::All(old) => self.roster.targets[*old].id,
+                Inheritance::StateOf(_) | Inheritance::None if script.forced().is_some() => None,
+                Inheritance::StateOf(_) | Inheritance::None => {
+                    let id = TargetId(self.next_id);
+                    self.next_id += 1;
+                    let (interval, timeout) = (script.monitor.interval, script.monitor.timeout);
+                    let schedule =
+                        Schedule::first(now, fresh, fresh_count, interval, timeout, &mut self.prng);
+                    fresh += 1;
+                    let job = Job { id, address: target.address, script: script.clone(), schedule };
+                    orders[(id.0 % threads) as usize].push(Order::Begin(Box::new(job)));
+                    Some(id)
+                }
+            };
+            if let Some(id) = id {
+                ended.remove(&id);
+                self.index_of.insert(id, index as u32);
+            }
+            let PlanTarget { address, script, places } = target;
+            roster.targets.push(Kept { id, address, script, places });
+        }
+        for id in ended.into_keys() {
+            orders[(id.0 % threads) as usize].push(Order::End(id));
+        }
+        self.roster = roster;
+        orders
+    }
+
+    fn say_change(&self, index: usize, change: Change, reason: &Reason) {
+        for place in 0..self.roster.targets[index].places.len() {
+            self.mouth.say(self.news(index, place, reason.clone(), Event::Changed(change)));
+        }
+    }
+
+    fn say_not_probed(&mut self, index: usize, reason: Reason, now: Instant) {
+        self.not_probed.unsaid += 1;
+        let said_at = self.not_probed.said_at;
+        if said_at.is_none_or(|said_at| now.saturating_duration_since(said_at) >= NOT_PROBED_PAUSE) {
+            let probes = std::mem::take(&mut self.not_probed.unsaid);
+            self.not_probed.said_at = Some(now);
+            self.mouth.say(self.news(index, 0, reason, Event::NotProbed { probes }));
+        }
+    }
+
+    fn news(&self, index: usize, place: usize, reason: Reason, event: Event) -> News {
+        let place = self.roster.targets[index].places[place];
+        let pool = &self.roster.sheet.pools[place.pool as usize];
+        let member = &pool.members[place.member as usize];
+        News { pool: pool.name.clone(), member: member.name.clone(), address: member.address, reason, event }
+    }
+}
+
+/// Seconds of the Unix epoch; a clock before 1970 or after 2106 stops at the bound.
+fn now_secs() -> u32 {
+    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u32::try_from(since_epoch.as_secs()).unwrap_or(u32::MAX)
+}

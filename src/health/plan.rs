@@ -1,0 +1,120 @@
+//! Pools to targets: what is probed, once each, and where its verdict goes.
+//!
+//! Made on the control thread, so that the keeper has little left to do when it adopts one: equal monitors are
+//! compiled once, equal targets merged. It never touches the table it carries.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use super::probe::Script;
+use crate::config::model::{Monitor, Pool};
+use crate::state::health_table::HealthTable;
+
+/// What to probe from now on, and the table that takes the verdicts.
+pub struct Plan {
+    pub(super) table: Arc<HealthTable>,
+    /// One for each different monitor.
+    pub(super) scripts: Vec<Arc<Script>>,
+    pub(super) targets: Vec<PlanTarget>,
+    pub(super) pools: Box<[PlanPool]>,
+}
+
+/// An address with a monitor, and every member that is one of it.
+pub(super) struct PlanTarget {
+    pub(super) address: IpAddr,
+    /// Index into [`Plan::scripts`].
+    pub(super) script: u32,
+    pub(super) places: Vec<Place>,
+}
+
+/// A member of a pool, by the indices of the configuration and of the table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Place {
+    pub(super) pool: u32,
+    pub(super) member: u32,
+}
+
+/// A pool's names, for logs and the status board.
+pub(super) struct PlanPool {
+    pub(super) name: Arc<str>,
+    pub(super) members: Box<[PlanMember]>,
+}
+
+/// A member's name and target.
+pub(super) struct PlanMember {
+    pub(super) name: Arc<str>,
+    pub(super) address: IpAddr,
+    /// Index into [`Plan::targets`].
+    pub(super) target: u32,
+}
+
+impl Plan {
+    /// A plan for these pools; a pool and a member have the same index in `pools`, in `table` and in every report.
+    /// Members are probed whatever their weight, and whether enabled or not.
+    ///
+    /// # Panics
+    /// When `table` is not of these pools' shape.
+    pub fn new(pools: &[Pool], table: Arc<HealthTable>) -> Plan {
+        assert_eq!(table.pool_count(), pools.len(), "one row a pool");
+        let mut scripts = Vec::new();
+        let mut script_of: HashMap<&Monitor, u32> = HashMap::new();
+        let mut targets: Vec<PlanTarget> = Vec::new();
+        let mut target_of: HashMap<(IpAddr, u32), u32> = HashMap::new();
+        let mut named = Vec::with_capacity(pools.len());
+        for (pool_index, pool) in pools.iter().enumerate() {
+            assert_eq!(table.member_count(pool_index), pool.members.len(), "one word a member");
+            let script = *script_of.entry(&pool.monitor).or_insert_with(|| {
+                scripts.push(Arc::new(Script::new(&pool.monitor)));
+                (scripts.len() - 1) as u32
+            });
+            let members = pool.members.iter().enumerate().map(|(member_index, member)| {
+                let target = *target_of.entry((member.ip, script)).or_insert_with(|| {
+                    targets.push(PlanTarget { address: member.ip, script, places: Vec::with_capacity(1) });
+                    (targets.len() - 1) as u32
+                });
+                let place = Place { pool: pool_index as u32, member: member_index as u32 };
+                targets[target as usize].places.push(place);
+                PlanMember { name: member.name.as_str().into(), address: member.ip, target }
+            });
+            named.push(PlanPool { members: members.collect(), name: pool.name.as_str().into() });
+        }
+        Plan { table, scripts, targets, pools: named.into() }
+    }
+
+    /// How many different targets there are.
+    pub fn target_count(&self) -> usize {
+        self.targets.len()
+    }
+}
+
+#[cfg(all(test, not(steerd_loom)))]
+mod tests {
+    use super::*;
+    use crate::health::tests::{pool, tcp_monitor};
+
+    fn plan(pools: &[Pool]) -> Plan {
+        Plan::new(pools, Arc::new(HealthTable::new(pools.iter().map(|pool| pool.members.len()))))
+    }
+
+    #[test]
+    fn same_address_with_an_equal_monitor_is_one_target_with_every_place() {
+        let plan = plan(&[
+            pool("a", tcp_monitor(80), &["127.0.0.1", "127.0.0.2"]),
+            pool("b", tcp_monitor(80), &["127.0.0.2", "127.0.0.1"]),
+            pool("c", tcp_monitor(81), &["127.0.0.1"]),
+        ]);
+        assert_eq!((plan.scripts.len(), plan.target_count()), (2, 3));
+        assert_eq!(plan.targets[0].places, [Place { pool: 0, member: 0 }, Place { pool: 1, member: 1 }]);
+        assert_eq!(plan.targets[2].places, [Place { pool: 2, member: 0 }]);
+        assert_eq!(plan.pools[1].members[0].target, 1);
+    }
+
+    #[test]
+    fn members_of_weight_zero_and_disabled_ones_are_targets_too() {
+        let mut pool = pool("a", tcp_monitor(80), &["127.0.0.1", "127.0.0.2"]);
+        pool.members[0].weight = 0;
+        pool.members[1].enabled = false;
+        assert_eq!(plan(&[pool]).target_count(), 2);
+    }
+}

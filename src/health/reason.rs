@@ -1,0 +1,304 @@
+//! Why an outcome is what it is: one variant a cause, rendered for logs, metrics and the admin API.
+//!
+//! Cheap to copy about: whatever text a variant needs is shared. It never decides anything.
+
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Why an outcome is what it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// The connection opened, and that was all that was asked.
+    Connected,
+    /// The octets to send were taken, and no answer was asked for.
+    Sent,
+    /// The reply matches the monitor's pattern.
+    Matched {
+        /// The pattern as configured.
+        pattern: Arc<str>,
+    },
+    /// An expected HTTP status.
+    Status {
+        /// The status code.
+        status: u16,
+    },
+    /// No probe: the verdict is configured.
+    Forced {
+        /// The verdict.
+        up: bool,
+    },
+    /// The connection did not open.
+    Connect(ConnectFault),
+    /// The budget was spent.
+    Timeout {
+        /// What was under way.
+        phase: Phase,
+        /// The budget.
+        budget: Duration,
+    },
+    /// Another HTTP status than expected.
+    UnexpectedStatus {
+        /// The status code.
+        status: u16,
+        /// The inclusive ranges expected.
+        expected: Arc<[(u16, u16)]>,
+    },
+    /// The reply does not begin with a status line of HTTP/1.
+    NotHttp,
+    /// The connection ended first.
+    NoStatusLine,
+    /// The reply went on without a final status line.
+    HeadTooLong {
+        /// How much was read.
+        limit_octets: usize,
+    },
+    /// The reply ended, or reached its limit, without a match.
+    NoMatch {
+        /// The pattern as configured.
+        pattern: Arc<str>,
+    },
+    /// Something was received until the budget was spent, but no match.
+    NoMatchInTime {
+        /// The pattern as configured.
+        pattern: Arc<str>,
+        /// The budget.
+        budget: Duration,
+    },
+    /// The connection ended without a single octet.
+    NoReply,
+    /// The peer's certificate was refused.
+    TlsCertificate(Arc<str>),
+    /// TLS failed otherwise.
+    Tls(Arc<str>),
+    /// The connection ended in the handshake.
+    TlsClosed,
+    /// The probe could not be made for a reason of this machine's own.
+    Prober(ProberFault),
+}
+
+/// Why a connection did not open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ConnectFault {
+    /// Nothing listens there.
+    Refused,
+    /// No way there, or a router says so.
+    NoRoute,
+    /// The peer reset it.
+    Reset,
+    /// The kernel gave up before the budget was spent.
+    TimedOut,
+    /// A local rule forbids it.
+    Forbidden,
+    /// Another error of the operating system, by number.
+    Other(i32),
+}
+
+/// What a probe was doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// Waiting for the connection to open.
+    Connect,
+    /// In the TLS handshake.
+    TlsHandshake,
+    /// Waiting for the peer to take our octets.
+    Send,
+    /// Waiting for the peer's octets.
+    Receive,
+}
+
+/// What this machine lacked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ProberFault {
+    /// File descriptors (`RLIMIT_NOFILE`, or the system's).
+    Descriptors,
+    /// Local ports or addresses.
+    Ports,
+    /// Memory for sockets.
+    Buffers,
+    /// The address family.
+    Family,
+    /// Usable trusted roots, for `verify: true`.
+    Roots(Arc<str>),
+    /// A pattern that compiles; the configuration lets none other pass.
+    Pattern,
+    /// Another error of the operating system, by number.
+    Other(i32),
+}
+
+// Numbers of Linux on the architectures steerd is built for: the standard library gives these no `ErrorKind`.
+const EAGAIN: i32 = 11;
+const ENOMEM: i32 = 12;
+const ENFILE: i32 = 23;
+const EMFILE: i32 = 24;
+const EAFNOSUPPORT: i32 = 97;
+const EADDRINUSE: i32 = 98;
+const EADDRNOTAVAIL: i32 = 99;
+const ENOBUFS: i32 = 105;
+
+impl Reason {
+    /// The cause of an error while a connection opens: the member's, or this machine's own.
+    pub(super) fn of_connect_error(error: &io::Error) -> Reason {
+        let number = error.raw_os_error().unwrap_or(0);
+        match number {
+            ENFILE | EMFILE => return Reason::Prober(ProberFault::Descriptors),
+            EAGAIN | EADDRINUSE | EADDRNOTAVAIL => return Reason::Prober(ProberFault::Ports),
+            ENOMEM | ENOBUFS => return Reason::Prober(ProberFault::Buffers),
+            EAFNOSUPPORT => return Reason::Prober(ProberFault::Family),
+            _ => {}
+        }
+        Reason::Connect(match error.kind() {
+            io::ErrorKind::ConnectionRefused => ConnectFault::Refused,
+            io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable => ConnectFault::NoRoute,
+            io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionAborted => ConnectFault::Reset,
+            io::ErrorKind::TimedOut => ConnectFault::TimedOut,
+            io::ErrorKind::PermissionDenied => ConnectFault::Forbidden,
+            _ => ConnectFault::Other(number),
+        })
+    }
+
+    /// The cause of an error that is this machine's own, whatever it is.
+    pub(super) fn of_local_error(error: &io::Error) -> Reason {
+        match Reason::of_connect_error(error) {
+            local @ Reason::Prober(_) => local,
+            _ => Reason::Prober(ProberFault::Other(error.raw_os_error().unwrap_or(0))),
+        }
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Reason::Connected => f.write_str("connected"),
+            Reason::Sent => f.write_str("connected and sent"),
+            Reason::Matched { pattern } => write!(f, "reply matches `{pattern}`"),
+            Reason::Status { status } => write!(f, "status {status}"),
+            Reason::Forced { up } => write!(f, "forced {}", if *up { "up" } else { "down" }),
+            Reason::Connect(fault) => write!(f, "connect: {fault}"),
+            Reason::Timeout { phase, budget } => {
+                write!(f, "timeout after {} ms in {phase}", budget.as_millis())
+            }
+            Reason::UnexpectedStatus { status, expected } => {
+                write!(f, "status {status}, expected ")?;
+                fmt_ranges(f, expected)
+            }
+            Reason::NotHttp => f.write_str("reply is not HTTP/1"),
+            Reason::NoStatusLine => f.write_str("connection closed before a status line"),
+            Reason::HeadTooLong { limit_octets } => {
+                write!(f, "no final status line in {limit_octets} octets")
+            }
+            Reason::NoMatch { pattern } => write!(f, "reply does not match `{pattern}`"),
+            Reason::NoMatchInTime { pattern, budget } => {
+                write!(f, "reply does not match `{pattern}` within {} ms", budget.as_millis())
+            }
+            Reason::NoReply => f.write_str("connection closed without a reply"),
+            Reason::TlsCertificate(what) => write!(f, "tls: certificate {what}"),
+            Reason::Tls(what) => write!(f, "tls: {what}"),
+            Reason::TlsClosed => f.write_str("tls: connection closed in the handshake"),
+            Reason::Prober(fault) => write!(f, "prober: {fault}"),
+        }
+    }
+}
+
+/// Inclusive ranges as an operator writes them: `200, 300-399`.
+fn fmt_ranges(f: &mut fmt::Formatter<'_>, ranges: &[(u16, u16)]) -> fmt::Result {
+    for (index, (low, high)) in ranges.iter().enumerate() {
+        if index > 0 {
+            f.write_str(", ")?;
+        }
+        if low == high {
+            write!(f, "{low}")?;
+        } else {
+            write!(f, "{low}-{high}")?;
+        }
+    }
+    Ok(())
+}
+
+impl fmt::Display for ConnectFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ConnectFault::Refused => f.write_str("refused"),
+            ConnectFault::NoRoute => f.write_str("no route"),
+            ConnectFault::Reset => f.write_str("reset"),
+            ConnectFault::TimedOut => f.write_str("timed out"),
+            ConnectFault::Forbidden => f.write_str("not permitted"),
+            ConnectFault::Other(number) => fmt_os_error(f, *number),
+        }
+    }
+}
+
+impl fmt::Display for Phase {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Phase::Connect => "connect",
+            Phase::TlsHandshake => "TLS handshake",
+            Phase::Send => "send",
+            Phase::Receive => "receive",
+        })
+    }
+}
+
+impl fmt::Display for ProberFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ProberFault::Descriptors => f.write_str("out of file descriptors"),
+            ProberFault::Ports => f.write_str("no local address or port"),
+            ProberFault::Buffers => f.write_str("out of socket memory"),
+            ProberFault::Family => f.write_str("address family not supported"),
+            ProberFault::Roots(what) => write!(f, "no trusted roots: {what}"),
+            ProberFault::Pattern => f.write_str("match_re does not compile"),
+            ProberFault::Other(number) => fmt_os_error(f, *number),
+        }
+    }
+}
+
+/// The operating system's words for an error number.
+fn fmt_os_error(f: &mut fmt::Formatter<'_>, number: i32) -> fmt::Result {
+    write!(f, "{}", io::Error::from_raw_os_error(number))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reasons_read_as_an_operator_expects() {
+        let budget = Duration::from_secs(1);
+        for (reason, text) in [
+            (Reason::Connect(ConnectFault::Refused), "connect: refused"),
+            (Reason::Connect(ConnectFault::NoRoute), "connect: no route"),
+            (Reason::Timeout { phase: Phase::Connect, budget }, "timeout after 1000 ms in connect"),
+            (
+                Reason::Timeout { phase: Phase::TlsHandshake, budget },
+                "timeout after 1000 ms in TLS handshake",
+            ),
+            (
+                Reason::UnexpectedStatus { status: 503, expected: [(200, 200)].into() },
+                "status 503, expected 200",
+            ),
+            (
+                Reason::UnexpectedStatus { status: 503, expected: [(200, 204), (301, 301)].into() },
+                "status 503, expected 200-204, 301",
+            ),
+            (Reason::NoMatch { pattern: "^ok".into() }, "reply does not match `^ok`"),
+            (Reason::NoStatusLine, "connection closed before a status line"),
+            (Reason::TlsCertificate("expired".into()), "tls: certificate expired"),
+            (Reason::Prober(ProberFault::Descriptors), "prober: out of file descriptors"),
+        ] {
+            assert_eq!(reason.to_string(), text);
+        }
+    }
+
+    #[test]
+    fn lack_of_descriptors_ports_and_buffers_is_the_probers_fault() {
+        for number in [EMFILE, ENFILE, EADDRNOTAVAIL, ENOBUFS, ENOMEM, EAFNOSUPPORT] {
+            let reason = Reason::of_connect_error(&io::Error::from_raw_os_error(number));
+            assert!(matches!(reason, Reason::Prober(_)), "{reason}");
+        }
+        let refused = io::Error::from(io::ErrorKind::ConnectionRefused);
+        assert_eq!(Reason::of_connect_error(&refused), Reason::Connect(ConnectFault::Refused));
+        assert!(matches!(Reason::of_local_error(&refused), Reason::Prober(ProberFault::Other(_))));
+    }
+}

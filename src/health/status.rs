@@ -1,0 +1,182 @@
+//! What is known of every member and of the engine, for the admin API and metrics.
+//!
+//! Written by the keeper (one short lock a target) and the prober threads (relaxed counters), read by anyone: a reader
+//! never holds a lock for longer than it takes to copy one target, so it cannot hold a verdict back. It is no part of
+//! the packet path.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+
+use super::lateness::{Histogram, Recorder};
+use super::machine::MemberState;
+use super::plan::PlanPool;
+use super::reason::Reason;
+
+/// The live board.
+pub struct StatusBoard {
+    sheet: Mutex<Arc<Sheet>>,
+    threads: Box<[Arc<ThreadCounters>]>,
+    /// State changes whose log line was dropped because the log was stuck.
+    pub(super) unlogged: AtomicU64,
+}
+
+/// The board of one plan.
+pub(super) struct Sheet {
+    pub(super) pools: Box<[PlanPool]>,
+    /// By target; a member names its own.
+    pub(super) targets: Box<[Mutex<TargetStatus>]>,
+}
+
+/// What is known of one target.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TargetStatus {
+    /// The verdict, with the consecutive successes and failures.
+    pub state: MemberState,
+    /// Since when the state holds, in seconds of the Unix epoch; 0 while it was UNKNOWN from the start.
+    pub since_secs: u32,
+    /// Why the last outcome was what it was; `None` before the first.
+    pub reason: Option<Reason>,
+    /// Probes that succeeded.
+    pub succeeded: u64,
+    /// Probes that failed.
+    pub failed: u64,
+    /// Probes that could not be made for a reason of this machine's own.
+    pub inconclusive: u64,
+    /// From the last probe's start to its verdict.
+    pub last_duration: Option<Duration>,
+    /// When the last change of state happened in this process.
+    pub changed: Option<ChangeTimes>,
+}
+
+/// The way of a verdict that changed a state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ChangeTimes {
+    /// When the prober thread had the verdict.
+    pub verdict_at: Instant,
+    /// When the health table had it, for every worker to see.
+    pub written_at: Instant,
+}
+
+/// The counters one prober thread writes. All accesses are relaxed: nothing is published through them.
+pub(super) struct ThreadCounters {
+    pub(super) in_flight: AtomicU64,
+    pub(super) started: AtomicU64,
+    pub(super) inconclusive: AtomicU64,
+    pub(super) lateness: Recorder,
+}
+
+impl ThreadCounters {
+    /// All zero.
+    pub(super) fn new() -> ThreadCounters {
+        ThreadCounters {
+            in_flight: AtomicU64::new(0),
+            started: AtomicU64::new(0),
+            inconclusive: AtomicU64::new(0),
+            lateness: Recorder::new(),
+        }
+    }
+}
+
+/// A copy of the board.
+#[derive(Clone, Debug)]
+pub struct Status {
+    /// Pools in the order of the configuration.
+    pub pools: Vec<PoolStatus>,
+    /// The engine itself.
+    pub engine: EngineStatus,
+}
+
+/// A pool's members.
+#[derive(Clone, Debug)]
+pub struct PoolStatus {
+    /// The pool's name.
+    pub name: Arc<str>,
+    /// Members in the order of the configuration.
+    pub members: Vec<MemberStatus>,
+}
+
+/// What is known of one member.
+#[derive(Clone, Debug)]
+pub struct MemberStatus {
+    /// The member's name.
+    pub name: Arc<str>,
+    /// The address that is answered and probed.
+    pub address: IpAddr,
+    /// Number of its target: members that share a probe have the same.
+    pub target: u32,
+    /// What its target's probes say.
+    pub health: TargetStatus,
+}
+
+/// The probe engine as a whole, since it was started.
+#[derive(Clone, Debug, Default)]
+pub struct EngineStatus {
+    /// Different targets of the current plan, forced ones included.
+    pub targets: usize,
+    /// Probes under way.
+    pub in_flight: u64,
+    /// Probes started.
+    pub started: u64,
+    /// Probes that could not be made for a reason of this machine's own.
+    pub inconclusive: u64,
+    /// State changes whose log line was dropped because the log was stuck.
+    pub unlogged: u64,
+    /// How much later than planned probes started.
+    pub lateness: Histogram,
+}
+
+impl StatusBoard {
+    /// A board without targets, over the counters of these threads.
+    pub(super) fn new(threads: impl IntoIterator<Item = Arc<ThreadCounters>>) -> StatusBoard {
+        let sheet = Sheet { pools: Box::default(), targets: Box::default() };
+        StatusBoard {
+            sheet: Mutex::new(Arc::new(sheet)),
+            threads: threads.into_iter().collect(),
+            unlogged: AtomicU64::new(0),
+        }
+    }
+
+    /// Begins a new sheet; copies being made of the old one are finished from the old one.
+    pub(super) fn replace(&self, sheet: Arc<Sheet>) {
+        *self.sheet.lock() = sheet;
+    }
+
+    /// A copy of everything. Each target is copied at one instant, the whole is not.
+    pub fn snapshot(&self) -> Status {
+        let sheet = self.sheet.lock().clone();
+        let pools = sheet.pools.iter().map(|pool| PoolStatus {
+            name: pool.name.clone(),
+            members: pool
+                .members
+                .iter()
+                .map(|member| MemberStatus {
+                    name: member.name.clone(),
+                    address: member.address,
+                    target: member.target,
+                    health: sheet.targets[member.target as usize].lock().clone(),
+                })
+                .collect(),
+        });
+        Status { pools: pools.collect(), engine: self.engine() }
+    }
+
+    /// The engine's own figures alone.
+    pub fn engine(&self) -> EngineStatus {
+        let mut engine = EngineStatus {
+            targets: self.sheet.lock().targets.len(),
+            unlogged: self.unlogged.load(Ordering::Relaxed),
+            ..EngineStatus::default()
+        };
+        for thread in &self.threads {
+            engine.in_flight += thread.in_flight.load(Ordering::Relaxed);
+            engine.started += thread.started.load(Ordering::Relaxed);
+            engine.inconclusive += thread.inconclusive.load(Ordering::Relaxed);
+            thread.lateness.add_to(&mut engine.lateness);
+        }
+        engine
+    }
+}
