@@ -14,3 +14,5 @@ pub mod parse;
 pub mod render;
 /// The whole life of a query.
 pub mod respond;
+/// The loop that joins sockets and `respond`.
+pub mod worker;

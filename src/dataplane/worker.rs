@@ -10,9 +10,9 @@ use super::respond::{Outcome, Transport, WorkerState, respond};
 use crate::io::reactor::WorkerIo;
 use crate::io::stream::StreamAction;
 use crate::io::tcp::TcpTally;
+use crate::io::udp::Batch;
 use crate::state::counters::{Counter, Counters};
 use crate::state::publish::{Generation, Mailbox};
-use crate::sys::mmsg::Batch;
 
 /// A worker, ready to run on a thread of its own.
 pub struct Worker {

@@ -7,6 +7,8 @@
 //!   peer may make us hold is bounded.
 //! - The clock is read once a turn, by [`reactor::WorkerIo::wait`]; everything else is given the time.
 
+pub use crate::sys::limits::raise_file_limit;
+
 /// Binds the sockets of all workers to a listen address, refusing to share it with another process.
 pub mod listen;
 

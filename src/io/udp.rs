@@ -10,7 +10,8 @@ use std::os::fd::{AsFd, AsRawFd};
 use mio::unix::SourceFd;
 use mio::{Interest, Registry, Token};
 
-use crate::sys::mmsg::{Batch, SendTally};
+pub use crate::sys::mmsg::Batch;
+use crate::sys::mmsg::SendTally;
 
 /// Errors in a row after which the socket waits for the kernel to report it again.
 const ERRORS_IN_A_ROW: u32 = 8;
