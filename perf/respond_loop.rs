@@ -23,8 +23,14 @@ fn main() {
     let mut reply = [0; 4096];
     let client = IpAddr::from([10, 1, 2, 3]);
     for _ in 0..count {
-        let outcome =
-            respond(&mut generation, &mut worker, client, Transport::Udp, black_box(query), black_box(&mut reply));
+        let outcome = respond(
+            &mut generation,
+            &mut worker,
+            client,
+            Transport::Udp,
+            black_box(query),
+            black_box(&mut reply),
+        );
         assert!(matches!(black_box(outcome), Outcome::Reply(_)));
     }
 }

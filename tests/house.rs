@@ -36,9 +36,8 @@ fn imports(text: &str) -> Vec<String> {
     for line in text.lines().map(str::trim).filter(|line| !line.starts_with("//")) {
         for (at, _) in line.match_indices("crate::").chain(line.match_indices("steerd::")) {
             let path = line[at..].split("::").skip(1).take(2);
-            let words: Vec<_> = path
-                .map(|w| w.trim_matches(|c: char| !c.is_alphanumeric() && c != '_').to_owned())
-                .collect();
+            let words: Vec<_> =
+                path.map(|w| w.trim_matches(|c: char| !c.is_alphanumeric() && c != '_').to_owned()).collect();
             found.push(words.join("::"));
         }
     }
@@ -107,7 +106,10 @@ fn packet_path_turns_its_lints_on() {
         for lint in ["disallowed_types", "disallowed_methods", "disallowed_macros"] {
             assert!(text.contains(&format!("clippy::{lint}")), "{module} leaves {lint} off");
         }
-        assert!(text.contains("#![cfg_attr(\n    not(test),\n    deny("), "{module}: denied, and outside tests only");
+        assert!(
+            text.contains("#![cfg_attr(\n    not(test),\n    deny("),
+            "{module}: denied, and outside tests only"
+        );
     }
 }
 

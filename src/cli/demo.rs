@@ -34,7 +34,8 @@ pub(super) fn run(listen: SocketAddr, admin: SocketAddr, log: &LogOptions) -> Re
     logging::start(log);
     let port = start_backends().map_err(|error| format!("cannot start the demo's backends: {error}"))?;
     let source = Source::Embedded { name: "demo.yaml", text: config(listen, admin, port) };
-    let (_sender, commands) = signals::listen().map_err(|error| format!("cannot listen for signals: {error}"))?;
+    let (_sender, commands) =
+        signals::listen().map_err(|error| format!("cannot listen for signals: {error}"))?;
     let supervisor = Supervisor::start(source).map_err(|error| error.to_string())?;
     let dns = supervisor.listening().first().copied().unwrap_or(listen);
     let admin = supervisor.admin_address().unwrap_or(admin);
@@ -64,9 +65,9 @@ fn config(listen: SocketAddr, admin: SocketAddr, port: u16) -> String {
         )
     };
     format!(
-        "server: {{listen: ['{listen}'], admin: '{admin}', ns: [ns1.demo.test]}}
+        "server: {{listen: ['{listen}'], admin: '{admin}'}}
 zones:
-  demo.test: {{ns: [ns1.demo.test]}}
+  demo.test: {{ns: [localhost]}}
 globalnames:
   www.demo.test: {{pool: weighted, ttl: 5}}
   geo.demo.test: {{pool: regional, ttl: 5}}

@@ -15,7 +15,8 @@ pub(super) fn start(options: &LogOptions) {
         .with_default_directive(tracing::Level::INFO.into())
         .with_env_var(FILTER_VARIABLE)
         .from_env_lossy();
-    let base = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
+    let base =
+        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
     match options.log_format {
         LogFormat::Json => base.json().flatten_event(true).init(),
         LogFormat::Text => base.with_ansi(std::io::stderr().is_terminal()).init(),

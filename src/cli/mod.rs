@@ -35,7 +35,9 @@ const EXAMPLES: &str = "Examples:
 #[derive(Subcommand)]
 enum Verb {
     /// Answer queries from a configuration file
-    #[command(after_help = "SIGHUP reads the configuration again, as does a change of its files; SIGTERM and SIGINT stop.\n\nExample:\n  steerd serve -c /etc/steerd/steerd.yaml --log-format json")]
+    #[command(
+        after_help = "SIGHUP reads the configuration again, as does a change of its files; SIGTERM and SIGINT stop.\n\nExample:\n  steerd serve -c /etc/steerd/steerd.yaml --log-format json"
+    )]
     Serve {
         #[command(flatten)]
         files: ConfigFiles,
@@ -43,7 +45,9 @@ enum Verb {
         log: LogOptions,
     },
     /// Report every mistake of a configuration file, and serve nothing
-    #[command(after_help = "Exit code 0: it can be served (warnings may be printed); 1: it cannot.\n\nExample:\n  steerd check -c steerd.yaml && systemctl reload steerd")]
+    #[command(
+        after_help = "Exit code 0: it can be served (warnings may be printed); 1: it cannot.\n\nExample:\n  steerd check -c steerd.yaml && systemctl reload steerd"
+    )]
     Check {
         #[command(flatten)]
         files: ConfigFiles,

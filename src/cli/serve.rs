@@ -7,7 +7,8 @@ use crate::control::supervisor::{Source, StartError, Supervisor};
 pub(super) fn run(files: ConfigFiles, log: &LogOptions) -> Result<(), String> {
     logging::start(log);
     let source = Source::Files { config: files.config, topology: files.topology };
-    let (_sender, commands) = signals::listen().map_err(|error| format!("cannot listen for signals: {error}"))?;
+    let (_sender, commands) =
+        signals::listen().map_err(|error| format!("cannot listen for signals: {error}"))?;
     let supervisor = Supervisor::start(source).map_err(|error| match error {
         // A report has many lines; they begin on a line of their own.
         StartError::Config(report) => format!("the configuration is refused\n{report}"),

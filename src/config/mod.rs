@@ -1,6 +1,189 @@
-//! Configuration: YAML files to a validated model.
+//! Configuration: YAML files to a validated model, every mistake of them reported in one run.
+//!
+//! The way of a file: text (`source`) to nodes (`events`) to keys and values (`decode`, `scalars`) to sections (`file` and
+//! below) to a [`model::Config`]; what is wrong on the way is collected in `report`. A configuration with one error is
+//! refused as a whole. Nothing here opens a socket or probes anything.
+
+/// Files to text.
+mod source;
+/// Text to a stream of YAML nodes with their places.
+mod events;
+/// Nodes to mappings with known keys, lists and values.
+mod decode;
+/// Single values to numbers, durations, names and addresses.
+mod scalars;
+/// The top level of the main file, and checks that span sections.
+mod file;
+/// `server`.
+mod server;
+/// `globalnames`.
+mod names;
+/// `pools`.
+mod pools;
+/// `monitor` and `monitor_params` of a pool.
+mod monitor;
+/// `topology`, in the main file or one of its own.
+mod topology;
+/// `zones`.
+mod zones;
+/// Equal items in long lists.
+mod duplicates;
+/// The validated model.
+pub mod model;
+/// Why a configuration is refused, in words.
+pub mod cause;
+/// "Did you mean".
+mod suggest;
+/// Diagnostics with their places.
+pub mod report;
+/// How a diagnostic is drawn.
+mod render;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use cause::{Cause, Found};
+use decode::{Decoder, Placed};
+use file::{MainFile, link, read_main};
+use model::{Config, Topology};
+pub use report::{Diagnostic, Report};
+use report::{FileId, Findings};
+use source::BadSource;
+
+/// A configuration that can be used, and what is suspicious about it.
+#[derive(Clone, Debug)]
+pub struct Loaded {
+    /// The configuration.
+    pub config: Config,
+    /// Warnings by file and place.
+    pub warnings: Vec<Diagnostic>,
+}
+
+/// Reads a configuration from its main file; `topology` names a topology file that replaces the one configured.
+///
+/// # Errors
+/// [`Report`] with everything that is wrong in any of the files.
+pub fn load(path: &Path, topology: Option<&Path>) -> Result<Loaded, Report> {
+    let name = path.display().to_string();
+    run(&name, source::read(path), Some(path), topology)
+}
+
+/// Reads a configuration from text that is no file; `name` stands for one in diagnostics. Relative paths in it are
+/// relative to the working directory.
+///
+/// # Errors
+/// [`Report`] with everything that is wrong.
+pub fn load_str(name: &str, text: &str) -> Result<Loaded, Report> {
+    run(name, source::check(text.to_owned()), None, None)
+}
+
+/// A file of a run: its name in diagnostics, and its text or what can be shown of it.
+struct Source {
+    name: Arc<str>,
+    text: String,
+    readable: bool,
+}
+
+impl Source {
+    /// Takes a text, or reports why there is none.
+    fn new(name: &str, file: FileId, text: Result<String, BadSource>, findings: &mut Findings) -> Source {
+        let name = Arc::from(name);
+        match text {
+            Ok(text) => Source { name, text, readable: true },
+            Err(BadSource { cause, span, text }) => {
+                findings.error(file, span, cause);
+                Source { name, text, readable: false }
+            }
+        }
+    }
+}
+
+/// Reads the main file and the topology, checks them together, and turns findings into a result.
+fn run(
+    name: &str,
+    text: Result<String, BadSource>,
+    path: Option<&Path>,
+    topology_override: Option<&Path>,
+) -> Result<Loaded, Report> {
+    let mut findings = Findings::default();
+    let main_source = Source::new(name, FileId(0), text, &mut findings);
+    let directory = path.and_then(Path::parent);
+    let main = match main_source.readable {
+        true => read_main(&main_source.text, directory, &mut findings),
+        false => None,
+    };
+    let mut files: Vec<PathBuf> = path.map(Path::to_path_buf).into_iter().collect();
+    let topology_path = topology_path(main.as_ref(), topology_override, &mut findings);
+    let topology_source = topology_path
+        .and_then(|path| open_topology(path, topology_override.is_some(), &mut files, &mut findings));
+    let separate = topology_source.as_ref().map(|source| read_separate_topology(source, &mut findings));
+    let config = main.map(|mut main| {
+        let inline = main.topology.take().unwrap_or_default();
+        // A topology that could not be read at all must not bring warnings about its absence.
+        let topology = separate.unwrap_or(inline);
+        link(main, topology, files, &mut findings)
+    });
+    let sources = [Some(main_source), topology_source];
+    let texts: Vec<(Arc<str>, &str)> =
+        sources.iter().flatten().map(|source| (source.name.clone(), source.text.as_str())).collect();
+    let warnings = findings.finish(&texts)?;
+    match config {
+        Some(config) => Ok(Loaded { config, warnings }),
+        // Whatever stops the main file from being read has been reported as an error.
+        None => unreachable!("a main file that was not read is an error"),
+    }
+}
+
+/// Which topology file is to be read, and where the main file names it.
+fn topology_path(
+    main: Option<&MainFile>,
+    topology_override: Option<&Path>,
+    findings: &mut Findings,
+) -> Option<Placed<PathBuf>> {
+    if let Some(path) = topology_override {
+        if let Some(span) = main.and_then(MainFile::topology_place) {
+            findings.warning(FileId(0), span, Cause::TopologyReplaced);
+        }
+        return Some(Placed { value: path.to_path_buf(), span: report::Span::default() });
+    }
+    main?.topology_file.clone()
+}
+
+/// Reads the topology file's text. What the main file names and the system does not give is reported where it is named.
+fn open_topology(
+    path: Placed<PathBuf>,
+    overridden: bool,
+    files: &mut Vec<PathBuf>,
+    findings: &mut Findings,
+) -> Option<Source> {
+    let name = path.value.display().to_string();
+    let text = source::read(&path.value);
+    files.push(path.value);
+    match text {
+        Err(BadSource { cause: Cause::Unreadable { kind, os_error }, .. }) if !overridden => {
+            let cause = Cause::TopologyUnreadable { path: Found::new(&name), kind, os_error };
+            findings.error(FileId(0), path.span, cause);
+            None
+        }
+        text => Some(Source::new(&name, FileId(1), text, findings)),
+    }
+}
+
+/// Reads a topology file.
+fn read_separate_topology(source: &Source, findings: &mut Findings) -> Topology {
+    if !source.readable {
+        return Topology::default();
+    }
+    let mut decoder = Decoder::new(&source.text, FileId(1), findings);
+    let topology = decoder.root().and_then(|root| topology::read_topology(&mut decoder, root));
+    match topology.and_then(|topology| decoder.finish().map(|()| topology)) {
+        Ok(topology) => topology,
+        Err(decode::Stop) => Topology::default(),
+    }
+}
+
+#[cfg(test)]
+mod tests;
 
 /// The model to a snapshot.
 pub mod compile;
-/// The validated model.
-pub mod model;

@@ -72,8 +72,7 @@ impl Fleet {
             draws.push(generation.rotations.draw_counts());
             let mailbox = Arc::new(Mailbox::new(snapshot.generation));
             let counters = Arc::new(Counters::default());
-            let mut worker =
-                Worker::new(io, generation, counters.clone(), mailbox.clone(), stop.clone());
+            let mut worker = Worker::new(io, generation, counters.clone(), mailbox.clone(), stop.clone());
             let cores = cores.clone();
             let name = format!("worker-{index}");
             let thread = std::thread::Builder::new().name(name).spawn(move || {
@@ -98,12 +97,17 @@ impl Fleet {
 
     /// What may be seen of each worker.
     pub(super) fn views(&self) -> Box<[WorkerView]> {
-        let view = |hand: &Hand| WorkerView { counters: hand.counters.clone(), mailbox: hand.mailbox.clone() };
+        let view =
+            |hand: &Hand| WorkerView { counters: hand.counters.clone(), mailbox: hand.mailbox.clone() };
         self.workers.iter().map(view).collect()
     }
 
     /// Prepares a generation for every worker: all memory that adopting needs is allocated here.
-    pub(super) fn prepare(&self, snapshot: &Arc<Snapshot>, carry: Carry) -> (Handover, Vec<Arc<[AtomicU64]>>) {
+    pub(super) fn prepare(
+        &self,
+        snapshot: &Arc<Snapshot>,
+        carry: Carry,
+    ) -> (Handover, Vec<Arc<[AtomicU64]>>) {
         let carry = Arc::new(carry);
         let mut draws = Vec::new();
         let mut generations = Vec::new();
@@ -130,7 +134,11 @@ impl Fleet {
                     said = true;
                 }
                 if waited > ADOPTION_LIMIT || hand.thread.is_finished() {
-                    tracing::error!(worker = index, generation, "the worker does not adopt the configuration");
+                    tracing::error!(
+                        worker = index,
+                        generation,
+                        "the worker does not adopt the configuration"
+                    );
                     return false;
                 }
                 std::thread::sleep(Duration::from_micros(200));

@@ -53,7 +53,11 @@ impl Current {
     /// Answers led by a member, over all workers.
     pub(super) fn draws_of(&self, member: usize) -> u64 {
         // Relaxed: counts stand alone.
-        self.draws.iter().filter_map(|worker| worker.get(member)).map(|cell| cell.load(Ordering::Relaxed)).sum()
+        self.draws
+            .iter()
+            .filter_map(|worker| worker.get(member))
+            .map(|cell| cell.load(Ordering::Relaxed))
+            .sum()
     }
 }
 

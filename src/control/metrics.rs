@@ -87,9 +87,19 @@ fn help(metric: &str) -> &'static str {
 fn write_config(page: &mut Page, live: &Live) {
     let current = live.current.lock().clone();
     let load = |cell: &std::sync::atomic::AtomicU64| cell.load(Ordering::Relaxed);
-    page.single("steerd_config_generation", "gauge", "Number of the configuration in force.", current.generation);
+    page.single(
+        "steerd_config_generation",
+        "gauge",
+        "Number of the configuration in force.",
+        current.generation,
+    );
     page.single("steerd_names", "gauge", "Owner names served.", current.names);
-    page.single("steerd_topology_ranges", "gauge", "Address ranges of the topology.", current.topology_ranges);
+    page.single(
+        "steerd_topology_ranges",
+        "gauge",
+        "Address ranges of the topology.",
+        current.topology_ranges,
+    );
     let reloads = "Configurations that went live after the first.";
     page.single("steerd_config_reloads_total", "counter", reloads, load(&live.reloads));
     let failures = "Configurations that were read and refused.";

@@ -93,7 +93,11 @@ mod tests {
         assert!(!watch.has_settled_change() && watch.has_settled_change());
         for (look, content) in ["1", "22", "333", "4444"].into_iter().enumerate() {
             fs::write(&path, content).unwrap();
-            assert_eq!(watch.has_settled_change(), look == 3, "a file that never rests is taken after some looks");
+            assert_eq!(
+                watch.has_settled_change(),
+                look == 3,
+                "a file that never rests is taken after some looks"
+            );
         }
         fs::remove_file(&path).unwrap();
         assert!(!watch.has_settled_change() && watch.has_settled_change());

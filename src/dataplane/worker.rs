@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::respond::{Outcome, Transport, WorkerState, respond};
+use crate::io::framing::StreamAction;
 use crate::io::reactor::WorkerIo;
-use crate::io::stream::StreamAction;
 use crate::io::tcp::TcpTally;
 use crate::io::udp::Batch;
 use crate::state::counters::{Counter, Counters};

@@ -1,0 +1,161 @@
+//! The main file: its top level, in any order of sections, and what can only be checked once all of it is read.
+//!
+//! Opens no file: a `topology_file` is returned as a path for `config::load` to read.
+
+use std::path::{Path, PathBuf};
+
+use super::cause::{Cause, Found};
+use super::decode::{Decoder, Field, Placed, Read, Section, Seen, key};
+use super::model::{Config, OwnerName, Pool, Server, Topology, Zone};
+use super::names::{Names, read_names, resolve};
+use super::pools::{ReadPool, read_pools};
+use super::report::{FileId, Findings, Span};
+use super::scalars::text_octets;
+use super::server::{default_server, join, read_server};
+use super::topology::read_topology;
+use super::zones::{ReadZone, read_zones};
+
+/// Longest path (Linux's PATH_MAX).
+const MAX_PATH_OCTETS: usize = 4096;
+
+static FILE: Section = Section {
+    title: "the file",
+    keys: &[
+        key("server"),
+        key("globalnames"),
+        key("pools"),
+        key("topology"),
+        key("topology_file"),
+        key("zones"),
+    ],
+    may_be_empty: true,
+};
+
+/// The main file as read: complete, but with nothing that spans sections checked.
+#[derive(Debug)]
+pub(super) struct MainFile {
+    server: Server,
+    names: Names,
+    pools: Vec<ReadPool>,
+    zones: Vec<ReadZone>,
+    /// Whether there is any zone, right or wrong.
+    any_zone: bool,
+    /// The topology that stands in this file.
+    pub(super) topology: Option<Topology>,
+    /// The path of a topology in a file of its own.
+    pub(super) topology_file: Option<Placed<PathBuf>>,
+    seen: Seen,
+}
+
+impl MainFile {
+    /// Where this file speaks of topology at all.
+    pub(super) fn topology_place(&self) -> Option<Span> {
+        self.seen.place("topology").or(self.seen.place("topology_file"))
+    }
+}
+
+/// Reads the main file; `directory` is what its relative paths are relative to. `None`: it could not be read to its end.
+pub(super) fn read_main(text: &str, directory: Option<&Path>, findings: &mut Findings) -> Option<MainFile> {
+    let mut decoder = Decoder::new(text, FileId(0), findings);
+    let root = decoder.root().ok()?;
+    let main = read_top(&mut decoder, root, directory).ok()?;
+    decoder.finish().ok()?;
+    main
+}
+
+fn read_top<'t>(
+    d: &mut Decoder<'t, '_>,
+    root: Field<'t>,
+    directory: Option<&Path>,
+) -> Read<Option<MainFile>> {
+    let mut server = default_server();
+    let mut names = Names::default();
+    let mut pools = Vec::new();
+    let (mut zones, mut any_zone) = (Vec::new(), false);
+    let mut topology = None;
+    let mut topology_file = None;
+    let at = root.at;
+    let seen = d.section(root, &FILE, |d, name, field| {
+        match name {
+            "server" => server = read_server(d, field, directory)?,
+            "globalnames" => names = read_names(d, field)?,
+            "pools" => pools = read_pools(d, field)?,
+            "topology" => topology = Some(read_topology(d, field)?),
+            "topology_file" => {
+                let path = d.value(field, |scalar| text_octets(&scalar.text, MAX_PATH_OCTETS))?;
+                topology_file =
+                    path.map(|path| Placed { value: join(directory, &path.value), span: path.span });
+            }
+            "zones" => (zones, any_zone) = read_zones(d, field)?,
+            _ => d.skip(&field.node)?,
+        }
+        Ok(())
+    })?;
+    let Some(seen) = seen else { return Ok(None) };
+    if seen.place("topology").is_some()
+        && let Some(span) = seen.place("topology_file")
+    {
+        d.error(span, Cause::TopologyTwice);
+    }
+    if !names.any && !any_zone {
+        d.error(at, Cause::NothingToServe);
+    }
+    Ok(Some(MainFile { server, names, pools, zones, any_zone, topology, topology_file, seen }))
+}
+
+/// Checks what spans sections, and builds the configuration. Worth nothing when `findings` has errors afterwards.
+pub(super) fn link(
+    main: MainFile,
+    topology: Topology,
+    files: Vec<PathBuf>,
+    findings: &mut Findings,
+) -> Config {
+    let MainFile { server, names, pools, zones, seen, .. } = main;
+    let file = FileId(0);
+    check_name_servers(&zones, &names, findings);
+    let pools_missing = names.any && seen.place("pools").is_none();
+    let pool_names: Vec<&str> = pools.iter().map(|pool| pool.name.as_str()).collect();
+    let globalnames = if pools_missing {
+        let at = seen.place("globalnames");
+        findings.error(file, at, Cause::MissingKey { key: "pools", section: FILE.title, accepted: "" });
+        Vec::new()
+    } else {
+        let (globalnames, used) = resolve(names, &pool_names, findings);
+        for (pool, _) in pools.iter().zip(used).filter(|(_, used)| !used) {
+            findings.warning(file, pool.at, Cause::UnusedPool { pool: Found::new(&pool.name) });
+        }
+        globalnames
+    };
+    if topology.prefixes.is_empty() {
+        for at in pools.iter().filter_map(|pool| pool.twrr_at) {
+            findings.warning(file, at, Cause::TwrrWithoutTopology);
+        }
+    }
+    let pools: Vec<Pool> = pools.into_iter().filter_map(|pool| pool.pool).collect();
+    let zones: Vec<Zone> = zones.into_iter().map(|zone| zone.zone).collect();
+    Config { server, globalnames, pools, topology, zones, files }
+}
+
+/// Warns about name servers inside their own zone that have no address there.
+fn check_name_servers(zones: &[ReadZone], names: &Names, findings: &mut Findings) {
+    let mut inside: Vec<(OwnerName, Span)> = Vec::new();
+    for ReadZone { zone, name_servers } in zones {
+        for server in name_servers {
+            let owner = OwnerName::new(&server.value);
+            if crate::wire::name::suffixes(owner.as_wire()).any(|suffix| suffix == zone.apex.as_wire()) {
+                inside.push((owner, server.span));
+            }
+        }
+    }
+    if inside.is_empty() {
+        return;
+    }
+    // One walk over the names, however many there are.
+    let known: std::collections::HashSet<OwnerName> = {
+        let wanted: std::collections::HashSet<&OwnerName> = inside.iter().map(|(owner, _)| owner).collect();
+        names.iter().filter(|name| wanted.contains(name)).cloned().collect()
+    };
+    for (owner, span) in inside.iter().filter(|(owner, _)| !known.contains(owner)) {
+        findings.warning(FileId(0), *span, Cause::NsWithoutAddress { name: Found::new(&owner.to_string()) });
+    }
+}

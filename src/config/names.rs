@@ -1,0 +1,199 @@
+//! The `globalnames` section: names bound to pools, a million of them at the price of their own octets.
+//!
+//! Pools may stand anywhere in the file, so which pool a name means is settled only by [`resolve`], after all is read.
+
+use std::collections::HashMap;
+
+use super::cause::{Cause, Found, Known};
+use super::decode::{Decoder, Field, Placed, Read, Section, key};
+use super::duplicates::repeated;
+use super::events::Node;
+use super::model::{GlobalName, OwnerName};
+use super::report::{FileId, Findings, Span};
+use super::scalars::{integer, parse_name};
+use super::suggest;
+use super::zones::MAX_TTL_SECS;
+
+/// TTL of a name that says nothing: a failover is seen within half a minute.
+const DEFAULT_TTL_SECS: u32 = 30;
+/// Below this, resolvers hardly cache at all.
+const LOW_TTL_SECS: u32 = 5;
+/// Undefined pools that get a suggestion; each looks at every pool.
+const MAX_SUGGESTIONS: usize = 100;
+
+static GLOBALNAME: Section =
+    Section { title: "a globalname", keys: &[key("pool"), key("ttl")], may_be_empty: false };
+
+/// A name whose pool is not yet looked up.
+#[derive(Debug)]
+struct Entry {
+    name: OwnerName,
+    /// Index into [`Names::pools`].
+    pool: u32,
+    ttl_secs: u32,
+    name_at: Span,
+    pool_at: Span,
+}
+
+/// All names of a file.
+#[derive(Debug, Default)]
+pub(super) struct Names {
+    entries: Vec<Entry>,
+    /// Each pool that a name refers to, once.
+    pools: Vec<String>,
+    /// Whether there is any entry, right or wrong.
+    pub(super) any: bool,
+}
+
+impl Names {
+    /// The names themselves.
+    pub(super) fn iter(&self) -> impl Iterator<Item = &OwnerName> + Clone {
+        self.entries.iter().map(|entry| &entry.name)
+    }
+}
+
+/// Reads the section.
+pub(super) fn read_names<'t>(d: &mut Decoder<'t, '_>, field: Field<'t>) -> Read<Names> {
+    let mut names = Names::default();
+    let mut pool_indices: HashMap<String, u32> = HashMap::new();
+    d.entries(field, |d, field| {
+        names.any = true;
+        let name_at = field.at;
+        let name = match parse_name(&field.name) {
+            Ok(name) => Some(OwnerName::new(&name)),
+            Err(cause) => {
+                d.error(name_at, cause);
+                None
+            }
+        };
+        let Some((pool, ttl_secs)) = read_binding(d, field)? else { return Ok(()) };
+        let index = match pool_indices.get(&pool.value) {
+            Some(index) => *index,
+            None => {
+                let index = names.pools.len() as u32;
+                names.pools.push(pool.value.clone());
+                pool_indices.insert(pool.value, index);
+                index
+            }
+        };
+        if let Some(name) = name {
+            names.entries.push(Entry { name, pool: index, ttl_secs, name_at, pool_at: pool.span });
+        }
+        Ok(())
+    })?;
+    for (again, first) in repeated(names.iter()) {
+        let (again, first) = (&names.entries[again], &names.entries[first]);
+        let item = Found::new(&again.name.to_string());
+        d.error(again.name_at, Cause::Duplicate { what: "name", item, first_line: first.name_at.line });
+    }
+    Ok(names)
+}
+
+/// Reads what a name is bound to: `{pool, ttl}`, or the pool alone.
+fn read_binding<'t>(d: &mut Decoder<'t, '_>, field: Field<'t>) -> Read<Option<(Placed<String>, u32)>> {
+    if let Node::Scalar(_) = field.node {
+        let pool = d.value(field, |scalar| Ok(scalar.text.to_string()))?;
+        return Ok(pool.map(|pool| (pool, DEFAULT_TTL_SECS)));
+    }
+    let at = field.at;
+    let mut pool = None;
+    let mut ttl_secs = DEFAULT_TTL_SECS;
+    let seen = d.section(field, &GLOBALNAME, |d, name, field| {
+        match name {
+            "pool" => pool = d.value(field, |scalar| Ok(scalar.text.to_string()))?,
+            "ttl" => {
+                let Some(read) = d.value(field, integer(0..=MAX_TTL_SECS))? else { return Ok(()) };
+                ttl_secs = read.value;
+                if ttl_secs < LOW_TTL_SECS {
+                    d.warning(read.span, Cause::LowTtl { ttl_secs });
+                }
+            }
+            _ => d.skip(&field.node)?,
+        }
+        Ok(())
+    })?;
+    if seen.is_some_and(|seen| seen.place("pool").is_none()) {
+        d.error(at, Cause::MissingKey { key: "pool", section: GLOBALNAME.title, accepted: "" });
+    }
+    Ok(pool.map(|pool| (pool, ttl_secs)))
+}
+
+/// Looks up the pool of each name among `pools`; returns the names, and which pools are used.
+pub(super) fn resolve(names: Names, pools: &[&str], findings: &mut Findings) -> (Vec<GlobalName>, Vec<bool>) {
+    let indices: HashMap<&str, u32> = pools.iter().copied().zip(0u32..).collect();
+    let found: Vec<Option<u32>> =
+        names.pools.iter().map(|pool| indices.get(pool.as_str()).copied()).collect();
+    let mut used = vec![false; pools.len()];
+    found.iter().flatten().for_each(|index| used[*index as usize] = true);
+    let mut undefined: HashMap<u32, Cause> = HashMap::new();
+    let mut globalnames = Vec::with_capacity(names.entries.len());
+    for Entry { name, pool, ttl_secs, pool_at, .. } in names.entries {
+        match found[pool as usize] {
+            Some(pool) => globalnames.push(GlobalName { name, pool, ttl_secs }),
+            None => {
+                let suggest = undefined.len() < MAX_SUGGESTIONS;
+                let cause = undefined
+                    .entry(pool)
+                    .or_insert_with(|| undefined_pool(&names.pools[pool as usize], pools, suggest));
+                findings.error(FileId(0), pool_at, cause.clone());
+            }
+        }
+    }
+    (globalnames, used)
+}
+
+fn undefined_pool(name: &str, pools: &[&str], suggest: bool) -> Cause {
+    let closest = if suggest { suggest::closest(name, pools.iter().copied()).map(Found::new) } else { None };
+    Cause::UndefinedPool { name: Found::new(name), closest, known: Known::new(pools.iter().copied()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{errors, loaded, warnings};
+
+    const POOLS: &str = "pools:\n  web: {lb_method: wrr, members: {192.0.2.1: }, monitor: forced, monitor_params: {status: up}}\n";
+
+    #[test]
+    fn names_are_lower_cased_and_bound_by_index() {
+        let config = loaded(&format!(
+            "globalnames:\n  WWW.Example.com.: {{pool: web, ttl: 60}}\n  b.example: web\n{POOLS}"
+        ));
+        let shown: Vec<String> =
+            config.globalnames.iter().map(|n| format!("{} {} {}", n.name, n.pool, n.ttl_secs)).collect();
+        assert_eq!(shown, ["www.example.com. 0 60", "b.example. 0 30"]);
+    }
+
+    #[test]
+    fn each_bad_name_is_an_error_at_its_place() {
+        let text = format!(
+            "globalnames:\n  www.example.com: web\n  WWW.example.com.: web\n  a.example: {{ttl: 30}}\n  b.example: wbe\n  \
+             c.example: {{pool: nowhere, ttl: -1}}\n  '*.example': web\n  d..example: {{pool: , ttl: 2147483648}}\n  e.example: []\n  f.example:\n{POOLS}"
+        );
+        assert_eq!(
+            errors(&text),
+            [
+                "3:3: the name `www.example.com.` is given twice (first given on line 2)",
+                "4:3: `pool` is missing in a globalname",
+                "5:14: pool `wbe` is not defined (did you mean `web`? known pools are `web`)",
+                "6:21: pool `nowhere` is not defined (known pools are `web`)",
+                "6:35: `-1` is out of range (accepted are 0 to 2147483647)",
+                "7:3: the wildcard name `*.example` cannot be served yet (list the names one by one)",
+                "8:3: `d..example` is not a domain name: the name has an empty label (two dots in a row)",
+                "8:16: `pool` has no value",
+                "8:29: `2147483648` is out of range (accepted are 0 to 2147483647)",
+                "9:14: expected a mapping, found a list",
+                "10:3: `f.example` has no value",
+            ]
+        );
+    }
+
+    #[test]
+    fn low_ttls_are_warned_about() {
+        assert_eq!(
+            warnings(&format!("globalnames: {{a.example: {{pool: web, ttl: 0}}}}\n{POOLS}")),
+            [
+                "1:44: a TTL of 0 s: nearly every query will reach this server (20 to 60 s is usual for a steered name)"
+            ]
+        );
+    }
+}

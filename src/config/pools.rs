@@ -1,0 +1,400 @@
+//! The `pools` section: members, and how one is chosen and probed.
+//!
+//! Members are a map by address or a list; their order is kept. Draws nothing and probes nothing.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use super::cause::{Cause, Found, Kind};
+use super::decode::{Decoder, Field, Placed, Read, Section, key};
+use super::events::Node;
+use super::model::{Fallback, Member, Method, Pool};
+use super::monitor::{MONITOR_WORDS, Parameters, read_kind, read_parameters};
+use super::report::Span;
+use super::scalars::{address, boolean, integer, text_chars, word};
+
+/// Longest name of a pool or a member.
+const MAX_NAME_CHARS: usize = 256;
+/// Most members of a pool, and most fallback addresses.
+const MAX_MEMBERS: usize = 1024;
+const DEFAULT_WEIGHT: u32 = 1;
+
+const METHODS: &[(&str, Method)] =
+    &[("wrr", Method::Wrr), ("twrr", Method::Twrr), ("fogroup", Method::Fogroup)];
+const METHOD_WORDS: &str = "`wrr`, `twrr` and `fogroup`";
+const FALLBACK_WORDS: &str = "`any`, `refuse`, `nodata` and addresses";
+
+static POOL: Section = Section {
+    title: "a pool",
+    keys: &[
+        key("lb_method"),
+        key("fallback"),
+        key("max_addrs_returned"),
+        key("members"),
+        key("monitor"),
+        key("monitor_params"),
+    ],
+    may_be_empty: false,
+};
+
+/// A member under its address.
+static MEMBER: Section =
+    Section { title: "a member", keys: &[key("name"), key("weight"), key("enabled")], may_be_empty: true };
+
+/// A member of a list.
+static LISTED_MEMBER: Section = Section {
+    title: "a member",
+    keys: &[key("ip"), key("name"), key("weight"), key("enabled")],
+    may_be_empty: false,
+};
+
+/// A pool as far as it could be read.
+#[derive(Debug)]
+pub(super) struct ReadPool {
+    pub(super) name: String,
+    pub(super) at: Span,
+    /// Where `lb_method` says `twrr`.
+    pub(super) twrr_at: Option<Span>,
+    /// `None` when something in it was refused.
+    pub(super) pool: Option<Pool>,
+}
+
+/// Reads the section. Pools with errors are returned too, so that names bound to them are not reported besides.
+pub(super) fn read_pools<'t>(d: &mut Decoder<'t, '_>, field: Field<'t>) -> Read<Vec<ReadPool>> {
+    let mut pools = Vec::new();
+    let mut first_places: HashMap<String, Span> = HashMap::new();
+    d.entries(field, |d, field| {
+        let at = field.at;
+        let name = field.name.to_string();
+        if let Err(cause) = text_chars(&name, MAX_NAME_CHARS) {
+            d.error(at, cause);
+        }
+        if let Some(first) = first_places.get(&name) {
+            let cause = Cause::Duplicate { what: "pool", item: Found::new(&name), first_line: first.line };
+            d.error(at, cause);
+            return d.skip(&field.node);
+        }
+        first_places.insert(name.clone(), at);
+        pools.push(read_pool(d, field, name)?);
+        Ok(())
+    })?;
+    Ok(pools)
+}
+
+fn read_pool<'t>(d: &mut Decoder<'t, '_>, field: Field<'t>, name: String) -> Read<ReadPool> {
+    let at = field.at;
+    let mut method = None;
+    let mut fallback = Fallback::Any;
+    let mut max_addrs_returned = 1;
+    let mut members = Vec::new();
+    let mut kind = None;
+    let mut parameters = Some(Parameters::default());
+    let seen = d.section(field, &POOL, |d, key, field| {
+        match key {
+            "lb_method" => method = d.value(field, word(METHODS, METHOD_WORDS))?,
+            "fallback" => fallback = read_fallback(d, field)?,
+            "max_addrs_returned" => {
+                let read = d.value(field, integer(1..=1024))?;
+                max_addrs_returned = read.map_or(max_addrs_returned, |read| read.value);
+            }
+            "members" => members = read_members(d, field)?,
+            "monitor" => kind = read_kind(d, field)?,
+            "monitor_params" => parameters = read_parameters(d, field)?,
+            _ => d.skip(&field.node)?,
+        }
+        Ok(())
+    })?;
+    let mut read = ReadPool { name, at, twrr_at: None, pool: None };
+    let Some(seen) = seen else { return Ok(read) };
+    for (key, accepted) in [("lb_method", METHOD_WORDS), ("members", ""), ("monitor", MONITOR_WORDS)] {
+        if seen.place(key).is_none() {
+            d.error(at, Cause::MissingKey { key, section: POOL.title, accepted });
+        }
+    }
+    if !members.is_empty() && !members.iter().any(|member| member.enabled && member.weight > 0) {
+        d.warning(at, Cause::NeverDrawn { pool: Found::new(&read.name) });
+    }
+    let monitor = kind.zip(parameters).map(|(kind, parameters)| parameters.build(d, kind.value, at));
+    if let (Some(Placed { value: method, span }), Some(monitor)) = (method, monitor) {
+        read.twrr_at = (method == Method::Twrr).then_some(span);
+        let (name, monitor) = (read.name.clone(), Arc::new(monitor));
+        read.pool = Some(Pool { name, method, fallback, max_addrs_returned, members, monitor });
+    }
+    Ok(read)
+}
+
+/// Reads `fallback`: a word, an address, or a list of addresses.
+fn read_fallback<'t>(d: &mut Decoder<'t, '_>, field: Field<'t>) -> Read<Fallback> {
+    if let Node::Scalar(scalar) = &field.node {
+        match &*scalar.text {
+            "any" => return Ok(Fallback::Any),
+            "refuse" => return Ok(Fallback::Refuse),
+            "nodata" => return Ok(Fallback::Nodata),
+            _ => {}
+        }
+    }
+    let is_word = matches!(field.node, Node::Scalar(_));
+    let at = field.at;
+    let mut addresses: Vec<Placed<IpAddr>> = Vec::new();
+    let mut first_lines: HashMap<IpAddr, u32> = HashMap::new();
+    d.list(field, "fallback", |d, item| {
+        let read = d.value(item, |scalar| {
+            address(&scalar.text).map_err(|cause| match cause {
+                Cause::NotAddress { text } if is_word => {
+                    let words = ["any", "refuse", "nodata"];
+                    let closest = super::suggest::closest(&scalar.text, words);
+                    Cause::NotOneOf { text, closest, accepted: FALLBACK_WORDS }
+                }
+                cause => cause,
+            })
+        })?;
+        let Some(read) = read else { return Ok(()) };
+        match first_lines.get(&read.value) {
+            Some(&first_line) => {
+                let item = Found::new(&read.value.to_string());
+                d.error(read.span, Cause::Duplicate { what: "address", item, first_line });
+            }
+            None => {
+                first_lines.insert(read.value, read.span.line);
+                addresses.push(read);
+            }
+        }
+        Ok(())
+    })?;
+    if addresses.len() > MAX_MEMBERS {
+        d.error(at, Cause::TooMany { what: "addresses in `fallback`", limit: MAX_MEMBERS });
+    }
+    Ok(Fallback::Addresses(addresses.into_iter().map(|address| address.value).collect()))
+}
+
+/// Reads `members`: a map by address, or a list of mappings with `ip` or of addresses.
+fn read_members<'t>(d: &mut Decoder<'t, '_>, field: Field<'t>) -> Read<Vec<Member>> {
+    let mut members = Vec::new();
+    let mut first_lines: HashMap<IpAddr, u32> = HashMap::new();
+    let at = field.at;
+    let mut total = 0;
+    let mut take = |d: &mut Decoder<'t, '_>, member: Option<Placed<Member>>| {
+        total += 1;
+        let Some(Placed { value: member, span }) = member else { return };
+        if let Some(&first_line) = first_lines.get(&member.ip) {
+            let item = Found::new(&member.ip.to_string());
+            d.error(span, Cause::Duplicate { what: "member", item, first_line });
+            return;
+        }
+        first_lines.insert(member.ip, span.line);
+        members.push(member);
+    };
+    match &field.node {
+        Node::Mapping(_) => d.open_entries(&mut |d, field| {
+            let member = read_member(d, field)?;
+            take(d, member);
+            Ok(())
+        })?,
+        Node::List(_) => {
+            d.items(&field.name, |d, item| {
+                let member = read_listed_member(d, item)?;
+                take(d, member);
+                Ok(())
+            })?;
+        }
+        Node::Scalar(_) => {
+            d.refuse(&field, Kind::MappingOrList)?;
+            return Ok(members);
+        }
+    }
+    match total {
+        0 => d.error(at, Cause::EmptyList { key: "members" }),
+        1..=MAX_MEMBERS => {}
+        _ => d.error(at, Cause::TooMany { what: "members in a pool", limit: MAX_MEMBERS }),
+    }
+    Ok(members)
+}
+
+/// A member under its address.
+fn read_member<'t>(d: &mut Decoder<'t, '_>, field: Field<'t>) -> Read<Option<Placed<Member>>> {
+    let at = field.at;
+    let ip = address(&field.name);
+    let mut member = new_member();
+    d.section(field, &MEMBER, |d, key, field| read_member_key(d, key, field, &mut member))?;
+    match ip {
+        Ok(ip) => Ok(Some(finish_member(d, member, Placed { value: ip, span: at }))),
+        Err(cause) => {
+            d.error(at, cause);
+            Ok(None)
+        }
+    }
+}
+
+/// A member in a list: a mapping with `ip`, or an address alone.
+fn read_listed_member<'t>(d: &mut Decoder<'t, '_>, item: Field<'t>) -> Read<Option<Placed<Member>>> {
+    if let Node::Scalar(_) = item.node {
+        let ip = d.value(item, |scalar| address(&scalar.text))?;
+        return Ok(ip.map(|ip| finish_member(d, new_member(), ip)));
+    }
+    let at = item.at;
+    let mut member = new_member();
+    let mut ip = None;
+    let seen = d.section(item, &LISTED_MEMBER, |d, key, field| {
+        if key == "ip" {
+            ip = d.value(field, |scalar| address(&scalar.text))?;
+            return Ok(());
+        }
+        read_member_key(d, key, field, &mut member)
+    })?;
+    if seen.is_some_and(|seen| seen.place("ip").is_none()) {
+        d.error(
+            at,
+            Cause::MissingKey {
+                key: "ip",
+                section: LISTED_MEMBER.title,
+                accepted: "IPv4 and IPv6 addresses",
+            },
+        );
+    }
+    Ok(ip.map(|ip| finish_member(d, member, ip)))
+}
+
+fn read_member_key<'t>(
+    d: &mut Decoder<'t, '_>,
+    key: &'static str,
+    field: Field<'t>,
+    member: &mut Member,
+) -> Read<()> {
+    match key {
+        "name" => {
+            let name = d.value(field, |scalar| text_chars(&scalar.text, MAX_NAME_CHARS))?;
+            member.name = name.map(|name| name.value).unwrap_or_default();
+        }
+        "weight" => {
+            let weight = d.value(field, integer(0..=65_535))?;
+            member.weight = weight.map_or(DEFAULT_WEIGHT, |weight| weight.value);
+        }
+        "enabled" => member.enabled = d.value(field, boolean)?.is_none_or(|enabled| enabled.value),
+        _ => d.skip(&field.node)?,
+    }
+    Ok(())
+}
+
+/// A member of which nothing is known yet.
+fn new_member() -> Member {
+    let ip = IpAddr::from([0, 0, 0, 0]);
+    Member { ip, name: String::new(), weight: DEFAULT_WEIGHT, enabled: true }
+}
+
+/// Gives a member its address, and where it has no name of its own, the address as name.
+fn finish_member(d: &mut Decoder<'_, '_>, mut member: Member, ip: Placed<IpAddr>) -> Placed<Member> {
+    let address = ip.value;
+    if address.is_unspecified() || address.is_multicast() || address == IpAddr::from([255; 4]) {
+        d.warning(ip.span, Cause::UnreachableMember { address });
+    }
+    member.ip = address;
+    if member.name.is_empty() {
+        member.name = address.to_string();
+    }
+    Placed { value: member, span: ip.span }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{errors, loaded, warnings};
+    use super::*;
+
+    /// A configuration with one pool of these lines.
+    fn with(lines: &str) -> String {
+        let lines: String = lines.lines().map(|line| format!("    {line}\n")).collect();
+        format!("globalnames: {{a.example: p}}\npools:\n  p:\n{lines}")
+    }
+
+    const FORCED: &str = "monitor: forced\nmonitor_params: {status: up}\n";
+
+    fn members(text: &str) -> Vec<String> {
+        let pool = loaded(&with(&format!("lb_method: wrr\n{FORCED}members: {text}\n"))).pools.remove(0);
+        pool.members.iter().map(|m| format!("{} {} {} {}", m.ip, m.name, m.weight, m.enabled)).collect()
+    }
+
+    #[test]
+    fn members_are_a_map_or_a_list_and_keep_their_order() {
+        let expected = ["192.0.2.9 192.0.2.9 1 true", "2001:db8::1 b 0 true", "192.0.2.1 192.0.2.1 3 false"];
+        assert_eq!(
+            members(
+                "{192.0.2.9: , '2001:db8::1': {name: b, weight: 0}, 192.0.2.1: {weight: 3, enabled: off}}"
+            ),
+            expected
+        );
+        assert_eq!(
+            members(
+                "[192.0.2.9, {ip: '2001:db8::1', name: b, weight: 0}, {ip: 192.0.2.1, weight: 3, enabled: off}]"
+            ),
+            expected
+        );
+    }
+
+    #[test]
+    fn fallbacks_are_words_or_addresses() {
+        for (text, fallback) in [
+            ("any", Fallback::Any),
+            ("refuse", Fallback::Refuse),
+            ("nodata", Fallback::Nodata),
+            ("192.0.2.7", Fallback::Addresses(vec![IpAddr::from([192, 0, 2, 7])])),
+            (
+                "[192.0.2.7, 192.0.2.8]",
+                Fallback::Addresses(vec![IpAddr::from([192, 0, 2, 7]), IpAddr::from([192, 0, 2, 8])]),
+            ),
+        ] {
+            let config = loaded(&with(&format!(
+                "lb_method: fogroup\nfallback: {text}\nmembers: [192.0.2.1]\n{FORCED}"
+            )));
+            assert_eq!((&config.pools[0].fallback, config.pools[0].method), (&fallback, Method::Fogroup));
+        }
+    }
+
+    #[test]
+    fn each_bad_pool_is_an_error_at_its_place() {
+        let pool = "lb_method: rr\nfallback: refused\nmax_addrs_returned: 0\nmembers:\n  192.0.2.1: {wieght: 1, weight: 65536}\n  \
+                    ::ffff:192.0.2.2:\n  web1:\n  192.0.2.1:\n  192.0.2.3: 5\nmonitr: http\n";
+        assert_eq!(
+            errors(&with(pool)),
+            [
+                "3:3: `monitor` is missing in a pool (accepted are `tcp`, `tcp_content`, `http`, `https` and `forced`)",
+                "4:16: `rr` is not accepted here (did you mean `wrr`?)",
+                "5:15: `refused` is not accepted here (did you mean `refuse`?)",
+                "6:25: `0` is out of range (accepted are 1 to 1024)",
+                "8:19: unknown key `wieght` in a member (did you mean `weight`?)",
+                "8:38: `65536` is out of range (accepted are 0 to 65535)",
+                "9:7: `::ffff:192.0.2.2` is an IPv4 address written as IPv6 (did you mean `192.0.2.2`?)",
+                "10:7: `web1` is not an IP address",
+                "11:7: the member `192.0.2.1` is given twice (first given on line 8)",
+                "12:18: expected a mapping, found a single value",
+                "13:5: unknown key `monitr` in a pool (did you mean `monitor`?)",
+            ]
+        );
+        assert_eq!(
+            errors(&with(&format!("lb_method: wrr\nmembers: {{}}\n{FORCED}"))),
+            ["5:5: `members` is empty"]
+        );
+        assert_eq!(
+            errors(&with(&format!("lb_method: wrr\nmembers:\n{FORCED}"))),
+            ["5:5: `members` has no value"]
+        );
+    }
+
+    #[test]
+    fn pools_that_nobody_can_draw_from_or_uses_are_warned_about() {
+        let text = format!(
+            "{}  q: {{lb_method: twrr, members: [0.0.0.0], monitor: forced, monitor_params: {{status: up}}}}\n",
+            with(&format!(
+                "lb_method: wrr\nmembers: {{192.0.2.1: {{weight: 0}}, 192.0.2.2: {{enabled: false}}}}\n{FORCED}"
+            ))
+        );
+        assert_eq!(
+            warnings(&text),
+            [
+                "3:3: no member of the pool `p` can ever be drawn: each has weight 0 or is disabled",
+                "8:3: no name uses the pool `q`",
+                "8:18: `twrr` without any topology is the same as `wrr` (give `topology` or `topology_file`, or use `wrr`)",
+                "8:34: nothing can be reached at the address 0.0.0.0",
+            ]
+        );
+    }
+}

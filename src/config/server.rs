@@ -1,0 +1,247 @@
+//! The `server` section: addresses, limits and switches of the process. Opens no socket and asks nothing of the system.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::cause::{Cause, Found};
+use super::decode::{Decoder, Field, Placed, Read, Section, key};
+use super::model::{Server, SoaFields};
+use super::report::Span;
+use super::scalars::{boolean, duration, integer, listen_address, socket_address, text_octets};
+use super::zones::{read_name_servers, read_soa};
+
+/// Most addresses served.
+const MAX_LISTEN: usize = 64;
+/// Most octets of one character string (RFC 1035 §3.3.14).
+const MAX_TEXT_OCTETS: usize = 255;
+/// What one client may take of all TCP connections unless told otherwise.
+const DEFAULT_PER_CLIENT: u32 = 64;
+/// Words for no HTTP listener.
+const OFF: [&str; 5] = ["off", "no", "false", "Off", "OFF"];
+
+static SERVER: Section = Section {
+    title: "`server`",
+    keys: &[
+        key("listen"),
+        key("workers"),
+        key("admin"),
+        key("state_dir"),
+        key("edns_udp_size"),
+        key("ecs"),
+        key("version"),
+        key("id"),
+        key("tcp_max_connections"),
+        key("tcp_max_connections_per_client"),
+        key("tcp_idle_timeout"),
+        key("probe_threads"),
+        key("ns"),
+        key("soa"),
+    ],
+    may_be_empty: true,
+};
+
+/// A server whose file says nothing about it.
+pub(super) fn default_server() -> Server {
+    Server {
+        listen: vec![SocketAddr::from(([0, 0, 0, 0], 53)), SocketAddr::from(([0u16; 8], 53))],
+        workers: None,
+        admin: None,
+        state_dir: None,
+        edns_udp_size: 1232,
+        ecs: true,
+        version: None,
+        id: None,
+        tcp_max_connections: 1024,
+        tcp_max_connections_per_client: DEFAULT_PER_CLIENT,
+        tcp_idle_timeout: Duration::from_secs(10),
+        probe_threads: 2,
+        ns: Vec::new(),
+        soa: SoaFields::default(),
+    }
+}
+
+/// Reads the section; `directory` is what a relative `state_dir` is relative to.
+pub(super) fn read_server<'t>(
+    d: &mut Decoder<'t, '_>,
+    field: Field<'t>,
+    directory: Option<&Path>,
+) -> Read<Server> {
+    let mut server = default_server();
+    let mut admin = None;
+    let mut per_client = None;
+    d.section(field, &SERVER, |d, name, field| {
+        match name {
+            "listen" => set(&mut server.listen, read_listen(d, field)?),
+            "workers" => set(&mut server.workers, value(d.value(field, workers)?)),
+            "admin" => admin = d.value(field, admin_address)?,
+            "state_dir" => {
+                let path = value(d.value(field, |s| text_octets(&s.text, 4096))?);
+                server.state_dir = path.map(|path| join(directory, &path));
+            }
+            "edns_udp_size" => set(&mut server.edns_udp_size, value(d.value(field, integer(512..=4096))?)),
+            "ecs" => set(&mut server.ecs, value(d.value(field, boolean)?)),
+            "version" => server.version = value(d.value(field, |s| text_octets(&s.text, MAX_TEXT_OCTETS))?),
+            "id" => server.id = value(d.value(field, |s| text_octets(&s.text, MAX_TEXT_OCTETS))?),
+            "tcp_max_connections" => {
+                set(&mut server.tcp_max_connections, value(d.value(field, integer(1..=1_000_000))?));
+            }
+            "tcp_max_connections_per_client" => per_client = d.value(field, integer(1..=1_000_000))?,
+            "tcp_idle_timeout" => {
+                let range = duration(Duration::from_millis(100), Duration::from_secs(3600));
+                set(&mut server.tcp_idle_timeout, value(d.value(field, range)?));
+            }
+            "probe_threads" => set(&mut server.probe_threads, value(d.value(field, integer(1..=64))?)),
+            "ns" => set(&mut server.ns, read_name_servers(d, field)?.map(|servers| values(servers))),
+            "soa" => set(&mut server.soa, read_soa(d, field)?.map(|soa| soa.fields)),
+            _ => d.skip(&field.node)?,
+        }
+        Ok(())
+    })?;
+    check_admin(d, &mut server, admin);
+    check_per_client(d, &mut server, per_client);
+    Ok(server)
+}
+
+/// Overwrites a default with what was read.
+fn set<T>(slot: &mut T, read: Option<T>) {
+    if let Some(value) = read {
+        *slot = value;
+    }
+}
+
+fn value<T>(placed: Option<Placed<T>>) -> Option<T> {
+    placed.map(|placed| placed.value)
+}
+
+fn values<T>(placed: Vec<Placed<T>>) -> Vec<T> {
+    placed.into_iter().map(|placed| placed.value).collect()
+}
+
+/// A path of the file, relative to the file's directory.
+pub(super) fn join(directory: Option<&Path>, path: &str) -> PathBuf {
+    directory.map_or_else(|| PathBuf::from(path), |directory| directory.join(path))
+}
+
+/// `auto` or a number.
+fn workers(scalar: &super::events::Scalar<'_>) -> Result<Option<u16>, Cause> {
+    if scalar.text == "auto" { Ok(None) } else { integer(1..=1024)(scalar).map(Some) }
+}
+
+/// `off` or an address with port.
+fn admin_address(scalar: &super::events::Scalar<'_>) -> Result<Option<SocketAddr>, Cause> {
+    if OFF.contains(&&*scalar.text) { Ok(None) } else { socket_address(scalar).map(Some) }
+}
+
+fn read_listen<'t>(d: &mut Decoder<'t, '_>, field: Field<'t>) -> Read<Option<Vec<SocketAddr>>> {
+    let mut addresses = Vec::new();
+    let mut first_lines: HashMap<SocketAddr, Span> = HashMap::new();
+    let at = field.at;
+    let count = d.list(field, "listen", |d, item| {
+        let Some(Placed { value, span }) = d.value(item, listen_address)? else { return Ok(()) };
+        // Port 0 is another port each time.
+        match first_lines.get(&value).filter(|_| value.port() != 0) {
+            Some(first) => {
+                let item = Found::new(&value.to_string());
+                d.error(span, Cause::Duplicate { what: "address", item, first_line: first.line });
+            }
+            None => {
+                first_lines.insert(value, span);
+                addresses.push(value);
+            }
+        }
+        Ok(())
+    })?;
+    if count.is_some_and(|count| count > MAX_LISTEN) {
+        d.error(at, Cause::TooMany { what: "addresses in `listen`", limit: MAX_LISTEN });
+    }
+    Ok(Some(addresses).filter(|addresses| !addresses.is_empty()))
+}
+
+fn check_admin(d: &mut Decoder<'_, '_>, server: &mut Server, admin: Option<Placed<Option<SocketAddr>>>) {
+    let Some(Placed { value: Some(address), span }) = admin else { return };
+    if address.port() != 0 && server.listen.contains(&address) {
+        d.error(span, Cause::AdminIsListen { address });
+    }
+    server.admin = Some(address);
+}
+
+/// The default shrinks with the total; a larger number that was written is a mistake.
+fn check_per_client(d: &mut Decoder<'_, '_>, server: &mut Server, per_client: Option<Placed<u32>>) {
+    let total = server.tcp_max_connections;
+    server.tcp_max_connections_per_client = match per_client {
+        None => DEFAULT_PER_CLIENT.min(total),
+        Some(Placed { value, span }) => {
+            if value > total {
+                d.error(span, Cause::PerClientAboveTotal { per_client: value, total });
+            }
+            value
+        }
+    };
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{errors, loaded};
+    use std::time::Duration;
+
+    const NAMES: &str = "zones: {example.com: {ns: ns1.example.net}}\n";
+
+    #[test]
+    fn a_file_without_server_serves_port_53_of_every_address() {
+        let server = loaded(NAMES).server;
+        assert_eq!(
+            server.listen.iter().map(ToString::to_string).collect::<Vec<_>>(),
+            ["0.0.0.0:53", "[::]:53"]
+        );
+        assert_eq!(
+            (server.workers, server.admin, server.edns_udp_size, server.ecs),
+            (None, None, 1232, true)
+        );
+        assert_eq!((server.tcp_max_connections, server.tcp_max_connections_per_client), (1024, 64));
+    }
+
+    #[test]
+    fn every_setting_is_read() {
+        let text = format!(
+            "{NAMES}server:\n  listen: ['127.0.0.1:5300', '::1']\n  workers: 4\n  admin: 127.0.0.1:8053\n  state_dir: /s\n  \
+             edns_udp_size: 4096\n  ecs: off\n  version: x 1\n  id: pop7\n  tcp_max_connections: 32\n  \
+             tcp_idle_timeout: 500ms\n  probe_threads: 3\n  ns: ns.example.net\n  soa: {{serial: 7}}\n"
+        );
+        let server = loaded(&text).server;
+        assert_eq!(
+            server.listen.iter().map(ToString::to_string).collect::<Vec<_>>(),
+            ["127.0.0.1:5300", "[::1]:53"]
+        );
+        assert_eq!(server.workers, Some(4));
+        assert_eq!(server.admin.unwrap().to_string(), "127.0.0.1:8053");
+        assert_eq!(server.state_dir.unwrap().to_str(), Some("/s"));
+        assert_eq!((server.edns_udp_size, server.ecs), (4096, false));
+        assert_eq!((server.version.as_deref(), server.id.as_deref()), (Some("x 1"), Some("pop7")));
+        assert_eq!((server.tcp_max_connections, server.tcp_max_connections_per_client), (32, 32));
+        assert_eq!((server.tcp_idle_timeout, server.probe_threads), (Duration::from_millis(500), 3));
+        assert_eq!((server.ns.len(), server.soa.serial), (1, 7));
+    }
+
+    #[test]
+    fn each_bad_setting_is_an_error_at_its_place() {
+        let text = format!(
+            "{NAMES}server:\n  listen: [127.0.0.1, '127.0.0.1:53', x]\n  workers: 0\n  admin: 127.0.0.1:53\n  ecs: 2\n  \
+             tcp_max_connections: 5\n  tcp_max_connections_per_client: 6\n  edns_udp_size: 100\n  work: 1\n"
+        );
+        assert_eq!(
+            errors(&text),
+            [
+                "3:23: the address `127.0.0.1:53` is given twice (first given on line 3)",
+                "3:39: `x` is not an address to listen on (accepted are `192.0.2.1`, `192.0.2.1:53`, `2001:db8::1` and `[2001:db8::1]:53`)",
+                "4:12: `0` is out of range (accepted are 1 to 1024)",
+                "5:10: `127.0.0.1:53` is already an address of `listen`",
+                "6:8: `2` is neither true nor false (accepted are `true` and `false` (also `yes`, `no`, `on`, `off`))",
+                "8:35: `tcp_max_connections_per_client` (6) is larger than `tcp_max_connections` (5)",
+                "9:18: `100` is out of range (accepted are 512 to 4096)",
+                "10:3: unknown key `work` in `server` (did you mean `workers`?)",
+            ]
+        );
+    }
+}

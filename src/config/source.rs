@@ -1,0 +1,136 @@
+//! Files to text: bounded, UTF-8, without control characters. Knows no YAML.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::Path;
+
+use super::cause::Cause;
+use super::report::Span;
+
+/// Largest file read. Ten million names are about half a gigabyte of YAML: more than one process should be given.
+const MAX_FILE_OCTETS: u64 = 256 << 20;
+
+/// Why a file is no text, where in it, and as much of the text as can be shown.
+#[derive(Debug)]
+pub(super) struct BadSource {
+    pub(super) cause: Cause,
+    pub(super) span: Option<Span>,
+    pub(super) text: String,
+}
+
+impl BadSource {
+    fn nowhere(cause: Cause) -> BadSource {
+        BadSource { cause, span: None, text: String::new() }
+    }
+}
+
+/// Reads a whole file as text, a leading byte order mark left out.
+pub(super) fn read(path: &Path) -> Result<String, BadSource> {
+    read_at_most(path, MAX_FILE_OCTETS)
+}
+
+fn read_at_most(path: &Path, limit_octets: u64) -> Result<String, BadSource> {
+    let mut octets = Vec::new();
+    let read = File::open(path).and_then(|file| {
+        // The exact size at once: growing by doubling would hold a large file twice.
+        octets.reserve_exact(file.metadata()?.len().min(limit_octets) as usize + 1);
+        file.take(limit_octets + 1).read_to_end(&mut octets)
+    });
+    if let Err(error) = read {
+        return Err(BadSource::nowhere(unreadable(&error)));
+    }
+    if octets.len() as u64 > limit_octets {
+        return Err(BadSource::nowhere(Cause::TooLarge { limit_octets }));
+    }
+    match String::from_utf8(octets) {
+        Ok(text) => check(without_bom(text)),
+        Err(error) => {
+            let offset = error.utf8_error().valid_up_to();
+            let text = without_bom(String::from_utf8_lossy(error.as_bytes()).into_owned());
+            let before = String::from_utf8_lossy(&error.as_bytes()[..offset]).into_owned();
+            let span = Some(end_of(&without_bom(before)));
+            Err(BadSource { cause: Cause::NotUtf8 { offset }, span, text })
+        }
+    }
+}
+
+/// Checks text that is no file of its own.
+pub(super) fn check(text: String) -> Result<String, BadSource> {
+    match text.bytes().position(|octet| matches!(octet, 0..=8 | 11 | 12 | 14..=31 | 127)) {
+        None => Ok(text),
+        Some(at) => {
+            let cause = Cause::ControlCharacter(char::from(text.as_bytes()[at]));
+            let span = Some(end_of(&text[..at]));
+            Err(BadSource { cause, span, text })
+        }
+    }
+}
+
+fn unreadable(error: &io::Error) -> Cause {
+    Cause::Unreadable { kind: error.kind(), os_error: error.raw_os_error() }
+}
+
+fn without_bom(mut text: String) -> String {
+    if text.starts_with('\u{FEFF}') {
+        text.drain(..'\u{FEFF}'.len_utf8());
+    }
+    text
+}
+
+/// The place right behind `text`; line breaks are those of YAML 1.2 §5.4.
+fn end_of(text: &str) -> Span {
+    let unified = text.replace("\r\n", "\n").replace('\r', "\n");
+    let line = unified.matches('\n').count() + 1;
+    let column = unified.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
+    Span { line: line as u32, column: column as u32, len: 1 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    fn read_octets(octets: &[u8]) -> Result<String, BadSource> {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("a.yaml");
+        fs::write(&path, octets).unwrap();
+        read(&path)
+    }
+
+    #[test]
+    fn a_byte_order_mark_is_left_out() {
+        assert_eq!(read_octets("\u{FEFF}a: b".as_bytes()).unwrap(), "a: b");
+    }
+
+    #[test]
+    fn octets_that_are_no_utf8_have_a_place() {
+        let bad = read_octets(b"a: b\r\nc: \xff\xfe\n").unwrap_err();
+        assert_eq!(bad.cause, Cause::NotUtf8 { offset: 9 });
+        assert_eq!(bad.span, Some(Span { line: 2, column: 4, len: 1 }));
+    }
+
+    #[test]
+    fn a_nul_does_not_end_the_file_in_silence() {
+        let bad = read_octets(b"a: b\nc:\0 d\n").unwrap_err();
+        assert_eq!(bad.cause, Cause::ControlCharacter('\0'));
+        assert_eq!(bad.span, Some(Span { line: 2, column: 3, len: 1 }));
+    }
+
+    #[test]
+    fn a_missing_file_and_a_directory_are_one_clear_line() {
+        let directory = tempfile::tempdir().unwrap();
+        let missing = read(&directory.path().join("none.yaml")).unwrap_err();
+        assert_eq!(
+            missing.cause.to_string(),
+            "the file cannot be read: No such file or directory (os error 2)"
+        );
+        let folder = read(directory.path()).unwrap_err();
+        assert_eq!(folder.cause.to_string(), "the file cannot be read: Is a directory (os error 21)");
+    }
+
+    #[test]
+    fn an_endless_file_is_refused() {
+        let bad = read_at_most(Path::new("/dev/zero"), 1 << 20).unwrap_err();
+        assert_eq!(bad.cause, Cause::TooLarge { limit_octets: 1 << 20 });
+    }
+}

@@ -1,0 +1,269 @@
+//! Tests of whole configurations: the seed's example, many mistakes in one file, files that cannot be read, and any text.
+
+use super::*;
+use proptest::prelude::*;
+use std::fs;
+
+const SEED: &str = include_str!("../../tests/data/seed-polaris.yaml");
+const SEED_TOPOLOGY: &str = include_str!("../../tests/data/seed-polaris-topology.yaml");
+
+/// The configuration of a text that has no errors.
+pub(super) fn loaded(text: &str) -> Config {
+    load_str("f", text).map(|loaded| loaded.config).unwrap_or_else(|report| panic!("{report}"))
+}
+
+/// `line:column: words` of each warning of a text that has no errors.
+pub(super) fn warnings(text: &str) -> Vec<String> {
+    let loaded = load_str("f", text).unwrap_or_else(|report| panic!("{report}"));
+    loaded.warnings.iter().map(shown).collect()
+}
+
+/// `line:column: words` of each error of a text that has some.
+pub(super) fn errors(text: &str) -> Vec<String> {
+    let report = load_str("f", text).expect_err("errors");
+    let errors = report.diagnostics().iter().filter(|d| d.severity == report::Severity::Error);
+    errors.map(shown).collect()
+}
+
+fn shown(diagnostic: &Diagnostic) -> String {
+    diagnostic.brief().to_string().trim_start_matches("f:").to_owned()
+}
+
+/// Writes files into a directory that is removed afterwards.
+fn directory(files: &[(&str, &str)]) -> tempfile::TempDir {
+    let directory = tempfile::tempdir().unwrap();
+    for (name, text) in files {
+        fs::write(directory.path().join(name), text).unwrap();
+    }
+    directory
+}
+
+#[test]
+fn the_seeds_example_reports_exactly_its_two_mistakes() {
+    let files = directory(&[("lb.yaml", SEED), ("topology.yaml", SEED_TOPOLOGY)]);
+    let (lb, topology) = (files.path().join("lb.yaml"), files.path().join("topology.yaml"));
+    let report = load(&lb, Some(&topology)).unwrap_err();
+    assert_eq!(report.error_count(), 2);
+    let text = report.to_string();
+    let prefix = format!("{}/", files.path().display());
+    let text = text.replace(&prefix, "");
+    assert!(
+        text.contains(
+            "error: pool `wiki` is not defined\n  --> lb.yaml:3:15\n   |\n 3 |         pool: wiki\n   |               ^^^^ known pools are `myapp`\n"
+        ),
+        "{text}"
+    );
+    assert!(
+        text.contains(
+            "error: `10.1.1.0/16` has host bits set: did you mean `10.1.0.0/16` or `10.1.1.0/24`?\n  --> topology.yaml:4:7\n   |\n 4 |     - 10.1.1.0/16\n   |       ^^^^^^^^^^^"
+        ),
+        "{text}"
+    );
+}
+
+#[test]
+fn the_seeds_example_mended_loads_unchanged() {
+    let lb = SEED.replace("pool: wiki", "pool: myapp");
+    let files = directory(&[
+        ("lb.yaml", &lb),
+        ("topology.yaml", &SEED_TOPOLOGY.replace("10.1.1.0/16", "10.1.0.0/16")),
+    ]);
+    let (lb, topology) = (files.path().join("lb.yaml"), files.path().join("topology.yaml"));
+    let Loaded { config, warnings } = load(&lb, Some(&topology)).unwrap_or_else(|report| panic!("{report}"));
+    assert_eq!(config.files, [lb, topology]);
+    let pool = &config.pools[0];
+    let members: Vec<String> =
+        pool.members.iter().map(|m| format!("{} {} {}", m.ip, m.name, m.weight)).collect();
+    assert_eq!(members, ["172.16.1.1 wiki1-dc1 3", "10.1.1.2 wiki2-dc2 2", "10.1.1.1 wiki3-dc2 3"]);
+    assert_eq!(
+        (pool.method, &pool.fallback, pool.max_addrs_returned),
+        (model::Method::Twrr, &model::Fallback::Any, 2)
+    );
+    let model::Probe::Http(http) = &pool.monitor.probe else { panic!("no http") };
+    assert_eq!(
+        (http.path.as_str(), http.host.as_deref(), http.port),
+        ("/healthcheck?check_all=1", Some("wiki.myco.com"), 81)
+    );
+    assert_eq!((pool.monitor.interval.as_secs(), pool.monitor.timeout.as_secs()), (5, 1));
+    assert_eq!(config.topology.regions, ["datacenter1", "datacenter2"]);
+    let shown: Vec<String> = warnings.iter().map(|w| w.cause.to_string()).collect();
+    assert_eq!(shown, ["a TTL of 1 s: nearly every query will reach this server"]);
+}
+
+#[test]
+fn twelve_mistakes_are_twelve_errors_in_one_run() {
+    let text = "\
+servr: {}
+server:
+  listen: 127.0.0.1:dns
+  workers: many
+globalnames:
+  www.example.com: {pool: wbe, ttl: 30}
+  www.example.com.: web
+pools:
+  web:
+    lb_method: round
+    members: {192.0.2.1: {weight: -1}}
+    monitor: http
+    monitor_params: {intervall: 5, port: 80800, timeout: 20}
+topology:
+  dc1: [10.1.1.0/16]
+zones:
+  example.com: {}
+";
+    let lines: Vec<String> = errors(text).iter().map(|e| e.split(": ").next().unwrap().to_owned()).collect();
+    assert_eq!(
+        lines,
+        ["1:1", "3:11", "4:12", "6:27", "7:3", "10:16", "11:35", "13:22", "13:42", "13:58", "15:9", "17:3"]
+    );
+}
+
+#[test]
+fn an_error_before_broken_yaml_is_reported_with_it() {
+    let errors = errors("servr: 1\npools:\n  web: [a\nglobalnames: {}\n");
+    assert_eq!(errors[0], "1:1: unknown key `servr` in the file (did you mean `server`?)");
+    assert!(errors.last().unwrap().contains("this is not YAML"), "{errors:?}");
+}
+
+#[test]
+fn files_without_content_have_nothing_to_serve() {
+    assert_eq!(errors(""), [": the file has no content"]);
+    assert_eq!(errors("# a comment\n"), [": the file has no content"]);
+    let nothing = "1:1: there is nothing to serve (give `globalnames` and their `pools`, or `zones`)";
+    assert_eq!(errors("---\n"), [nothing.replace("1:1", "1:4")]);
+    assert_eq!(errors("{}\n"), [nothing]);
+    assert_eq!(errors("pools: {}\nglobalnames:\n"), [nothing]);
+    assert_eq!(errors("globalnames: {a.example: web}\n"), ["1:1: `pools` is missing in the file"]);
+    assert_eq!(errors("- a\n"), ["1:1: expected a mapping, found a list"]);
+}
+
+#[test]
+fn an_unreadable_file_is_one_clear_line() {
+    let report = load(Path::new("none/such.yaml"), None).unwrap_err();
+    assert_eq!(
+        report.to_string(),
+        "error: the file cannot be read: No such file or directory (os error 2)\n  --> none/such.yaml\n"
+    );
+}
+
+#[test]
+fn a_topology_file_is_relative_to_the_main_file() {
+    let main = "zones: {example.com: {ns: ns1.example.net}}\ntopology_file: t.yaml\n";
+    let files = directory(&[("main.yaml", main), ("t.yaml", "dc1: 192.0.2.0/24\n")]);
+    let path = files.path().join("main.yaml");
+    let config = load(&path, None).unwrap().config;
+    assert_eq!((config.topology.regions.len(), config.files.len()), (1, 2));
+    fs::remove_file(files.path().join("t.yaml")).unwrap();
+    let report = load(&path, None).unwrap_err();
+    assert!(report.to_string().contains("main.yaml:2:16"), "{report}");
+    assert!(report.to_string().contains("cannot be read: No such file"), "{report}");
+}
+
+#[test]
+fn the_command_lines_topology_replaces_the_files() {
+    let main = "zones: {example.com: {ns: ns1.example.net}}\ntopology: {a: 10.0.0.0/8}\n";
+    let files = directory(&[("main.yaml", main), ("t.yaml", "dc1: 192.0.2.0/24\n")]);
+    let Loaded { config, warnings } =
+        load(&files.path().join("main.yaml"), Some(&files.path().join("t.yaml"))).unwrap();
+    assert_eq!(config.topology.regions, ["dc1"]);
+    assert_eq!(warnings[0].cause, Cause::TopologyReplaced);
+    assert_eq!(
+        errors(&format!("{main}topology_file: t.yaml\n"))[0],
+        "3:1: `topology` and `topology_file` are both given (keep one of them)"
+    );
+}
+
+#[test]
+fn pools_may_share_anchored_parameters() {
+    let config = loaded(
+        "globalnames: {a.example: p, b.example: q}\npools:\n  p: &p\n    lb_method: wrr\n    members: [192.0.2.1]\n    \
+         monitor: forced\n    monitor_params: {status: up}\n  q:\n    <<: *p\n    lb_method: fogroup\n",
+    );
+    assert_eq!(config.pools[1].method, model::Method::Fogroup);
+    assert_eq!(config.pools[1].members, config.pools[0].members);
+}
+
+#[test]
+fn a_mistake_in_an_anchored_value_is_reported_once() {
+    let text = "globalnames: {a.example: &g {pool: p, ttl: x}, b.example: *g, c.example: *g}\npools:\n  p: {lb_method: wrr, \
+                members: [192.0.2.1], monitor: forced, monitor_params: {status: up}}\n";
+    assert_eq!(errors(text), ["1:44: `x` is not a whole number (accepted are 0 to 2147483647)"]);
+}
+
+#[test]
+fn every_example_configuration_loads() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("config");
+    let mut count = 0;
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        // A topology file is loaded by the main file that names it.
+        if !name.ends_with(".yaml") || name.ends_with("topology.yaml") {
+            continue;
+        }
+        load(&path, None).unwrap_or_else(|report| panic!("{report}"));
+        count += 1;
+    }
+    assert!(count >= 3);
+}
+
+#[test]
+fn the_reference_example_has_every_key_and_no_warning() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("config");
+    let text = fs::read_to_string(folder.join("full.yaml")).unwrap();
+    assert_eq!(warnings(&text), Vec::<String>::new());
+    for key in decode::Section::all_keys() {
+        let written = text.lines().any(|line| line.contains(&format!("{key}:")));
+        assert!(written, "full.yaml does not show `{key}`");
+    }
+}
+
+/// A text with a few of its characters replaced, removed or doubled.
+fn mutated(text: &'static str) -> impl Strategy<Value = String> {
+    let edit = (any::<prop::sample::Index>(), 0usize..4, "[ \\n\\t:{}\\[\\],&*!|>'\"#%@`a-z0-9.\\-/é\u{0}]");
+    prop::collection::vec(edit, 1..12).prop_map(move |edits| {
+        let mut chars: Vec<char> = text.chars().collect();
+        for (index, kind, new) in edits {
+            let at = index.index(chars.len());
+            match kind {
+                0 => _ = chars.remove(at),
+                1 => chars[at] = new.chars().next().unwrap_or(' '),
+                2 => chars.insert(at, new.chars().next().unwrap_or(' ')),
+                _ => chars.truncate(at.max(1)),
+            }
+        }
+        chars.into_iter().collect()
+    })
+}
+
+/// What must hold for any text: a report has errors, and each that has a place has one inside the text.
+fn check_any(text: &str) {
+    if let Err(report) = load_str("f", text) {
+        assert!(report.error_count() > 0);
+        let lines = text.replace("\r\n", "\n").replace('\r', "\n").matches('\n').count() as u32 + 1;
+        for diagnostic in report.diagnostics() {
+            let line = diagnostic.span.map_or(1, |span| span.line);
+            assert!((1..=lines).contains(&line), "{diagnostic}");
+            assert!(!diagnostic.to_string().contains(|c: char| c.is_control() && c != '\n'));
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(512))]
+
+    #[test]
+    fn any_text_loads_or_is_reported(text in "\\PC{0,200}|[ \\n:{}\\[\\],&*a-c<\\-?|>'\"#]{0,200}") {
+        check_any(&text);
+    }
+
+    #[test]
+    fn any_change_to_an_example_loads_or_is_reported(text in mutated(include_str!("../../config/full.yaml"))) {
+        check_any(&text);
+    }
+
+    #[test]
+    fn any_change_to_the_seed_loads_or_is_reported(text in mutated(SEED)) {
+        check_any(&text);
+    }
+}
