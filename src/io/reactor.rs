@@ -12,7 +12,7 @@
 //!
 //! # Invariants
 //! - Nothing ready is forgotten: events are edges, so each sets a mark that stays until a call says "nothing there".
-//! - Nobody starves: with datagrams alone pending, epoll is asked every [`TURNS_PER_POLL`] turns; with streams
+//! - Nobody starves: with datagrams alone pending, epoll is asked every `TURNS_PER_POLL` turns; with streams
 //!   pending, every turn, for their work is longer.
 
 use std::io;

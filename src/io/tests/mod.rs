@@ -21,7 +21,8 @@ use super::tcp::{StreamAction, TcpTally};
 use crate::sys::mmsg::Batch;
 
 const PATIENCE: Duration = Duration::from_secs(30);
-const IDLE: Duration = Duration::from_secs(10);
+/// Far beyond `PATIENCE`: only simulated time expires a connection.
+const IDLE: Duration = Duration::from_secs(100);
 /// Octets of the reply to a message of kind `B`.
 const BIG: usize = 60_000;
 
