@@ -10,7 +10,8 @@ use std::os::fd::{AsFd, AsRawFd};
 use mio::unix::SourceFd;
 use mio::{Interest, Registry, Token};
 
-use crate::sys::mmsg::{Batch, SendTally};
+/// What callers of `io` need of a batch: the data plane does not import `sys`.
+pub use crate::sys::mmsg::{BATCH, Batch, QUERY_OCTETS, REPLY_OCTETS, SendTally, Slot};
 
 /// Errors in a row after which the socket waits for the kernel to report it again.
 const ERRORS_IN_A_ROW: u32 = 8;
