@@ -148,7 +148,7 @@ impl Supervisor {
         }
         let server = config.server.clone();
         let lock = server.state_dir.as_deref().map(lock_state_dir).transpose()?;
-        if let Err(error) = crate::io::raise_file_limit() {
+        if let Err(error) = crate::io::listen::raise_file_limit() {
             tracing::warn!(%error, "the limit of open files could not be raised");
         }
         let worker_count = server.workers.map_or_else(|| Cores::available().count(), usize::from).max(1);

@@ -7,10 +7,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::respond::{Outcome, Transport, WorkerState, respond};
-use crate::io::framing::StreamAction;
-use crate::io::reactor::WorkerIo;
-use crate::io::tcp::TcpTally;
-use crate::io::udp::Batch;
+use crate::io::reactor::{DatagramDesk, UdpTally, WorkerIo};
+use crate::io::tcp::{StreamAction, TcpTally};
+use crate::io::udp::{Batch, Slot};
 use crate::state::counters::{Counter, Counters};
 use crate::state::publish::{Generation, Mailbox};
 
@@ -18,10 +17,15 @@ use crate::state::publish::{Generation, Mailbox};
 pub struct Worker {
     io: WorkerIo,
     batch: Batch,
+    desk: Desk,
+    stop: Arc<AtomicBool>,
+}
+
+/// The worker without its sockets: what answers, whatever the transport.
+struct Desk {
     generation: Box<Generation>,
     state: WorkerState,
     mailbox: Arc<Mailbox>,
-    stop: Arc<AtomicBool>,
 }
 
 impl Worker {
@@ -33,7 +37,8 @@ impl Worker {
         mailbox: Arc<Mailbox>,
         stop: Arc<AtomicBool>,
     ) -> Worker {
-        Worker { io, batch: Batch::new(), generation, state: WorkerState::new(counters), mailbox, stop }
+        let desk = Desk { generation, state: WorkerState::new(counters), mailbox };
+        Worker { io, batch: Batch::new(), desk, stop }
     }
 
     /// Answers queries until `stop` is set and the worker woken.
@@ -47,64 +52,53 @@ impl Worker {
             if self.stop.load(Ordering::Relaxed) {
                 return Ok(());
             }
-            for index in 0..self.io.udp_len() {
-                self.datagrams(index);
-            }
-            self.streams();
+            let datagrams = self.io.udp_turn(&mut self.batch, &mut self.desk);
+            // Also without a query: an idle worker must not hold on to what was replaced.
+            self.desk.begin_batch();
+            let desk = &mut self.desk;
+            let now = self.io.now();
+            let streams = self.io.tcp_turn(now, |peer, message, reply| {
+                match respond(
+                    &mut desk.generation,
+                    &mut desk.state,
+                    peer.ip(),
+                    Transport::Tcp,
+                    message,
+                    reply,
+                ) {
+                    Outcome::Reply(len) => StreamAction::Reply(len),
+                    // What is no query over TCP will not become one: nothing more is expected of this peer.
+                    Outcome::Drop(_) => StreamAction::Close,
+                }
+            });
+            count(&self.desk.state.counters, datagrams, streams);
         }
     }
+}
 
-    /// One batch of one socket.
+impl DatagramDesk for Desk {
+    /// Adopts a newer generation, if there is one.
     #[inline]
-    fn datagrams(&mut self, index: usize) {
-        let count = self.io.receive(index, &mut self.batch);
-        // Behind the receive: a query that arrives after a configuration was published is answered from it.
-        self.adopt();
-        if count == 0 {
-            return;
-        }
-        for at in 0..count {
-            let slot = self.batch.slot(at);
-            if let Some(dropped) = unanswerable(slot.truncated, slot.peer.port()) {
-                self.state.counters.bump(dropped);
-                continue;
-            }
-            let client = slot.peer.ip();
-            let generation = &mut *self.generation;
-            match respond(generation, &mut self.state, client, Transport::Udp, slot.query, slot.reply) {
-                Outcome::Reply(len) => self.batch.set_reply(at, len),
-                Outcome::Drop(_) => {}
-            }
-        }
-        let tally = self.io.send(index, &mut self.batch);
-        if tally.dropped > 0 {
-            self.state.counters.add(Counter::DropSend, u64::from(tally.dropped));
-        }
-    }
-
-    /// One turn of the TCP connections.
-    fn streams(&mut self) {
-        self.adopt();
-        let (generation, state) = (&mut *self.generation, &mut self.state);
-        let now = self.io.now();
-        let tally = self.io.tcp_turn(now, |peer, message, reply| {
-            match respond(generation, state, peer.ip(), Transport::Tcp, message, reply) {
-                Outcome::Reply(len) => StreamAction::Reply(len),
-                // What is no query over TCP will not become one: nothing more is expected of this peer.
-                Outcome::Drop(_) => StreamAction::Close,
-            }
-        });
-        count_streams(&self.state.counters, tally);
-    }
-
-    #[inline]
-    fn adopt(&mut self) {
+    fn begin_batch(&mut self) {
         if self.mailbox.adopt(&mut self.generation) {
             self.state.counters.bump(Counter::Adopted);
         }
         let rebuilds = self.generation.rotations.take_rebuilds();
         if rebuilds > 0 {
             self.state.counters.add(Counter::Rebuilds, rebuilds);
+        }
+    }
+
+    #[inline]
+    fn answer(&mut self, slot: Slot<'_>) -> usize {
+        if let Some(dropped) = unanswerable(slot.truncated, slot.peer.port()) {
+            self.state.counters.bump(dropped);
+            return 0;
+        }
+        let client = slot.peer.ip();
+        match respond(&mut self.generation, &mut self.state, client, Transport::Udp, slot.query, slot.reply) {
+            Outcome::Reply(len) => len,
+            Outcome::Drop(_) => 0,
         }
     }
 }
@@ -119,19 +113,27 @@ fn unanswerable(truncated: bool, port: u16) -> Option<Counter> {
     }
 }
 
-fn count_streams(counters: &Counters, tally: TcpTally) {
-    if tally == TcpTally::default() {
+/// Adds what the transports report to the counters.
+fn count(counters: &Counters, datagrams: UdpTally, streams: TcpTally) {
+    for (counter, count) in
+        [(Counter::DropSend, datagrams.dropped), (Counter::SocketErrors, datagrams.errors)]
+    {
+        if count > 0 {
+            counters.add(counter, u64::from(count));
+        }
+    }
+    if streams == TcpTally::default() {
         return;
     }
     for (counter, count) in [
-        (Counter::TcpAccepted, tally.accepted),
-        (Counter::TcpRefusedTotal, tally.refused_total),
-        (Counter::TcpRefusedClient, tally.refused_client),
-        (Counter::TcpEvicted, tally.evicted),
-        (Counter::TcpTimedOut, tally.timed_out),
-        (Counter::TcpMalformed, tally.short),
-        (Counter::TcpClosed, tally.closed),
-        (Counter::SocketErrors, tally.accept_errors),
+        (Counter::TcpAccepted, streams.accepted),
+        (Counter::TcpRefusedTotal, streams.refused_total),
+        (Counter::TcpRefusedClient, streams.refused_client),
+        (Counter::TcpEvicted, streams.evicted),
+        (Counter::TcpTimedOut, streams.timed_out),
+        (Counter::TcpMalformed, streams.short),
+        (Counter::TcpClosed, streams.closed),
+        (Counter::SocketErrors, streams.accept_errors),
     ] {
         counters.add(counter, u64::from(count));
     }

@@ -1,11 +1,11 @@
 //! How many connections there may be, in all and per client. Shared by all workers; atomic counters, no lock.
 //!
 //! A client is an IPv4 address or an IPv6 /64 (one subscriber may use any address of it). Clients are counted in
-//! [`BUCKETS`] counters, chosen by a hash with a secret key: two clients in one bucket share its limit, so a collision
+//! `BUCKETS` counters, chosen by a hash with a secret key: two clients in one bucket share its limit, so a collision
 //! only makes the limit stricter, and nobody outside can choose whom to collide with.
 //!
 //! # Invariants
-//! A counter is raised by a claim and lowered by the drop of its [`Permit`], never otherwise; none ever exceeds its
+//! A counter is raised by a claim and lowered by the drop of its `Permit`, never otherwise; none ever exceeds its
 //! limit.
 
 use std::hash::{BuildHasher, RandomState};

@@ -13,6 +13,9 @@ use std::os::fd::AsFd;
 
 use socket2::{Domain, Protocol, Socket, Type};
 
+/// Called by the control side before it binds: each connection is a file.
+pub use crate::sys::limits::raise_file_limit;
+
 use crate::sys::socket;
 
 /// How often a port chosen by the kernel for UDP is given up because TCP cannot have it.

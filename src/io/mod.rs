@@ -2,12 +2,10 @@
 //! two-octet length before a message on a stream (RFC 1035 §4.2.2, RFC 7766 §8).
 //!
 //! # Invariants
-//! - A worker owns its sockets: the only thing workers share is [`limits::ConnectionLimits`], atomic counters.
+//! - A worker owns its sockets: the only thing workers share is `limits::ConnectionLimits`, atomic counters.
 //! - No peer can make a worker wait: every socket is non-blocking, every turn has a bound on its work, and what a
 //!   peer may make us hold is bounded.
-//! - The clock is read once a turn, by [`reactor::WorkerIo::wait`]; everything else is given the time.
-
-pub use crate::sys::limits::raise_file_limit;
+//! - The clock is read once a turn, by `reactor::WorkerIo::wait`; everything else is given the time.
 
 /// Binds the sockets of all workers to a listen address, refusing to share it with another process.
 pub mod listen;

@@ -3,16 +3,16 @@
 //! ```text
 //! loop {
 //!     io.wait(None)?;                        // sleeps only if nothing is known to be ready
-//!     .. stop? adopt a new snapshot? ..
+//!     .. stop? ..
 //!     let now = io.now();
-//!     io.udp_turn(&mut batch, |slot| ..);    // the length of the reply in slot.reply, 0 for none
+//!     io.udp_turn(&mut batch, &mut desk);    // the length of the reply in slot.reply, 0 for none
 //!     io.tcp_turn(now, |peer, message, reply| ..);
 //! }
 //! ```
 //!
 //! # Invariants
 //! - Nothing ready is forgotten: events are edges, so each sets a mark that stays until a call says "nothing there".
-//! - Nobody starves: with datagrams alone pending, epoll is asked every [`TURNS_PER_POLL`] turns; with streams
+//! - Nobody starves: with datagrams alone pending, epoll is asked every `TURNS_PER_POLL` turns; with streams
 //!   pending, every turn, for their work is longer.
 
 use std::io;
@@ -25,7 +25,7 @@ use super::limits::ConnectionLimits;
 use super::listen::Endpoint;
 use super::tcp::{StreamAction, TcpIo, TcpTally};
 use super::udp::UdpIo;
-use crate::sys::mmsg::{Batch, SendTally, Slot};
+use crate::sys::mmsg::{Batch, Slot};
 
 /// Batches of one datagram socket a turn, while it has any; the share of datagrams where streams are busy too.
 const TURN_BATCHES: usize = 4;
@@ -52,6 +52,15 @@ pub struct UdpTally {
     pub dropped: u32,
     /// Receives that failed.
     pub errors: u32,
+}
+
+/// Who answers datagrams.
+pub trait DatagramDesk {
+    /// A batch has arrived: the moment to take up what changed meanwhile, for all of it alike.
+    fn begin_batch(&mut self);
+
+    /// Answers one query into `slot.reply`; returns the reply's length, 0 for none.
+    fn answer(&mut self, slot: Slot<'_>) -> usize;
 }
 
 /// The sockets of one worker.
@@ -138,12 +147,9 @@ impl WorkerIo {
         &self.udp[index]
     }
 
-    /// One bounded turn of the datagrams. `handler` is given each query with the room for its reply and returns the
-    /// reply's length, 0 for none. Nothing is allocated and no clock read.
-    pub fn udp_turn<H>(&mut self, batch: &mut Batch, mut handler: H) -> UdpTally
-    where
-        H: FnMut(Slot<'_>) -> usize,
-    {
+    /// One bounded turn of the datagrams: each batch is announced, then `desk` is given each query with the room for its
+    /// reply. Nothing is allocated and no clock read.
+    pub fn udp_turn(&mut self, batch: &mut Batch, desk: &mut impl DatagramDesk) -> UdpTally {
         let mut tally = UdpTally::default();
         for socket in &mut self.udp {
             for _ in 0..TURN_BATCHES {
@@ -153,8 +159,9 @@ impl WorkerIo {
                 if count == 0 {
                     break;
                 }
+                desk.begin_batch();
                 for index in 0..count {
-                    let length = handler(batch.slot(index));
+                    let length = desk.answer(batch.slot(index));
                     batch.set_reply(index, length);
                 }
                 let sent = socket.send(batch);
@@ -164,22 +171,6 @@ impl WorkerIo {
             }
         }
         tally
-    }
-
-    /// Takes what waits on datagram socket `index`, for a caller that wants a whole batch in hand; 0, without a system call, where nothing does.
-    ///
-    /// # Panics
-    /// If there is none of that number.
-    pub fn receive(&mut self, index: usize, batch: &mut Batch) -> usize {
-        self.udp[index].receive(batch)
-    }
-
-    /// Sends the replies marked in `batch` from datagram socket `index`, the one they were received on.
-    ///
-    /// # Panics
-    /// If there is none of that number.
-    pub fn send(&mut self, index: usize, batch: &mut Batch) -> SendTally {
-        self.udp[index].send(batch)
     }
 
     /// Connections of this worker.

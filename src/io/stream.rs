@@ -6,7 +6,7 @@
 //!
 //! # Invariants
 //! - Back-pressure: nothing is read and nothing is answered while a reply is unsent. So a stream holds at most one
-//!   turn's replies ([`STAGE_OCTETS`]) and at most an unfinished message and one read ([`MAX_HELD_INPUT`]).
+//!   turn's replies (`STAGE_OCTETS`) and at most an unfinished message and one read (`MAX_HELD_INPUT`).
 //! - A whole message that is held, or a socket that may have more, leads to `Outcome::Again`, never to waiting for
 //!   an edge that will not come.
 //! - A peer that has sent FIN still gets every reply to what it asked before.

@@ -1,6 +1,6 @@
 //! The stream listeners of a worker and their connections: admission, turns, expiry.
 //!
-//! The caller reports events ([`TcpIo::note`]) and gives turns ([`TcpIo::turn`]); between them the worker serves
+//! The caller reports events (`TcpIo::note`) and gives turns (`TcpIo::turn`); between them the worker serves
 //! datagrams. A turn has a bound on everything it does, and what it leaves undone is known to `has_work`, so an edge
 //! is never waited for twice.
 //!
@@ -8,7 +8,7 @@
 //! - The idle time of a connection runs from its accept, its last complete query or the last octets of a reply its
 //!   peer took, whichever is latest. Octets of an unfinished query do not count: who drips is closed.
 //! - Memory: an idle connection holds its socket and about 200 octets; the worst peer makes it hold
-//!   [`MAX_STREAM_OCTETS`] (209 KiB), so all of them hold less than the connection limit times that.
+//!   `MAX_STREAM_OCTETS` (209 KiB), so all of them hold less than the connection limit times that.
 //!
 //! Never reads a clock, never blocks.
 

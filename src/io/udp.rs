@@ -10,8 +10,9 @@ use std::os::fd::{AsFd, AsRawFd};
 use mio::unix::SourceFd;
 use mio::{Interest, Registry, Token};
 
-pub use crate::sys::mmsg::Batch;
 use crate::sys::mmsg::SendTally;
+/// What callers of `io` need of a batch: the data plane does not import `sys`.
+pub use crate::sys::mmsg::{Batch, Slot};
 
 /// Errors in a row after which the socket waits for the kernel to report it again.
 const ERRORS_IN_A_ROW: u32 = 8;

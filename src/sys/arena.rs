@@ -1,7 +1,7 @@
 //! The memory behind a batch of datagrams: what recvmmsg(2) and sendmmsg(2) are given, linked once.
 //!
 //! # Invariants
-//! Pointers in the headers point into the same arena, which never moves: it is made by [`Arena::allocate`] alone.
+//! Pointers in the headers point into the same arena, which never moves: it is made by `Arena::allocate` alone.
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 use std::ptr::NonNull;

@@ -1,13 +1,13 @@
-//! Datagrams in batches: up to [`BATCH`] queries by one recvmmsg, their replies by one sendmmsg.
+//! Datagrams in batches: up to `BATCH` queries by one recvmmsg, their replies by one sendmmsg.
 //!
-//! A [`Batch`] owns all that the two calls need (headers, addresses, control data, buffers) in one allocation made at
+//! A `Batch` owns all that the two calls need (headers, addresses, control data, buffers) in one allocation made at
 //! start-up. The headers point into that allocation and are written once; a round only restores the few fields the
 //! kernel changes. The control data of a query (its destination address, RFC 3542 §6.2; present only on a wildcard
 //! listener) is edited in place and becomes that of its reply, so the reply leaves from the address that was asked.
 //!
 //! # Invariants
 //! - The allocation never moves and is reached only through `Batch::arena`, so the headers' pointers stay good.
-//! - `received` ≤ [`BATCH`]: slots below it hold a query of this round.
+//! - `received` ≤ `BATCH`: slots below it hold a query of this round.
 //!
 //! Never allocates after construction, never reads a clock, never blocks: both calls say MSG_DONTWAIT.
 

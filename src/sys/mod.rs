@@ -2,7 +2,7 @@
 //!
 //! # Invariants
 //! - A block is preceded by a SAFETY comment that names what must hold and who keeps it.
-//! - Nothing here knows DNS, decides anything or keeps state beyond the buffers of a [`mmsg::Batch`].
+//! - Nothing here knows DNS, decides anything or keeps state beyond the buffers of a `mmsg::Batch`.
 
 /// Socket options, set before a socket carries traffic.
 pub mod socket;

@@ -16,12 +16,13 @@ use socket2::{Domain, Socket, Type};
 
 use super::limits::ConnectionLimits;
 use super::listen::{ListenOptions, bind};
-use super::reactor::{UdpTally, WorkerIo};
+use super::reactor::{DatagramDesk, UdpTally, WorkerIo};
 use super::tcp::{StreamAction, TcpTally};
-use crate::sys::mmsg::Batch;
+use crate::sys::mmsg::{Batch, Slot};
 
 const PATIENCE: Duration = Duration::from_secs(30);
-const IDLE: Duration = Duration::from_secs(10);
+/// Far beyond `PATIENCE`: only simulated time expires a connection.
+const IDLE: Duration = Duration::from_secs(100);
 /// Octets of the reply to a message of kind `B`.
 const BIG: usize = 60_000;
 
@@ -49,11 +50,20 @@ fn respond(message: &[u8], reply: &mut [u8]) -> StreamAction {
     }
 }
 
-fn serve_datagrams(io: &mut WorkerIo, batch: &mut Batch) -> UdpTally {
-    io.udp_turn(batch, |slot| {
+/// Answers every datagram with itself.
+struct Echo;
+
+impl DatagramDesk for Echo {
+    fn begin_batch(&mut self) {}
+
+    fn answer(&mut self, slot: Slot<'_>) -> usize {
         slot.reply[..slot.query.len()].copy_from_slice(slot.query);
         slot.query.len()
-    })
+    }
+}
+
+fn serve_datagrams(io: &mut WorkerIo, batch: &mut Batch) -> UdpTally {
+    io.udp_turn(batch, &mut Echo)
 }
 
 #[derive(Default)]
