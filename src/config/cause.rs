@@ -19,7 +19,7 @@ const MAX_LISTED: usize = 6;
 
 /// Text found in a file: clipped, its control characters escaped, shown between backticks.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Found(String);
+pub struct Found(Box<str>);
 
 impl Found {
     /// Takes what a message needs of `text`.
@@ -35,7 +35,7 @@ impl Found {
                 c => clipped.push(c),
             }
         }
-        Found(clipped)
+        Found(clipped.into())
     }
 }
 
@@ -112,7 +112,7 @@ impl fmt::Display for Human {
         let (secs, millis) = (self.0.as_secs(), self.0.as_millis());
         match (secs, self.0.subsec_nanos()) {
             (1.., 0) => write!(f, "{secs} s"),
-            _ if self.0.subsec_nanos() % 1_000_000 == 0 => write!(f, "{millis} ms"),
+            _ if self.0.subsec_nanos().is_multiple_of(1_000_000) => write!(f, "{millis} ms"),
             _ => write!(f, "{:?}", self.0),
         }
     }
@@ -368,6 +368,9 @@ impl Cause {
             Cause::Syntax(info) if info.contains("anchor") => {
                 "no anchor of this name stands before it; a name that begins with `*` must be quoted"
                     .to_owned()
+            }
+            Cause::Syntax(info) if info.contains("simple key") => {
+                "is a `:` missing behind the key on this line or the one before?".to_owned()
             }
             Cause::SecondDocument => "a configuration is one document: remove the `---`".to_owned(),
             Cause::Tag => "remove the `!…`: what a value is depends on its key".to_owned(),

@@ -197,7 +197,7 @@ impl<'t, 'f> Decoder<'t, 'f> {
             }
             Node::List(span) => {
                 let span = *span;
-                let count = self.items(&field.name, read)?;
+                let count = self.items(field.name.clone(), read)?;
                 if count == 0 {
                     self.error(span, Cause::EmptyList { key });
                 }
@@ -210,7 +210,7 @@ impl<'t, 'f> Decoder<'t, 'f> {
     /// Reads the items of a list that has begun.
     pub(super) fn items(
         &mut self,
-        name: &Cow<'t, str>,
+        name: Cow<'t, str>,
         mut read: impl FnMut(&mut Self, Field<'t>) -> Read<()>,
     ) -> Read<usize> {
         let mut count = 0;
@@ -354,7 +354,7 @@ impl<'t, 'f> Decoder<'t, 'f> {
                 Ok(())
             }
             Node::List(_) => self
-                .items(&Cow::Borrowed("<<"), |d, item| match &item.node {
+                .items(Cow::Borrowed("<<"), |d, item| match &item.node {
                     Node::Mapping(_) => d.capture_merged(&item.node, merged),
                     other => {
                         d.error(other.span(), Cause::MergeValue { found: other.kind() });
@@ -411,10 +411,8 @@ mod tests {
             })
         });
         assert!(read.is_err() || decoder.finish().is_ok());
-        let reported = match findings.finish(&[("f".into(), text)]) {
-            Ok(_) => Vec::new(),
-            Err(report) => report.diagnostics().iter().map(|d| d.brief().to_string()).collect(),
-        };
+        let report = findings.finish(&[("f".into(), text)]);
+        let reported = report.diagnostics().iter().map(|d| d.brief().to_string()).collect();
         (values, reported)
     }
 

@@ -18,7 +18,7 @@ use super::zones::{ReadZone, read_zones};
 /// Longest path (Linux's PATH_MAX).
 const MAX_PATH_OCTETS: usize = 4096;
 
-static FILE: Section = Section {
+pub(super) static FILE: Section = Section {
     title: "the file",
     keys: &[
         key("server"),
@@ -38,8 +38,6 @@ pub(super) struct MainFile {
     names: Names,
     pools: Vec<ReadPool>,
     zones: Vec<ReadZone>,
-    /// Whether there is any zone, right or wrong.
-    any_zone: bool,
     /// The topology that stands in this file.
     pub(super) topology: Option<Topology>,
     /// The path of a topology in a file of its own.
@@ -100,7 +98,7 @@ fn read_top<'t>(
     if !names.any && !any_zone {
         d.error(at, Cause::NothingToServe);
     }
-    Ok(Some(MainFile { server, names, pools, zones, any_zone, topology, topology_file, seen }))
+    Ok(Some(MainFile { server, names, pools, zones, topology, topology_file, seen }))
 }
 
 /// Checks what spans sections, and builds the configuration. Worth nothing when `findings` has errors afterwards.

@@ -4,40 +4,42 @@
 //! below) to a [`model::Config`]; what is wrong on the way is collected in `report`. A configuration with one error is
 //! refused as a whole. Nothing here opens a socket or probes anything.
 
-/// Files to text.
-mod source;
-/// Text to a stream of YAML nodes with their places.
-mod events;
+/// The model to a snapshot.
+pub mod compile;
+/// Why a configuration is refused, in words.
+pub mod cause;
 /// Nodes to mappings with known keys, lists and values.
 mod decode;
-/// Single values to numbers, durations, names and addresses.
-mod scalars;
+/// Equal items in long lists.
+mod duplicates;
+/// Text to a stream of YAML nodes with their places.
+mod events;
 /// The top level of the main file, and checks that span sections.
 mod file;
-/// `server`.
-mod server;
+/// The validated model.
+pub mod model;
+/// `monitor` and `monitor_params` of a pool.
+mod monitor;
 /// `globalnames`.
 mod names;
 /// `pools`.
 mod pools;
-/// `monitor` and `monitor_params` of a pool.
-mod monitor;
+/// How a diagnostic is drawn.
+mod render;
+/// Diagnostics with their places.
+pub mod report;
+/// Single values to numbers, durations, names and addresses.
+mod scalars;
+/// `server`.
+mod server;
+/// Files to text.
+mod source;
+/// "Did you mean".
+mod suggest;
 /// `topology`, in the main file or one of its own.
 mod topology;
 /// `zones`.
 mod zones;
-/// Equal items in long lists.
-mod duplicates;
-/// The validated model.
-pub mod model;
-/// Why a configuration is refused, in words.
-pub mod cause;
-/// "Did you mean".
-mod suggest;
-/// Diagnostics with their places.
-pub mod report;
-/// How a diagnostic is drawn.
-mod render;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -126,11 +128,11 @@ fn run(
     let sources = [Some(main_source), topology_source];
     let texts: Vec<(Arc<str>, &str)> =
         sources.iter().flatten().map(|source| (source.name.clone(), source.text.as_str())).collect();
-    let warnings = findings.finish(&texts)?;
+    let usable = findings.no_errors();
+    let report = findings.finish(&texts);
     match config {
-        Some(config) => Ok(Loaded { config, warnings }),
-        // Whatever stops the main file from being read has been reported as an error.
-        None => unreachable!("a main file that was not read is an error"),
+        Some(config) if usable => Ok(Loaded { config, warnings: report.into_warnings() }),
+        _ => Err(report),
     }
 }
 
@@ -176,14 +178,9 @@ fn read_separate_topology(source: &Source, findings: &mut Findings) -> Topology 
     }
     let mut decoder = Decoder::new(&source.text, FileId(1), findings);
     let topology = decoder.root().and_then(|root| topology::read_topology(&mut decoder, root));
-    match topology.and_then(|topology| decoder.finish().map(|()| topology)) {
-        Ok(topology) => topology,
-        Err(decode::Stop) => Topology::default(),
-    }
+    // What was missing has been reported.
+    topology.and_then(|topology| decoder.finish().map(|()| topology)).unwrap_or_default()
 }
 
 #[cfg(test)]
 mod tests;
-
-/// The model to a snapshot.
-pub mod compile;

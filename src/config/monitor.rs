@@ -87,7 +87,7 @@ impl MonitorKind {
 /// Parameters of every monitor.
 const COMMON: [&str; 4] = ["interval", "timeout", "retries", "rise"];
 
-static PARAMETERS: Section = Section {
+pub(super) static PARAMETERS: Section = Section {
     title: "`monitor_params`",
     keys: &[
         key_or("interval", &["frequency"]),

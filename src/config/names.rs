@@ -21,7 +21,7 @@ const LOW_TTL_SECS: u32 = 5;
 /// Undefined pools that get a suggestion; each looks at every pool.
 const MAX_SUGGESTIONS: usize = 100;
 
-static GLOBALNAME: Section =
+pub(super) static GLOBALNAME: Section =
     Section { title: "a globalname", keys: &[key("pool"), key("ttl")], may_be_empty: false };
 
 /// A name whose pool is not yet looked up.
@@ -192,7 +192,7 @@ mod tests {
         assert_eq!(
             warnings(&format!("globalnames: {{a.example: {{pool: web, ttl: 0}}}}\n{POOLS}")),
             [
-                "1:44: a TTL of 0 s: nearly every query will reach this server (20 to 60 s is usual for a steered name)"
+                "1:43: a TTL of 0 s: nearly every query will reach this server (20 to 60 s is usual for a steered name)"
             ]
         );
     }

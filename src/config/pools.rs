@@ -25,7 +25,7 @@ const METHODS: &[(&str, Method)] =
 const METHOD_WORDS: &str = "`wrr`, `twrr` and `fogroup`";
 const FALLBACK_WORDS: &str = "`any`, `refuse`, `nodata` and addresses";
 
-static POOL: Section = Section {
+pub(super) static POOL: Section = Section {
     title: "a pool",
     keys: &[
         key("lb_method"),
@@ -43,7 +43,7 @@ static MEMBER: Section =
     Section { title: "a member", keys: &[key("name"), key("weight"), key("enabled")], may_be_empty: true };
 
 /// A member of a list.
-static LISTED_MEMBER: Section = Section {
+pub(super) static LISTED_MEMBER: Section = Section {
     title: "a member",
     keys: &[key("ip"), key("name"), key("weight"), key("enabled")],
     may_be_empty: false,
@@ -192,7 +192,7 @@ fn read_members<'t>(d: &mut Decoder<'t, '_>, field: Field<'t>) -> Read<Vec<Membe
             Ok(())
         })?,
         Node::List(_) => {
-            d.items(&field.name, |d, item| {
+            d.items(field.name.clone(), |d, item| {
                 let member = read_listed_member(d, item)?;
                 take(d, member);
                 Ok(())

@@ -100,6 +100,22 @@ impl Report {
         self.omitted_warnings + self.count(Severity::Warning)
     }
 
+    /// The warnings of a run without errors; a last one says how many are left out.
+    pub(super) fn into_warnings(self) -> Vec<Diagnostic> {
+        let Report { mut diagnostics, omitted_warnings: count, .. } = self;
+        if let Some(last) = diagnostics.last().filter(|_| count > 0) {
+            let (file, cause) = (last.file.clone(), Cause::Omitted { count });
+            diagnostics.push(Diagnostic {
+                severity: Severity::Warning,
+                file,
+                span: None,
+                cause,
+                excerpt: None,
+            });
+        }
+        diagnostics
+    }
+
     fn count(&self, severity: Severity) -> usize {
         self.diagnostics.iter().filter(|d| d.severity == severity).count()
     }
@@ -167,8 +183,8 @@ impl Findings {
         self.errors == 0
     }
 
-    /// Warnings of a run without errors, or the report of a run with some. `files` are name and text, by [`FileId`].
-    pub(super) fn finish(mut self, files: &[(Arc<str>, &str)]) -> Result<Vec<Diagnostic>, Report> {
+    /// Everything found, in order and with source lines. `files` are name and text, by [`FileId`].
+    pub(super) fn finish(mut self, files: &[(Arc<str>, &str)]) -> Report {
         self.found.sort_by_key(|finding| (finding.file, finding.span));
         // An alias replays its anchor's lines: what is wrong there is wrong once.
         self.found.dedup_by(|a, b| (a.file, a.span, &a.cause) == (b.file, b.span, &b.cause));
@@ -184,26 +200,9 @@ impl Findings {
             *if keep { shown } else { unshown } += 1;
             keep
         });
-        let failed = !self.no_errors();
         let diagnostics = attach_excerpts(self.found, files);
-        if failed {
-            return Err(Report {
-                diagnostics,
-                omitted_errors: unshown_errors,
-                omitted_warnings: unshown_warnings,
-            });
-        }
-        Ok(with_omitted(diagnostics, unshown_warnings))
+        Report { diagnostics, omitted_errors: unshown_errors, omitted_warnings: unshown_warnings }
     }
-}
-
-/// A list of warnings ends by saying how many it leaves out.
-fn with_omitted(mut warnings: Vec<Diagnostic>, count: usize) -> Vec<Diagnostic> {
-    if let Some(last) = warnings.last().filter(|_| count > 0) {
-        let (file, cause) = (last.file.clone(), Cause::Omitted { count });
-        warnings.push(Diagnostic { severity: Severity::Warning, file, span: None, cause, excerpt: None });
-    }
-    warnings
 }
 
 /// Finds the source line of each finding in one walk over each file.
@@ -211,22 +210,21 @@ fn attach_excerpts(found: Vec<Finding>, files: &[(Arc<str>, &str)]) -> Vec<Diagn
     let mut lines = None;
     found
         .into_iter()
-        .map(|finding| {
-            let (name, text) = &files[finding.file.0];
-            let excerpt = finding.span.and_then(|span| {
-                let (file, walk) = lines.get_or_insert_with(|| (finding.file, LineWalk::new(text)));
-                if *file != finding.file {
-                    (*file, *walk) = (finding.file, LineWalk::new(text));
+        .map(|Finding { file, mut span, severity, cause }| {
+            let (name, text) = &files[file.0];
+            let excerpt = span.as_mut().map(|span| {
+                let (walked, walk) = lines.get_or_insert_with(|| (file, LineWalk::new(text)));
+                if *walked != file {
+                    (*walked, *walk) = (file, LineWalk::new(text));
                 }
-                walk.line(span.line).map(|line| Excerpt::new(line, span))
+                let (number, line) = walk.line(span.line);
+                if number != span.line {
+                    // The parser may say that something is missing on a line behind the last: that is the end of the last.
+                    *span = Span { line: number, column: line.chars().count() as u32 + 1, len: 1 };
+                }
+                Excerpt::new(line, *span)
             });
-            Diagnostic {
-                severity: finding.severity,
-                file: name.clone(),
-                span: finding.span,
-                cause: finding.cause,
-                excerpt,
-            }
+            Diagnostic { severity, file: name.clone(), span, cause, excerpt }
         })
         .collect()
 }
@@ -243,16 +241,17 @@ impl<'t> LineWalk<'t> {
         LineWalk { rest: text, number: 1 }
     }
 
-    /// The line without its break; line breaks are those of YAML 1.2 §5.4.
-    fn line(&mut self, wanted: u32) -> Option<&'t str> {
-        while self.number < wanted {
-            let at = memchr::memchr2(b'\n', b'\r', self.rest.as_bytes())?;
+    /// The line, or the last one, without its break, and its number; line breaks are those of YAML 1.2 §5.4.
+    fn line(&mut self, wanted: u32) -> (u32, &'t str) {
+        let end = |rest: &str| memchr::memchr2(b'\n', b'\r', rest.as_bytes());
+        while self.number < wanted
+            && let Some(at) = end(self.rest)
+        {
             let behind = at + if self.rest[at..].starts_with("\r\n") { 2 } else { 1 };
             self.rest = &self.rest[behind..];
             self.number += 1;
         }
-        let end = memchr::memchr2(b'\n', b'\r', self.rest.as_bytes()).unwrap_or(self.rest.len());
-        Some(&self.rest[..end])
+        (self.number, &self.rest[..end(self.rest).unwrap_or(self.rest.len())])
     }
 }
 
@@ -271,7 +270,7 @@ mod tests {
         findings.error(FileId(0), span(3, 1, 1), Cause::Tag);
         findings.warning(FileId(0), span(2, 1, 1), Cause::TwrrWithoutTopology);
         findings.error(FileId(0), span(3, 1, 1), Cause::Tag);
-        let report = findings.finish(&[("a".into(), "x\ny\nz"), ("b".into(), "q")]).unwrap_err();
+        let report = findings.finish(&[("a".into(), "x\ny\nz"), ("b".into(), "q")]);
         let places: Vec<_> = report.diagnostics().iter().map(|d| d.brief().to_string()).collect();
         assert_eq!(
             places,
@@ -291,7 +290,7 @@ mod tests {
             findings.error(FileId(0), span(line, 1, 1), Cause::Tag);
             findings.warning(FileId(0), span(line, 1, 1), Cause::TopologyReplaced);
         }
-        let report = findings.finish(&[("a".into(), "")]).unwrap_err();
+        let report = findings.finish(&[("a".into(), &"\n".repeat(50_000))]);
         assert_eq!(report.diagnostics().len(), MAX_SHOWN_ERRORS + MAX_SHOWN_WARNINGS);
         assert_eq!((report.error_count(), report.warning_count()), (50_000, 50_000));
         assert!(report.to_string().contains("and 49900 more errors"));
@@ -303,7 +302,7 @@ mod tests {
         for line in 1..=60 {
             findings.warning(FileId(0), span(line, 1, 1), Cause::TwrrWithoutTopology);
         }
-        let warnings = findings.finish(&[("a".into(), "")]).unwrap();
+        let warnings = findings.finish(&[("a".into(), &"\n".repeat(50_000))]).into_warnings();
         assert_eq!(warnings.len(), MAX_SHOWN_WARNINGS + 1);
         assert_eq!(warnings[MAX_SHOWN_WARNINGS].cause, Cause::Omitted { count: 10 });
     }
@@ -311,7 +310,7 @@ mod tests {
     #[test]
     fn every_yaml_line_break_counts() {
         let mut walk = LineWalk::new("a\nb\r\nc\rd");
-        assert_eq!([1, 2, 3, 4].map(|n| walk.line(n)), [Some("a"), Some("b"), Some("c"), Some("d")]);
-        assert_eq!(walk.line(5), None);
+        let lines = [1, 2, 3, 4, 9].map(|wanted| walk.line(wanted));
+        assert_eq!(lines, [(1, "a"), (2, "b"), (3, "c"), (4, "d"), (4, "d")]);
     }
 }

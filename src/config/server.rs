@@ -21,7 +21,7 @@ const DEFAULT_PER_CLIENT: u32 = 64;
 /// Words for no HTTP listener.
 const OFF: [&str; 5] = ["off", "no", "false", "Off", "OFF"];
 
-static SERVER: Section = Section {
+pub(super) static SERVER: Section = Section {
     title: "`server`",
     keys: &[
         key("listen"),
@@ -93,7 +93,7 @@ pub(super) fn read_server<'t>(
                 set(&mut server.tcp_idle_timeout, value(d.value(field, range)?));
             }
             "probe_threads" => set(&mut server.probe_threads, value(d.value(field, integer(1..=64))?)),
-            "ns" => set(&mut server.ns, read_name_servers(d, field)?.map(|servers| values(servers))),
+            "ns" => set(&mut server.ns, read_name_servers(d, field)?.map(values)),
             "soa" => set(&mut server.soa, read_soa(d, field)?.map(|soa| soa.fields)),
             _ => d.skip(&field.node)?,
         }

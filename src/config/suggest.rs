@@ -1,12 +1,14 @@
 //! "Did you mean": the closest of a few known words (edit distance of Damerau and Levenshtein, adjacent swaps counted once).
 //!
 //! Bounded in the length of words and in their number, since words come from files. Never guesses far: at most a third of
-//! the word may differ.
+//! the word may differ, unless it is how a candidate begins.
 
 /// Longer words get no suggestion; the distance costs the product of two lengths.
 const MAX_WORD_CHARS: usize = 64;
 /// Candidates looked at.
 const MAX_CANDIDATES: usize = 2000;
+/// A word of this length suggests what begins with it, however long.
+const MIN_PREFIX_CHARS: usize = 3;
 
 /// The candidate nearest to `word`, if any is near.
 pub(super) fn closest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
@@ -15,10 +17,11 @@ pub(super) fn closest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a s
     candidates
         .into_iter()
         .take(MAX_CANDIDATES)
-        .filter_map(|candidate| Some((distance(&word, &fold(candidate)?), candidate)))
-        .filter(|(distance, _)| *distance <= limit)
-        .min_by_key(|(distance, _)| *distance)
-        .map(|(_, candidate)| candidate)
+        .filter_map(|candidate| Some((fold(candidate)?, candidate)))
+        .map(|(folded, candidate)| (distance(&word, &folded), folded.starts_with(&word), candidate))
+        .filter(|(distance, begins, _)| *distance <= limit || (*begins && word.len() >= MIN_PREFIX_CHARS))
+        .min_by_key(|(distance, ..)| *distance)
+        .map(|(.., candidate)| candidate)
 }
 
 /// Case and the choice between `-` and `_` are no difference worth counting.
@@ -59,6 +62,7 @@ mod tests {
         assert_eq!(closest("intreval", keys), Some("interval"));
         assert_eq!(closest("Time-out", keys), Some("timeout"));
         assert_eq!(closest("prot", keys), Some("port"));
+        assert_eq!(closest("int", keys), Some("interval"));
         assert_eq!(closest("weight", keys), None);
         assert_eq!(closest("", keys), None);
         assert_eq!(closest(&"interval".repeat(100), keys), None);

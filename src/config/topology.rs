@@ -84,7 +84,7 @@ fn read_prefixes<'t>(
 ) -> Read<()> {
     let (at, name) = (field.at, field.name.clone());
     if let super::events::Node::List(_) = field.node {
-        let count = d.items(&field.name, |d, item| read_prefix(d, item, region, topology, places))?;
+        let count = d.items(field.name.clone(), |d, item| read_prefix(d, item, region, topology, places))?;
         if count == 0 {
             d.warning(at, Cause::EmptyRegion { region: Found::new(&name) });
         }

@@ -21,10 +21,10 @@ const DEFAULT_NS_TTL_SECS: u32 = 3600;
 /// Negative answers kept for longer are most likely a mistake (RFC 2308 §5: "values of one to three hours").
 const LONG_NEGATIVE_TTL_SECS: u32 = 86_400;
 
-static ZONE: Section =
+pub(super) static ZONE: Section =
     Section { title: "a zone", keys: &[key("ns"), key("soa"), key("ns_ttl")], may_be_empty: false };
 
-static SOA: Section = Section {
+pub(super) static SOA: Section = Section {
     title: "`soa`",
     keys: &[
         key("mname"),

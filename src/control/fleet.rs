@@ -21,6 +21,9 @@ const SLOW_ADOPTION: Duration = Duration::from_secs(2);
 /// How long the control side waits for it in all: a worker that takes longer is stuck, and the control side must go on.
 const ADOPTION_LIMIT: Duration = Duration::from_secs(30);
 
+/// Wakes a worker out of its wait.
+type Wake = Arc<dyn Fn() + Send + Sync>;
+
 /// All workers.
 pub(super) struct Fleet {
     workers: Vec<Hand>,
@@ -31,13 +34,13 @@ pub(super) struct Fleet {
 struct Hand {
     mailbox: Arc<Mailbox>,
     counters: Arc<Counters>,
-    waker: Arc<dyn Fn() + Send + Sync>,
+    wake: Wake,
     thread: JoinHandle<std::io::Result<()>>,
 }
 
 /// What is posted to the workers once the health keeper has filled the table.
 pub(super) struct Handover {
-    generations: Vec<(Arc<Mailbox>, Box<Generation>, Arc<dyn Fn() + Send + Sync>)>,
+    generations: Vec<(Arc<Mailbox>, Box<Generation>, Wake)>,
 }
 
 impl Handover {
@@ -85,12 +88,12 @@ impl Fleet {
                 }
                 outcome
             })?;
-            let waker = Arc::new(move || {
+            let wake: Wake = Arc::new(move || {
                 if let Err(error) = waker.wake() {
                     tracing::error!(worker = index, %error, "the worker cannot be woken");
                 }
             });
-            fleet.workers.push(Hand { mailbox, counters, waker, thread });
+            fleet.workers.push(Hand { mailbox, counters, wake, thread });
         }
         Ok((fleet, draws))
     }
@@ -116,7 +119,7 @@ impl Fleet {
             draws.push(rotations.draw_counts());
             let generation =
                 Box::new(Generation { snapshot: snapshot.clone(), rotations, carry: carry.clone() });
-            generations.push((hand.mailbox.clone(), generation, hand.waker.clone()));
+            generations.push((hand.mailbox.clone(), generation, hand.wake.clone()));
         }
         (Handover { generations }, draws)
     }
@@ -158,7 +161,7 @@ impl Fleet {
         // Relaxed: the wake-up behind it orders the flag.
         self.stop.store(true, Ordering::Relaxed);
         for hand in &self.workers {
-            (hand.waker)();
+            (hand.wake)();
         }
         for hand in self.workers {
             if hand.thread.join().is_err() {
