@@ -14,5 +14,7 @@ mod live;
 mod metrics;
 /// The HTTP listener.
 mod admin;
+/// What systemd is told.
+mod systemd;
 /// Facts about this process from /proc.
 mod process;

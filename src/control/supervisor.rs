@@ -16,6 +16,7 @@ use parking_lot::Mutex;
 use super::admin::Admin;
 use super::fleet::Fleet;
 use super::live::{Current, Live, unix_secs};
+use super::systemd;
 use super::watch::Watch;
 use crate::config::compile::{carry, compile};
 use crate::config::model::{Config, Server};
@@ -198,6 +199,7 @@ impl Supervisor {
             ms = started.elapsed().as_millis() as u64,
             "serving"
         );
+        systemd::ready();
         Ok(Supervisor {
             source,
             server,
@@ -247,7 +249,9 @@ impl Supervisor {
                 // Before the files are read: what changes while they are read is seen at the next tick.
                 let before = Watch::new(&self.config.files);
                 let known = self.config.files.clone();
+                systemd::reloading();
                 self.reload();
+                systemd::ready();
                 watch = if self.config.files == known { before } else { Watch::new(&self.config.files) };
             }
         };
@@ -258,6 +262,7 @@ impl Supervisor {
     /// Stops everything and waits for it.
     fn stop(self) {
         tracing::info!("stopping");
+        systemd::stopping();
         if let Some(admin) = self.admin {
             admin.stop();
         }
