@@ -129,3 +129,103 @@ fn read_records<'a>(message: &'a [u8], mut at: usize, fault: &mut Fault<'a>) -> 
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const QUESTION: &[u8] = b"\x03wWw\x07example\x03com\x00\x00\x01\x00\x01";
+
+    fn message(counts: [u16; 4], flags: u16, body: &[&[u8]]) -> Vec<u8> {
+        let [qdcount, ancount, nscount, arcount] = counts;
+        let header = Header { id: 7, flags, qdcount, ancount, nscount, arcount };
+        [&header.to_octets()[..], &body.concat()].concat()
+    }
+
+    fn error(message: &[u8]) -> WireError {
+        match parse(message, &mut FoldedName::default(), true) {
+            Err(Rejection::Fault(fault)) => fault.error,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn query_is_read_with_its_name_folded_and_its_question_as_asked() {
+        let opt = b"\x00\x00\x29\x02\x58\x00\x00\x80\x00\x00\x0b\x00\x08\x00\x07\x00\x01\x18\x00\x0a\x01\x02";
+        let octets = message([1, 0, 0, 1], 0x0100, &[QUESTION, opt]);
+        let mut qname = FoldedName::default();
+        let query = parse(&octets, &mut qname, true).unwrap();
+        assert_eq!((query.question, query.qname_len, query.qtype), (QUESTION, 17, Rtype::A));
+        assert_eq!(qname.as_wire(), b"\x03www\x07example\x03com\x00");
+        let edns = query.edns.unwrap();
+        assert_eq!((edns.udp_size, edns.dnssec_ok), (600, true));
+        assert!(query.client_subnet.is_some());
+        assert!(parse(&octets, &mut qname, false).unwrap().client_subnet.is_none());
+    }
+
+    #[test]
+    fn records_beside_opt_are_passed_over_and_octets_behind_the_last_one_too() {
+        let record = b"\xc0\x0c\x00\x01\x00\x01\x00\x00\x00\x00\x00\x04abcd";
+        let opt = b"\x00\x00\x29\x04\xd0\x00\x00\x00\x00\x00\x00";
+        let octets = message([1, 1, 1, 3], 0, &[QUESTION, record, record, record, opt, record, b"garbage"]);
+        let query = parse(&octets, &mut FoldedName::default(), true).unwrap();
+        assert_eq!(query.edns.unwrap().udp_size, 1232);
+    }
+
+    #[test]
+    fn each_fault_has_its_error() {
+        let opt = b"\x00\x00\x29\x04\xd0\x00\x00\x00\x00\x00\x00";
+        for (octets, expected) in [
+            (message([0, 0, 0, 0], 0, &[]), WireError::QuestionCount),
+            (message([2, 0, 0, 0], 0, &[QUESTION, QUESTION]), WireError::QuestionCount),
+            (message([1, 0, 0, 0], 0x2000, &[QUESTION]), WireError::Opcode),
+            (message([1, 0, 0, 0], 0, &[&QUESTION[..20]]), WireError::Truncated),
+            (message([1, 0, 0, 0], 0, &[b"\xc0\x0c\x00\x01\x00\x01"]), WireError::Pointer),
+            (message([1, 0, 0, 0], 0, &[b"\x41\x00\x00\x01\x00\x01"]), WireError::LabelType),
+            (message([1, 0, 0, 1], 0, &[QUESTION]), WireError::Truncated),
+            (message([1, 0, 0, 2], 0, &[QUESTION, opt, opt]), WireError::Opt),
+            (message([1, 0, 0, 1], 0, &[QUESTION, b"\x01a", opt]), WireError::Opt),
+            (
+                message([1, 0, 0, 1], 0, &[QUESTION, b"\0\0\x29\x04\xd0\0\x01\0\0\0\0"]),
+                WireError::EdnsVersion,
+            ),
+            (
+                message([1, 0, 0, 1], 0, &[QUESTION, b"\0\0\x29\x04\xd0\0\0\0\0\0\x03\0\x08\0"]),
+                WireError::OptionLength,
+            ),
+            (
+                message([1, 0, 0, 1], 0, &[QUESTION, b"\0\0\x29\x04\xd0\0\0\0\0\0\x04\0\x08\0\0"]),
+                WireError::ClientSubnet,
+            ),
+            (message([1, 0, 0, 0], 0, &[b"\x00\x00\x29\x00\x01"]), WireError::QueryType),
+        ] {
+            assert_eq!(error(&octets), expected, "{octets:02x?}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_answered_is_dropped() {
+        let drop_of = |octets: &[u8]| match parse(octets, &mut FoldedName::default(), true) {
+            Err(Rejection::Drop(reason)) => reason,
+            other => panic!("{other:?}"),
+        };
+        let whole = message([1, 0, 0, 0], 0, &[QUESTION]);
+        assert_eq!(drop_of(&whole[..11]), DropReason::Short);
+        assert_eq!(drop_of(&message([1, 0, 0, 0], 0x8000, &[QUESTION])), DropReason::Response);
+    }
+
+    proptest! {
+        #[test]
+        fn any_octets_give_a_query_or_a_rejection(octets in prop::collection::vec(any::<u8>(), 0..300), whole in any::<bool>()) {
+            let mut octets = octets;
+            if whole && octets.len() >= 12 {
+                octets[2] &= 0x07;
+                octets[4..12].copy_from_slice(&[0, 1, 0, 0, 0, 0, 0, 1]);
+            }
+            if let Ok(query) = parse(&octets, &mut FoldedName::default(), true) {
+                prop_assert!(query.question.len() == query.qname_len + 4 && query.question.len() + 12 <= octets.len());
+            }
+        }
+    }
+}
