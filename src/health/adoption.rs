@@ -121,7 +121,8 @@ pub(super) fn first_status(
     status
 }
 
-#[cfg(all(test, not(steerd_loom)))]
+#[cfg(not(steerd_loom))]
+#[cfg(test)]
 mod tests {
     use super::*;
     use crate::config::model::Pool;

@@ -12,7 +12,7 @@ use crossbeam::channel::{Sender, bounded};
 use super::herald;
 use super::keeper::{Keeper, MESSAGES_MAX, Message};
 use super::plan::Plan;
-use super::prober::Prober;
+use super::prober::{IN_FLIGHT_MAX, Prober};
 use super::status::{StatusBoard, ThreadCounters};
 
 /// The running probe engine.
@@ -29,13 +29,19 @@ impl Engine {
     /// # Errors
     /// When the kernel gives no thread, epoll instance or eventfd.
     pub fn start(threads: u16, seed: u64) -> io::Result<Engine> {
+        Engine::start_bounded(threads, seed, IN_FLIGHT_MAX)
+    }
+
+    /// As [`Engine::start`], with this many probes under way a thread at most.
+    pub(super) fn start_bounded(threads: u16, seed: u64, in_flight_max: usize) -> io::Result<Engine> {
         let (sender, receiver) = bounded(MESSAGES_MAX);
         let counters: Vec<_> = (0..threads.max(1)).map(|_| Arc::new(ThreadCounters::new())).collect();
         let board = Arc::new(StatusBoard::new(counters.iter().cloned()));
         let mut probers = Vec::new();
         let mut mailboxes = Vec::new();
         for (index, counters) in counters.into_iter().enumerate() {
-            let (prober, mailbox) = Prober::new(seed ^ (index as u64 + 1), sender.clone(), counters)?;
+            let (prober, mailbox) =
+                Prober::new(seed ^ (index as u64 + 1), in_flight_max, sender.clone(), counters)?;
             probers.push(prober);
             mailboxes.push(mailbox);
         }

@@ -95,3 +95,74 @@ fn log(news: &News) {
         ),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write;
+
+    use parking_lot::Mutex;
+
+    /// A log in memory.
+    #[derive(Clone, Default)]
+    struct Lines(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Lines {
+        fn write(&mut self, octets: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().extend_from_slice(octets);
+            Ok(octets.len())
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn news(event: Event) -> News {
+        let reason = Reason::UnexpectedStatus { status: 503, expected: [(200, 200)].into() };
+        News {
+            pool: "web".into(),
+            member: "web1".into(),
+            address: "192.0.2.1".parse().unwrap(),
+            reason,
+            event,
+        }
+    }
+
+    fn went_down() -> News {
+        news(Event::Changed(Change { previous: State::Up, state: State::Down }))
+    }
+
+    #[test]
+    fn change_is_one_line_with_who_what_and_why() {
+        let lines = Lines::default();
+        let sink = lines.clone();
+        let subscriber =
+            tracing_subscriber::fmt().json().with_writer(move || sink.clone()).without_time().finish();
+        tracing::subscriber::with_default(subscriber, || log(&went_down()));
+        let line: serde_json::Value = serde_json::from_slice(&lines.0.lock()).unwrap();
+        assert_eq!(line["level"], "WARN");
+        for (field, value) in [
+            ("message", "member is down"),
+            ("pool", "web"),
+            ("member", "web1"),
+            ("address", "192.0.2.1"),
+            ("state", "down"),
+            ("previous_state", "up"),
+            ("reason", "status 503, expected 200"),
+        ] {
+            assert_eq!(line["fields"][field], value, "{line}");
+        }
+    }
+
+    #[test]
+    fn stuck_log_never_makes_the_keeper_wait_and_what_is_dropped_is_counted() {
+        let board = Arc::new(StatusBoard::new([]));
+        let (mouth, receiver) = news_channel(board.clone());
+        for _ in 0..NEWS_MAX + 3 {
+            mouth.say(went_down());
+        }
+        assert_eq!(receiver.len(), NEWS_MAX);
+        assert_eq!(board.engine().unlogged, 3);
+    }
+}

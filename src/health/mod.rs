@@ -46,5 +46,6 @@ pub use engine::Engine;
 pub use plan::Plan;
 pub use status::{Status, StatusBoard};
 
-#[cfg(all(test, not(steerd_loom)))]
+#[cfg(not(steerd_loom))]
+#[cfg(test)]
 mod tests;

@@ -88,7 +88,8 @@ impl Plan {
     }
 }
 
-#[cfg(all(test, not(steerd_loom)))]
+#[cfg(not(steerd_loom))]
+#[cfg(test)]
 mod tests {
     use super::*;
     use crate::health::tests::{pool, tcp_monitor};

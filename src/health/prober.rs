@@ -31,7 +31,7 @@ use super::status::ThreadCounters;
 
 /// Probes under way in one thread: as many descriptors, and with TLS some 50 KiB each. With 100,000 targets that all
 /// hang for half of their interval, four threads are needed; with fewer, starts are late and say so.
-const IN_FLIGHT_MAX: usize = 16 * 1024;
+pub(super) const IN_FLIGHT_MAX: usize = 16 * 1024;
 /// Events taken from the kernel at once.
 const EVENTS: usize = 1024;
 /// Timers served between two looks at the kernel's events, so that after a standstill replies are not left waiting
@@ -99,9 +99,10 @@ pub(super) struct Prober {
     free: Vec<u32>,
     slot_of: HashMap<TargetId, u32>,
     timers: BinaryHeap<Reverse<(Instant, Ticket)>>,
-    /// Due, but [`IN_FLIGHT_MAX`] was reached.
+    /// Due, but `in_flight_max` was reached.
     waiting: VecDeque<Ticket>,
     in_flight: usize,
+    in_flight_max: usize,
     prng: Prng,
     tools: Tools,
     stopped: bool,
@@ -145,6 +146,7 @@ impl Prober {
     /// When the kernel gives no epoll instance or eventfd.
     pub(super) fn new(
         seed: u64,
+        in_flight_max: usize,
         reports: Sender<Message>,
         counters: Arc<ThreadCounters>,
     ) -> io::Result<(Prober, Arc<Mailbox>)> {
@@ -162,6 +164,7 @@ impl Prober {
             timers: BinaryHeap::new(),
             waiting: VecDeque::new(),
             in_flight: 0,
+            in_flight_max,
             prng: Prng::new(seed),
             tools: Tools::new(),
             stopped: false,
@@ -194,7 +197,7 @@ impl Prober {
 
     /// How long nothing needs to be done but for events.
     fn patience(&self) -> Option<Duration> {
-        if !self.waiting.is_empty() && self.in_flight < IN_FLIGHT_MAX {
+        if !self.waiting.is_empty() && self.in_flight < self.in_flight_max {
             return Some(Duration::ZERO);
         }
         self.timers.peek().map(|Reverse((due, _))| due.saturating_duration_since(Instant::now()))
@@ -252,7 +255,7 @@ impl Prober {
                     let conclusion = under_way.flight.time_out(&job.script, &mut self.tools);
                     self.conclude(ticket.slot, conclusion);
                 }
-                (Some(_), None) if self.in_flight < IN_FLIGHT_MAX => self.start(ticket.slot),
+                (Some(_), None) if self.in_flight < self.in_flight_max => self.start(ticket.slot),
                 (Some(_), None) => self.waiting.push_back(ticket),
                 (None, _) => {}
             }
@@ -261,7 +264,7 @@ impl Prober {
 
     fn serve_waiting(&mut self) {
         for _ in 0..TIMERS_PER_TURN {
-            if self.in_flight >= IN_FLIGHT_MAX {
+            if self.in_flight >= self.in_flight_max {
                 return;
             }
             let Some(ticket) = self.waiting.pop_front() else { return };

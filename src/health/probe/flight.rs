@@ -206,6 +206,7 @@ impl Flight {
             match tls.read(&mut self.stream) {
                 Ok(0) => return Err(Reason::TlsClosed),
                 Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => {
                     return match error.kind() {
                         // A write that failed for good: the peer has no last words either.

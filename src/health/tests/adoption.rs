@@ -1,4 +1,4 @@
-//! Plans following each other, shared targets, forced ones, and probes that could not be made.
+//! Plans following each other, shared targets, forced ones, probes that could not be made, and the engine's bounds.
 
 use std::io::Write;
 use std::net::TcpStream;
@@ -187,4 +187,24 @@ fn hundreds_of_hanging_targets_delay_no_others() {
         status.pools[0].members.iter().all(|member| member.health.state.state == State::Up)
     });
     assert!(status.pools[1].members.iter().all(|member| member.health.state.state == State::Unknown));
+}
+
+#[test]
+fn no_more_probes_are_under_way_than_allowed_and_the_rest_has_its_turn_late() {
+    let server = Server::start(mute);
+    let addresses: Vec<String> = (1..=40u32).map(|n| format!("127.0.2.{n}")).collect();
+    let addresses: Vec<&str> = addresses.iter().map(String::as_str).collect();
+    let _listeners: Vec<std::net::TcpListener> =
+        addresses.iter().map(|ip| std::net::TcpListener::bind((*ip, server.port())).unwrap()).collect();
+    let budget = Duration::from_millis(50);
+    let hanging = Monitor { timeout: budget, ..(*monitor(content(server.port(), b"", "never"))).clone() };
+    let pools = [pool("a", Arc::new(hanging), &addresses)];
+    let rig = Rig::over(Engine::start_bounded(1, 7, 8).unwrap(), &pools);
+    let status = rig.wait("all verdicts", |status| {
+        assert!(status.engine.in_flight <= 8);
+        status.pools[0].members.iter().all(|member| member.health.state.state == State::Down)
+    });
+    // Five rounds of eight: the last ones waited for four budgets.
+    assert!(status.engine.lateness.max() >= budget * 3, "{:?}", status.engine.lateness.max());
+    assert_eq!(status.engine.started, 40);
 }

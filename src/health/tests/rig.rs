@@ -162,7 +162,12 @@ pub(super) struct Rig {
 impl Rig {
     /// One prober thread at work on these pools.
     pub(super) fn start(pools: &[Pool]) -> Rig {
-        let mut rig = Rig { engine: Engine::start(1, 7).unwrap(), table: Arc::new(HealthTable::new([])) };
+        Rig::over(Engine::start(1, 7).unwrap(), pools)
+    }
+
+    /// This engine at work on these pools.
+    pub(super) fn over(engine: Engine, pools: &[Pool]) -> Rig {
+        let mut rig = Rig { engine, table: Arc::new(HealthTable::new([])) };
         rig.adopt(pools);
         rig
     }
