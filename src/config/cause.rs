@@ -325,6 +325,8 @@ pub enum Cause {
     #[error("no member of the pool {pool} can ever be drawn: each has weight 0 or is disabled")]
     NeverDrawn { pool: Found },
     /// No name refers to a pool.
+    #[error("{name} is an apex of its own, but `server.ns` names no name servers")]
+    NoNameServers { name: Found },
     #[error("no name uses the pool {pool}")]
     UnusedPool { pool: Found },
     /// `twrr` without regions.
@@ -369,7 +371,10 @@ impl Cause {
                 "no anchor of this name stands before it; a name that begins with `*` must be quoted"
                     .to_owned()
             }
-            Cause::Syntax(info) if info.contains("simple key") => {
+            Cause::Syntax(info) if info.contains("expected key") => {
+                "is it indented like the lines before? values such as `[::1]:53` must be quoted".to_owned()
+            }
+            Cause::Syntax(info) if info.contains("simple key") || info.contains("mapping values") => {
                 "is a `:` missing behind the key on this line or the one before?".to_owned()
             }
             Cause::SecondDocument => "a configuration is one document: remove the `---`".to_owned(),
@@ -427,6 +432,11 @@ impl Cause {
             Cause::TopologyTwice => "keep one of them".to_owned(),
             Cause::MailboxAt { suggestion, .. } => format!("did you mean {suggestion}?"),
             Cause::NothingToServe => "give `globalnames` and their `pools`, or `zones`".to_owned(),
+            Cause::NoNameServers { .. } => {
+                "name your servers in `server.ns`, or put the name below a zone of `zones`; until then its NS record \
+                 says `ns.invalid.`"
+                    .to_owned()
+            }
             Cause::LowTtl { .. } => "20 to 60 s is usual for a steered name".to_owned(),
             Cause::TwrrWithoutTopology => "give `topology` or `topology_file`, or use `wrr`".to_owned(),
             Cause::RepeatsOrigin { .. } => "names are absolute here: leave out the second one".to_owned(),

@@ -128,6 +128,9 @@ impl<'t, 'f> Decoder<'t, 'f> {
     }
 
     fn stop(&mut self, fault: Fault) -> Stop {
+        if let Cause::Syntax(_) = fault.cause {
+            self.findings.forget_last_missing();
+        }
         self.findings.error(self.file, fault.span, fault.cause);
         Stop
     }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::cause::{Cause, Found};
 use super::decode::{Decoder, Field, Placed, Read, Section, Seen, key};
-use super::model::{Config, OwnerName, Pool, Server, Topology, Zone};
+use super::model::{Config, GlobalName, OwnerName, Pool, Server, Topology, Zone};
 use super::names::{Names, read_names, resolve};
 use super::pools::{ReadPool, read_pools};
 use super::report::{FileId, Findings, Span};
@@ -102,9 +102,11 @@ fn read_top<'t>(
 }
 
 /// Checks what spans sections, and builds the configuration. Worth nothing when `findings` has errors afterwards.
+/// `topology_given`: whether there should be one.
 pub(super) fn link(
     main: MainFile,
     topology: Topology,
+    topology_given: bool,
     files: Vec<PathBuf>,
     findings: &mut Findings,
 ) -> Config {
@@ -122,9 +124,14 @@ pub(super) fn link(
         for (pool, _) in pools.iter().zip(used).filter(|(_, used)| !used) {
             findings.warning(file, pool.at, Cause::UnusedPool { pool: Found::new(&pool.name) });
         }
+        if server.ns.is_empty() {
+            check_own_apexes(&globalnames, &zones, seen.place("globalnames"), findings);
+        }
         globalnames
     };
-    if topology.prefixes.is_empty() {
+    // One that has errors, or could not be read, is not missing.
+    let topology_known = !topology_given || findings.no_errors();
+    if topology.prefixes.is_empty() && topology_known {
         for at in pools.iter().filter_map(|pool| pool.twrr_at) {
             findings.warning(file, at, Cause::TwrrWithoutTopology);
         }
@@ -132,6 +139,25 @@ pub(super) fn link(
     let pools: Vec<Pool> = pools.into_iter().filter_map(|pool| pool.pool).collect();
     let zones: Vec<Zone> = zones.into_iter().map(|zone| zone.zone).collect();
     Config { server, globalnames, pools, topology, zones, files }
+}
+
+/// Warns about the first name outside every zone: a delegation to it would meet an NS record that never resolves.
+fn check_own_apexes(
+    globalnames: &[GlobalName],
+    zones: &[ReadZone],
+    place: Option<Span>,
+    findings: &mut Findings,
+) {
+    let apexes: std::collections::HashSet<&[u8]> =
+        zones.iter().map(|zone| zone.zone.apex.as_wire()).collect();
+    let in_a_zone = |name: &OwnerName| {
+        !apexes.is_empty()
+            && crate::wire::name::suffixes(name.as_wire()).any(|suffix| apexes.contains(suffix))
+    };
+    if let Some(outside) = globalnames.iter().find(|global| !in_a_zone(&global.name)) {
+        let name = Found::new(&outside.name.to_string());
+        findings.warning(FileId(0), place, Cause::NoNameServers { name });
+    }
 }
 
 /// Warns about name servers inside their own zone that have no address there.

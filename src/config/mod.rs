@@ -120,10 +120,9 @@ fn run(
         .and_then(|path| open_topology(path, topology_override.is_some(), &mut files, &mut findings));
     let separate = topology_source.as_ref().map(|source| read_separate_topology(source, &mut findings));
     let config = main.map(|mut main| {
+        let given = main.topology_place().is_some() || topology_override.is_some();
         let inline = main.topology.take().unwrap_or_default();
-        // A topology that could not be read at all must not bring warnings about its absence.
-        let topology = separate.unwrap_or(inline);
-        link(main, topology, files, &mut findings)
+        link(main, separate.unwrap_or(inline), given, files, &mut findings)
     });
     let sources = [Some(main_source), topology_source];
     let texts: Vec<(Arc<str>, &str)> =

@@ -118,7 +118,7 @@ fn read_binding<'t>(d: &mut Decoder<'t, '_>, field: Field<'t>) -> Read<Option<(P
     Ok(pool.map(|pool| (pool, ttl_secs)))
 }
 
-/// Looks up the pool of each name among `pools`; returns the names, and which pools are used.
+/// Looks up the pool of each name among `pools`; returns the names, and which pools are used, all of them when in doubt.
 pub(super) fn resolve(names: Names, pools: &[&str], findings: &mut Findings) -> (Vec<GlobalName>, Vec<bool>) {
     let indices: HashMap<&str, u32> = pools.iter().copied().zip(0u32..).collect();
     let found: Vec<Option<u32>> =
@@ -138,6 +138,10 @@ pub(super) fn resolve(names: Names, pools: &[&str], findings: &mut Findings) -> 
                 findings.error(FileId(0), pool_at, cause.clone());
             }
         }
+    }
+    if !undefined.is_empty() {
+        // A pool that looks unused may be the one that was meant: mend the name first.
+        used.fill(true);
     }
     (globalnames, used)
 }

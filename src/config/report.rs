@@ -178,6 +178,14 @@ impl Findings {
         }
     }
 
+    /// Takes back the keys just reported as missing: where YAML breaks, the parser first ends what was open, and what
+    /// would have followed was never read.
+    pub(super) fn forget_last_missing(&mut self) {
+        while self.found.pop_if(|last| matches!(last.cause, Cause::MissingKey { .. })).is_some() {
+            self.errors -= 1;
+        }
+    }
+
     /// True when nothing found so far forbids using the configuration.
     pub(super) fn no_errors(&self) -> bool {
         self.errors == 0

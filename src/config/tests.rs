@@ -12,10 +12,25 @@ pub(super) fn loaded(text: &str) -> Config {
     load_str("f", text).map(|loaded| loaded.config).unwrap_or_else(|report| panic!("{report}"))
 }
 
-/// `line:column: words` of each warning of a text that has no errors.
+/// `line:column: words` of each warning of a text that has no errors. That an apex of its own has no name servers, which
+/// is true of most short texts, is left out.
 pub(super) fn warnings(text: &str) -> Vec<String> {
     let loaded = load_str("f", text).unwrap_or_else(|report| panic!("{report}"));
-    loaded.warnings.iter().map(shown).collect()
+    let is_of_interest = |w: &&Diagnostic| !matches!(w.cause, Cause::NoNameServers { .. });
+    loaded.warnings.iter().filter(is_of_interest).map(shown).collect()
+}
+
+#[test]
+fn an_apex_of_its_own_without_name_servers_is_warned_about() {
+    let rest = "pools: {p: {lb_method: wrr, members: [192.0.2.1], monitor: forced, monitor_params: {status: up}}}\n\
+                zones: {example.com: {ns: ns1.example.net}}\n";
+    let count = |top: &str| {
+        let loaded = load_str("f", &format!("{top}{rest}")).unwrap_or_else(|report| panic!("{report}"));
+        loaded.warnings.iter().filter(|w| matches!(w.cause, Cause::NoNameServers { .. })).count()
+    };
+    assert_eq!(count("globalnames: {a.example.com: p, a.example.org: p, b.example.org: p}\n"), 1);
+    assert_eq!(count("globalnames: {a.example.com: p}\n"), 0);
+    assert_eq!(count("globalnames: {a.example.org: p}\nserver: {ns: ns1.example.net}\n"), 0);
 }
 
 /// `line:column: words` of each error of a text that has some.
@@ -43,7 +58,7 @@ fn the_seeds_example_reports_exactly_its_two_mistakes() {
     let files = directory(&[("lb.yaml", SEED), ("topology.yaml", SEED_TOPOLOGY)]);
     let (lb, topology) = (files.path().join("lb.yaml"), files.path().join("topology.yaml"));
     let report = load(&lb, Some(&topology)).unwrap_err();
-    assert_eq!(report.error_count(), 2);
+    assert_eq!((report.error_count(), report.warning_count()), (2, 1));
     let text = report.to_string();
     let prefix = format!("{}/", files.path().display());
     let text = text.replace(&prefix, "");
@@ -87,7 +102,29 @@ fn the_seeds_example_mended_loads_unchanged() {
     assert_eq!((pool.monitor.interval.as_secs(), pool.monitor.timeout.as_secs()), (5, 1));
     assert_eq!(config.topology.regions, ["datacenter1", "datacenter2"]);
     let shown: Vec<String> = warnings.iter().map(|w| w.cause.to_string()).collect();
-    assert_eq!(shown, ["a TTL of 1 s: nearly every query will reach this server"]);
+    assert_eq!(
+        shown,
+        [
+            "`wiki.myco.com.` is an apex of its own, but `server.ns` names no name servers",
+            "a TTL of 1 s: nearly every query will reach this server"
+        ]
+    );
+}
+
+#[test]
+fn flow_style_of_everything_loads() {
+    let config = loaded(
+        "server: {listen: [\"127.0.0.1:5300\", \"[::1]:5300\"], workers: auto, admin: \"127.0.0.1:8053\"}\n\
+         globalnames: {www.example.com: {pool: web, ttl: 30}}\n\
+         pools: {web: {lb_method: twrr, fallback: any, max_addrs_returned: 2, members: {192.0.2.1: {name: web1-dc1, weight: \
+         3}, 2001:db8::1: {name: web1-dc1-v6, weight: 3}}, monitor: http, monitor_params: {hostname: www.example.com, \
+         url_path: /healthz, port: 80, expected_codes: [200], interval: 10, timeout: 5, retries: 2, rise: 1}}}\n\
+         topology: {dc1: [192.0.2.0/24]}\n\
+         zones: {example.com: {ns: [ns1.example.net], soa: {mname: ns1.example.net, rname: hostmaster.example.com, \
+         minimum: 60}}}\n",
+    );
+    let members: Vec<String> = config.pools[0].members.iter().map(|member| member.ip.to_string()).collect();
+    assert_eq!(members, ["192.0.2.1", "2001:db8::1"]);
 }
 
 #[test]
@@ -126,6 +163,14 @@ fn an_error_before_broken_yaml_is_reported_with_it() {
 }
 
 #[test]
+fn broken_indentation_does_not_make_keys_missing() {
+    let text = "pools:\n  web:\n    lb_method: wrr\n   fallback: any\nglobalnames: {a.example: web}\n";
+    let errors = errors(text);
+    assert_eq!(errors.len(), 1);
+    assert!(errors[0].starts_with("4:4: this is not YAML") && errors[0].contains("indented"), "{errors:?}");
+}
+
+#[test]
 fn files_without_content_have_nothing_to_serve() {
     assert_eq!(errors(""), ["the file has no content"]);
     assert_eq!(errors("# a comment\n"), ["the file has no content"]);
@@ -148,7 +193,8 @@ fn an_unreadable_file_is_one_clear_line() {
 
 #[test]
 fn a_topology_file_is_relative_to_the_main_file() {
-    let main = "zones: {example.com: {ns: ns1.example.net}}\ntopology_file: t.yaml\n";
+    let main = "globalnames: {a.example: p}\ntopology_file: t.yaml\npools: {p: {lb_method: twrr, members: [192.0.2.1], \
+                monitor: forced, monitor_params: {status: up}}}\n";
     let files = directory(&[("main.yaml", main), ("t.yaml", "dc1: 192.0.2.0/24\n")]);
     let path = files.path().join("main.yaml");
     let config = load(&path, None).unwrap().config;
@@ -157,6 +203,11 @@ fn a_topology_file_is_relative_to_the_main_file() {
     let report = load(&path, None).unwrap_err();
     assert!(report.to_string().contains("main.yaml:2:16"), "{report}");
     assert!(report.to_string().contains("cannot be read: No such file"), "{report}");
+    assert_eq!(
+        (report.error_count(), report.warning_count()),
+        (1, 1),
+        "the warning is of the apex of its own"
+    );
 }
 
 #[test]
