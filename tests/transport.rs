@@ -124,7 +124,9 @@ fn one_client_cannot_take_more_than_its_share_of_connections() {
     }
     let mut fourth = TcpClient::new(server.dns());
     assert_eq!(fourth.receive(), None, "closed at once");
-    assert_eq!(server.metric("steerd_tcp_connections_total{event=\"refused_client\"}"), 1.0);
+    wait_until("the refusal to be counted", || {
+        server.metric("steerd_tcp_connections_total{event=\"refused_client\"}") == 1.0
+    });
     // Another address is another client.
     let mut other = TcpClient { stream: connect_from(Ipv4Addr::new(127, 0, 0, 2), server.dns()) };
     assert_eq!(other.ask(&query()).addresses(), ["192.0.2.1"]);
@@ -145,19 +147,23 @@ fn connect_from(source: Ipv4Addr, server: SocketAddr) -> TcpStream {
 #[test]
 fn full_server_closes_the_connection_that_is_idle_longest() {
     let server = start("workers: 1, tcp_max_connections: 4");
+    // Each from an address of its own: one client's share is a smaller limit than the total.
+    let client = |n| TcpClient { stream: connect_from(Ipv4Addr::new(127, 0, 1, n), server.dns()) };
     let mut held: Vec<TcpClient> = Vec::new();
-    for _ in 0..4 {
-        let mut client = TcpClient::new(server.dns());
-        client.ask(&query());
-        held.push(client);
+    for n in 1..=4 {
+        let mut one = client(n);
+        one.ask(&query());
+        held.push(one);
     }
-    let mut fifth = TcpClient::new(server.dns());
+    let mut fifth = client(5);
     assert_eq!(fifth.ask(&query()).addresses(), ["192.0.2.1"]);
     assert_eq!(held[0].receive(), None, "the first one made room");
     for client in &mut held[1..] {
         assert_eq!(client.ask(&query()).addresses(), ["192.0.2.1"]);
     }
-    assert_eq!(server.metric("steerd_tcp_connections_total{event=\"evicted\"}"), 1.0);
+    wait_until("the eviction to be counted", || {
+        server.metric("steerd_tcp_connections_total{event=\"evicted\"}") == 1.0
+    });
     assert_eq!(server.metric("steerd_tcp_connections_open"), 4.0);
 }
 
