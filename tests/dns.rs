@@ -130,11 +130,7 @@ fn names_that_do_not_exist_are_nxdomain_and_empty_non_terminals_are_not() {
         server.expect(&Query::a(name), &format!("NXDOMAIN aa rd\n{soa}"), &[NXDOMAIN]);
     }
     for (qtype, counter) in [(Rtype::A, NODATA), (Rtype::NS, NODATA), (Rtype::ANY, NODATA)] {
-        server.expect(
-            &Query::new("ent.example.com", qtype),
-            &format!("NOERROR aa rd\n{soa}"),
-            &[counter],
-        );
+        server.expect(&Query::new("ent.example.com", qtype), &format!("NOERROR aa rd\n{soa}"), &[counter]);
     }
 }
 
@@ -222,7 +218,8 @@ fn pool_without_a_drawable_member_answers_its_fallback() {
         let mut addresses = server.ask(via, &Query::a("any.test")).addresses();
         addresses.sort();
         assert_eq!(addresses, ["192.0.2.5", "192.0.2.6"], "all members, in whatever order");
-        let transport = format!("steerd_queries_total{{transport=\"{}\"}}", if via == Via::Udp { "udp" } else { "tcp" });
+        let transport =
+            format!("steerd_queries_total{{transport=\"{}\"}}", if via == Via::Udp { "udp" } else { "tcp" });
         server.assert_counted(&before, &[(&transport, 1), ANSWER, FROM_FALLBACK]);
     }
     server.expect(
@@ -230,9 +227,7 @@ fn pool_without_a_drawable_member_answers_its_fallback() {
         "NOERROR aa rd\nan addresses.test. 9 A 192.0.2.99",
         &[ANSWER, FROM_FALLBACK],
     );
-    let soa = |name: &str| {
-        format!("ns {name} 60 SOA ns.invalid. hostmaster.{name} 1 7200 900 1209600 60")
-    };
+    let soa = |name: &str| format!("ns {name} 60 SOA ns.invalid. hostmaster.{name} 1 7200 900 1209600 60");
     server.expect(
         &Query::a("nodata.test"),
         &format!("NOERROR aa rd\n{}", soa("nodata.test.")),
@@ -428,7 +423,8 @@ fn second_opt_and_opt_below_a_name_are_formerr() {
 
 /// A pool of this many members, all answered at once.
 fn large_pool(members: usize) -> String {
-    let members: Vec<String> = (0..members).map(|n| format!("198.51.{}.{}", 100 + n / 250, 1 + n % 250)).collect();
+    let members: Vec<String> =
+        (0..members).map(|n| format!("198.51.{}.{}", 100 + n / 250, 1 + n % 250)).collect();
     format!(
         "globalnames: {{big.test: {{pool: big, ttl: 5}}}}
 pools:
@@ -444,12 +440,7 @@ fn what_does_not_fit_into_udp_is_truncated_whole_and_comes_over_tcp() {
     let query = || Query::a("big.test");
     server.expect_via(Via::Udp, &query(), "NOERROR aa tc rd", &[TRUNCATED]);
     for offered in [0, 511, 512, 1232, 4096, 65_535] {
-        server.expect_via(
-            Via::Udp,
-            &query().edns(offered),
-            "NOERROR aa tc rd\nopt 1232",
-            &[TRUNCATED, EDNS],
-        );
+        server.expect_via(Via::Udp, &query().edns(offered), "NOERROR aa tc rd\nopt 1232", &[TRUNCATED, EDNS]);
     }
     for query in [query(), query().edns(512)] {
         let reply = server.ask(Via::Tcp, &query);
@@ -462,9 +453,14 @@ fn what_does_not_fit_into_udp_is_truncated_whole_and_comes_over_tcp() {
 #[test]
 fn udp_size_is_512_without_edns_and_the_smaller_of_both_sides_with_it() {
     // 12 + 14 + 16 n octets, and 11 for OPT.
-    for (members, without, at_600, at_1232) in
-        [(30, true, true, true), (31, false, true, true), (35, false, true, true), (36, false, false, true), (74, false, false, true), (75, false, false, false)]
-    {
+    for (members, without, at_600, at_1232) in [
+        (30, true, true, true),
+        (31, false, true, true),
+        (35, false, true, true),
+        (36, false, false, true),
+        (74, false, false, true),
+        (75, false, false, false),
+    ] {
         let server = Server::start(&large_pool(members));
         let fits = |query: &Query| !server.ask(Via::Udp, query).is_truncated();
         let query = || Query::a("big.test");
@@ -500,7 +496,7 @@ fn client_subnet_chooses_the_region_and_gets_its_scope() {
     let counters = [ANSWER, FROM_UP, EDNS, SUBNET];
     for (address, len, expected, echoed) in [
         // 10.1.0.0/16 is cut out of 10.0.0.0/8: 10.2 lies in 10.2.0.0/15, 10.1 is its own /16.
-        ([10, 1, 2, 0], 24, "198.51.100.1", "0008000700011810" .to_owned() + "0a0102"),
+        ([10, 1, 2, 0], 24, "198.51.100.1", "0008000700011810".to_owned() + "0a0102"),
         ([10, 2, 2, 0], 24, "192.0.2.1", "000800070001180f".to_owned() + "0a0202"),
         ([10, 255, 2, 0], 24, "192.0.2.1", "0008000700011809".to_owned() + "0aff02"),
         ([10, 1, 2, 3], 32, "198.51.100.1", "0008000800012010".to_owned() + "0a010203"),
@@ -585,7 +581,8 @@ fn one_worker_draws_in_exact_proportion_to_weight() {
     }
     assert!(counts["192.0.2.1"].abs_diff(3000) <= 1 && counts["192.0.2.2"].abs_diff(1000) <= 1, "{counts:?}");
     let drawn = |address: &str| {
-        let name = format!("steerd_member_answers_total{{pool=\"w\",member=\"{address}\",address=\"{address}\"}}");
+        let name =
+            format!("steerd_member_answers_total{{pool=\"w\",member=\"{address}\",address=\"{address}\"}}");
         server.metric(&name) as u32
     };
     for (address, count) in &counts {

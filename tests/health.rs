@@ -32,13 +32,7 @@ fn wait_answer(server: &Server, expected: &[&str]) {
 }
 
 /// Brings the first member down by `fail` and up again by `heal`; checks reasons and answers.
-fn fails_over(
-    server: &Server,
-    up_reason: &str,
-    down_reason: &str,
-    fail: impl FnOnce(),
-    heal: impl FnOnce(),
-) {
+fn fails_over(server: &Server, up_reason: &str, down_reason: &str, fail: impl FnOnce(), heal: impl FnOnce()) {
     server.change("one", "up", up_reason);
     server.change("two", "up", up_reason);
     wait_answer(server, &["127.77.0.1"]);
@@ -56,8 +50,10 @@ fn fails_over(
 #[test]
 fn http_member_fails_over_on_a_wrong_status_and_comes_back() {
     let backends = Backend::start_all(&[ONE, TWO], Manner::Http(200));
-    let server =
-        Server::start(&ordered("http", &format!("port: {}, url_path: /ok?x=1, hostname: probe.test", backends[0].port())));
+    let server = Server::start(&ordered(
+        "http",
+        &format!("port: {}, url_path: /ok?x=1, hostname: probe.test", backends[0].port()),
+    ));
     fails_over(
         &server,
         "status 200",
@@ -109,7 +105,8 @@ fn https_member_is_probed_through_tls() {
     let backends = Backend::start_all(&[ONE, TWO], Manner::Https(200));
     let parameters = format!("port: {}, hostname: probe.test", backends[0].port());
     // TLS in a debug build needs more than the other probes.
-    let text = ordered("https", &parameters).replace("interval: 100ms, timeout: 100ms", "interval: 1s, timeout: 1s");
+    let text =
+        ordered("https", &parameters).replace("interval: 100ms, timeout: 100ms", "interval: 1s, timeout: 1s");
     let server = Server::start(&text);
     fails_over(
         &server,
@@ -124,7 +121,8 @@ fn https_member_is_probed_through_tls() {
 fn tls_handshake_that_hangs_is_named_with_the_budget() {
     let backends = Backend::start_all(&[ONE, TWO], Manner::Mute);
     let parameters = format!("port: {}, use_ssl: true", backends[0].port());
-    let text = ordered("http", &parameters).replace("interval: 100ms, timeout: 100ms", "interval: 400ms, timeout: 300ms");
+    let text = ordered("http", &parameters)
+        .replace("interval: 100ms, timeout: 100ms", "interval: 400ms, timeout: 300ms");
     let server = Server::start(&text);
     server.change("one", "down", "timeout after 300 ms in TLS handshake");
 }
@@ -155,14 +153,18 @@ fn tcp_content_matches_what_the_server_says() {
 #[test]
 fn failures_are_forgiven_up_to_retries_and_success_must_repeat_up_to_rise() {
     let backends = Backend::start_all(&[ONE, TWO], Manner::Http(200));
-    let text = ordered("http", &format!("port: {}, rise: 3", backends[0].port())).replace("retries: 0", "retries: 2");
+    let text = ordered("http", &format!("port: {}, rise: 3", backends[0].port()))
+        .replace("retries: 0", "retries: 2");
     let server = Server::start(&text);
     server.change("one", "up", "status 200");
     assert!(backends[0].accepted() >= 3, "three successes make UP");
     backends[0].behave(Manner::Http(503));
     let before = backends[0].accepted();
     server.change("one", "down", "status 503, expected 200");
-    assert!(backends[0].accepted() >= before + 2, "three failures make DOWN, of which one may have been under way");
+    assert!(
+        backends[0].accepted() >= before + 2,
+        "three failures make DOWN, of which one may have been under way"
+    );
 }
 
 #[test]

@@ -134,15 +134,23 @@ fn bent_queries_get_a_proper_reply_or_none() {
 #[test]
 fn fuzz_seeds_are_the_queries_of_this_test() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/seeds");
-    for target in ["respond", "wire"] {
-        for (name, message) in seeds() {
-            let path = folder.join(target).join(&name);
-            if std::env::var_os("STEERD_WRITE_SEEDS").is_some() {
-                std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-                std::fs::write(&path, &message).unwrap();
-            }
-            let found = std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-            assert!(found == message, "{} is outdated: STEERD_WRITE_SEEDS=1", path.display());
+    let mut files = Vec::new();
+    let mut stream = Vec::new();
+    for (name, message) in seeds() {
+        files.push((folder.join("respond").join(&name), message.clone()));
+        files.push((folder.join("wire").join(&name), message.clone()));
+        stream.extend_from_slice(&(message.len() as u16).to_be_bytes());
+        stream.extend_from_slice(&message);
+    }
+    files.push((folder.join("framing/unfinished"), stream[..stream.len() - 1].to_vec()));
+    files.push((folder.join("framing/short"), [&stream[..], b"\x00\x05hello"].concat()));
+    files.push((folder.join("framing/whole"), stream));
+    for (path, octets) in files {
+        if std::env::var_os("STEERD_WRITE_SEEDS").is_some() {
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(&path, &octets).unwrap();
         }
+        let found = std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        assert!(found == octets, "{} is outdated: STEERD_WRITE_SEEDS=1", path.display());
     }
 }

@@ -53,7 +53,12 @@ fn bad_configuration_changes_nothing_and_every_error_is_logged_with_its_place() 
     let refused = server.log_line(&[("message", "the configuration is refused; the one in force stays")]);
     assert_eq!(refused["errors"], 2);
     assert_eq!(server.metric("steerd_config_reload_failures_total"), 1.0);
-    let errors: Vec<String> = server.log().iter().filter(|event| event["level"] == "ERROR").map(|event| event["message"].as_str().unwrap().to_owned()).collect();
+    let errors: Vec<String> = server
+        .log()
+        .iter()
+        .filter(|event| event["level"] == "ERROR")
+        .map(|event| event["message"].as_str().unwrap().to_owned())
+        .collect();
     for (place, what) in [(":2:13: ", "`wbe`"), (":5:16: ", "`wrx`")] {
         let found = errors.iter().any(|e| e.starts_with(&format!("{path}{place}")) && e.contains(what));
         assert!(found, "no line {path}{place}{what} among {errors:#?}");
@@ -96,13 +101,15 @@ pools:
         }
     }
     let metrics = server.metrics();
-    let answers = metrics.iter().filter(|(name, _)| name.starts_with("steerd_member_answers_total{pool=\"web\""));
+    let answers =
+        metrics.iter().filter(|(name, _)| name.starts_with("steerd_member_answers_total{pool=\"web\""));
     assert_eq!(answers.map(|(_, count)| *count as usize).sum::<usize>(), drawn);
 }
 
 #[test]
 fn unchanged_members_keep_their_verdicts() {
-    let (one, two, new) = (Ipv4Addr::new(127, 78, 0, 1), Ipv4Addr::new(127, 78, 0, 2), Ipv4Addr::new(127, 78, 0, 3));
+    let (one, two, new) =
+        (Ipv4Addr::new(127, 78, 0, 1), Ipv4Addr::new(127, 78, 0, 2), Ipv4Addr::new(127, 78, 0, 3));
     let mut backends = Backend::start_all(&[one, two, new], Manner::Http(200));
     backends[1].close();
     let port = backends[0].port();
@@ -122,7 +129,11 @@ pools: {{web: {{lb_method: fogroup, fallback: nodata, members: [{members}], moni
     let lines = server.log().len();
     server.reload(&text("127.78.0.2, 127.78.0.3, 127.78.0.1", "100ms"));
     wait_until("the new member to be drawn", || server.addresses("www.test") == ["127.78.0.3"]);
-    let changes: Vec<_> = server.log()[lines..].iter().filter(|event| event["member"].is_string()).map(|event| event["member"].clone()).collect();
+    let changes: Vec<_> = server.log()[lines..]
+        .iter()
+        .filter(|event| event["member"].is_string())
+        .map(|event| event["member"].clone())
+        .collect();
     assert_eq!(changes, ["127.78.0.3"], "only the new member changed its state");
 }
 
@@ -152,7 +163,11 @@ pools: {geo: {lb_method: twrr, members: [192.0.2.1, 198.51.100.1], monitor: forc
 #[test]
 fn what_only_a_restart_changes_is_said() {
     let server = Server::start(&single("192.0.2.1"));
-    server.reload(&single("192.0.2.2").replace("listen: '127.0.0.1:0'", "listen: '127.0.0.2:0'").replace("workers: 1", "workers: 2"));
+    server.reload(
+        &single("192.0.2.2")
+            .replace("listen: '127.0.0.1:0'", "listen: '127.0.0.2:0'")
+            .replace("workers: 1", "workers: 2"),
+    );
     server.log_line(&[
         ("level", "WARN"),
         ("settings", "server.listen, server.workers"),
@@ -227,8 +242,16 @@ pools:
         }
     });
     let metrics = server.metrics();
-    let dropped: f64 = metrics.iter().filter(|(name, _)| name.starts_with("steerd_dropped_total")).map(|(_, count)| count).sum();
+    let dropped: f64 = metrics
+        .iter()
+        .filter(|(name, _)| name.starts_with("steerd_dropped_total"))
+        .map(|(_, count)| count)
+        .sum();
     assert_eq!(dropped, 0.0);
     let replies = |name: &str| metrics[&format!("steerd_responses_total{{result=\"{name}\"}}")] as u64;
-    assert_eq!(replies("answer") + replies("nxdomain"), asked.load(Ordering::Relaxed), "each was answered once");
+    assert_eq!(
+        replies("answer") + replies("nxdomain"),
+        asked.load(Ordering::Relaxed),
+        "each was answered once"
+    );
 }

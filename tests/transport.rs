@@ -20,7 +20,8 @@ pools:
 
 /// The names above, `big.test` with 400 addresses in every answer.
 fn names() -> String {
-    let members: Vec<String> = (0..400).map(|n| format!("198.51.{}.{}", 100 + n / 250, 1 + n % 250)).collect();
+    let members: Vec<String> =
+        (0..400).map(|n| format!("198.51.{}.{}", 100 + n / 250, 1 + n % 250)).collect();
     let members = members.join(", ");
     format!(
         "{NAMES}  big: {{lb_method: wrr, max_addrs_returned: 400, members: [{members}], monitor: forced, monitor_params: {{status: up}}}}\n"

@@ -21,6 +21,9 @@ const SLOW_ADOPTION: Duration = Duration::from_secs(2);
 /// How long the control side waits for it in all: a worker that takes longer is stuck, and the control side must go on.
 const ADOPTION_LIMIT: Duration = Duration::from_secs(30);
 
+/// Wakes a worker that waits for packets.
+type Waker = Arc<dyn Fn() + Send + Sync>;
+
 /// All workers.
 pub(super) struct Fleet {
     workers: Vec<Hand>,
@@ -31,13 +34,13 @@ pub(super) struct Fleet {
 struct Hand {
     mailbox: Arc<Mailbox>,
     counters: Arc<Counters>,
-    waker: Arc<dyn Fn() + Send + Sync>,
+    waker: Waker,
     thread: JoinHandle<std::io::Result<()>>,
 }
 
 /// What is posted to the workers once the health keeper has filled the table.
 pub(super) struct Handover {
-    generations: Vec<(Arc<Mailbox>, Box<Generation>, Arc<dyn Fn() + Send + Sync>)>,
+    generations: Vec<(Arc<Mailbox>, Box<Generation>, Waker)>,
 }
 
 impl Handover {

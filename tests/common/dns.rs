@@ -164,7 +164,13 @@ impl Reply {
         let (an, ns) = (self.header.ancount, self.header.nscount);
         (0..an + ns + self.header.arcount)
             .map(|index| {
-                let section = if index < an { "an" } else if index < an + ns { "ns" } else { "ar" };
+                let section = if index < an {
+                    "an"
+                } else if index < an + ns {
+                    "ns"
+                } else {
+                    "ar"
+                };
                 let (owner, _) = Name::read(&self.octets, at).expect("an owner");
                 let record = Record::read(&self.octets, at).expect("a record");
                 at = record.end;
@@ -197,9 +203,12 @@ impl Reply {
                 if record.ttl & 0x8000 != 0 {
                     lines += " do";
                 }
-                for octet in record.rdata.iter().enumerate().map(|(at, o)| {
-                    if at == 0 { format!(" {o:02x}") } else { format!("{o:02x}") }
-                }) {
+                for octet in record
+                    .rdata
+                    .iter()
+                    .enumerate()
+                    .map(|(at, o)| if at == 0 { format!(" {o:02x}") } else { format!("{o:02x}") })
+                {
                     lines += &octet;
                 }
                 lines += "\n";

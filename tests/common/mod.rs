@@ -179,8 +179,7 @@ impl Server {
     #[track_caller]
     pub fn start_with(text: &str, arguments: impl FnOnce(&Path) -> Vec<String>) -> Server {
         let folder = tempfile::tempdir().unwrap();
-        let text =
-            if text.contains("server:") { text.to_owned() } else { config("workers: 1", text) };
+        let text = if text.contains("server:") { text.to_owned() } else { config("workers: 1", text) };
         std::fs::write(folder.path().join("steerd.yaml"), text).unwrap();
         let mut command = steerd();
         command.args(["serve", "--log-format", "json", "-c"]).arg(folder.path().join("steerd.yaml"));
@@ -357,7 +356,10 @@ impl Server {
 pub fn has_fields(event: &Value, fields: &[(&str, &str)]) -> bool {
     fields.iter().all(|(name, value)| match &event[*name] {
         Value::String(text) => text == value,
-        other => other.to_string() == *value,
+        Value::Number(number) => {
+            serde_json::from_str(value).is_ok_and(|wanted: serde_json::Number| wanted == *number)
+        }
+        _ => false,
     })
 }
 
