@@ -1,5 +1,7 @@
 //! The rules of the house, read off the sources: who imports whom, where `unsafe` may stand, how files begin.
 
+#![allow(clippy::unwrap_used, reason = "test helpers fail by panicking")]
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -35,9 +37,9 @@ fn imports(text: &str) -> Vec<String> {
     let mut found = Vec::new();
     for line in text.lines().map(str::trim).filter(|line| !line.starts_with("//")) {
         for (at, _) in line.match_indices("crate::").chain(line.match_indices("steerd::")) {
-            let path = line[at..].split("::").skip(1).take(2);
-            let words: Vec<_> =
-                path.map(|w| w.trim_matches(|c: char| !c.is_alphanumeric() && c != '_').to_owned()).collect();
+            let is_of_path = |c: char| c.is_alphanumeric() || c == '_' || c == ':';
+            let path = line[at..].split(|c| !is_of_path(c)).next().unwrap();
+            let words: Vec<&str> = path.split("::").skip(1).take(2).collect();
             found.push(words.join("::"));
         }
     }
@@ -106,10 +108,8 @@ fn packet_path_turns_its_lints_on() {
         for lint in ["disallowed_types", "disallowed_methods", "disallowed_macros"] {
             assert!(text.contains(&format!("clippy::{lint}")), "{module} leaves {lint} off");
         }
-        assert!(
-            text.contains("#![cfg_attr(\n    not(test),\n    deny("),
-            "{module}: denied, and outside tests only"
-        );
+        let packed: String = text.split_whitespace().collect();
+        assert!(packed.contains("#![cfg_attr(not(test),deny("), "{module}: denied, and outside tests only");
     }
 }
 
@@ -121,4 +121,43 @@ fn nothing_is_left_for_later() {
             assert!(!text.contains(&mark.concat()), "{file} contains {}", mark.concat());
         }
     }
+}
+
+/// Whether a text is a whole configuration, not a piece of one or a topology: it has pools at the top level.
+fn is_whole_configuration(text: &str) -> bool {
+    text.lines().any(|line| line.starts_with("pools:"))
+}
+
+#[test]
+fn every_configuration_that_ships_loads() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("config");
+    let paths = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let texts: Vec<_> = paths.map(|path| (path.clone(), std::fs::read_to_string(path).unwrap())).collect();
+    let (whole, pieces): (Vec<_>, Vec<_>) = texts.iter().partition(|(_, text)| is_whole_configuration(text));
+    assert!(whole.len() >= 3, "the configurations were found");
+    for (path, _) in &whole {
+        let loaded = steerd::config::load(path, None).unwrap_or_else(|report| panic!("{report}"));
+        drop(steerd::config::compile::compile(&loaded.config, 1));
+    }
+    for (path, _) in pieces {
+        let name = path.file_name().unwrap().to_str().unwrap();
+        assert!(whole.iter().any(|(_, text)| text.contains(name)), "{name} belongs to no configuration");
+    }
+}
+
+#[test]
+fn every_configuration_in_the_readme_loads() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md");
+    let readme = std::fs::read_to_string(path).expect("README.md");
+    let mut count = 0;
+    // Every second piece between fences is inside of them.
+    for (index, block) in readme.split("```").skip(1).step_by(2).enumerate() {
+        let Some(text) = block.strip_prefix("yaml\n") else { continue };
+        if is_whole_configuration(text) {
+            let name = format!("README.md, block {}", index + 1);
+            steerd::config::load_str(&name, text).unwrap_or_else(|report| panic!("{report}"));
+            count += 1;
+        }
+    }
+    assert!(count > 0, "README.md shows no whole configuration");
 }

@@ -19,7 +19,11 @@ pub fn assert_reply(query: &[u8], reply: &[u8], over_udp: bool) {
     let mut at = 12;
     if header.qdcount == 1 {
         let question_len = uncompressed_len(query, 12).expect("only a question that was read is copied") + 4;
-        assert_eq!(reply[12..12 + question_len], query[12..12 + question_len], "the question is copied as asked");
+        assert_eq!(
+            reply[12..12 + question_len],
+            query[12..12 + question_len],
+            "the question is copied as asked"
+        );
         at += question_len;
     }
     let question_end = at;
@@ -42,7 +46,8 @@ pub fn assert_reply(query: &[u8], reply: &[u8], over_udp: bool) {
     let rcode = Rcode(extended << 4 | header.flags & 0xF);
     match rcode {
         Rcode::NOERROR => assert!(
-            header.flags & FLAG_AA != 0 && (header.flags & FLAG_TC != 0 || header.ancount + header.nscount > 0)
+            header.flags & FLAG_AA != 0
+                && (header.flags & FLAG_TC != 0 || header.ancount + header.nscount > 0)
         ),
         Rcode::NXDOMAIN => assert!(header.flags & FLAG_AA != 0 && header.ancount == 0 && header.nscount == 1),
         Rcode::FORMERR | Rcode::NOTIMP | Rcode::REFUSED | Rcode::BADVERS => {
