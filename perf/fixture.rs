@@ -12,7 +12,7 @@ use steerd::wire::name::Name;
 use steerd::wire::writer::Writer;
 
 /// Weights and topology, static RRsets, both families, a fallback, a zone with an empty non-terminal.
-pub const CONFIG: &str = "
+pub(crate) const CONFIG: &str = "
 server: {listen: ['127.0.0.1:0'], version: steerd}
 globalnames:
   www.example.com: {pool: web, ttl: 30}
@@ -50,7 +50,7 @@ zones:
 ///
 /// # Panics
 /// When the configuration above does not load.
-pub fn generation() -> Generation {
+pub(crate) fn generation() -> Generation {
     let loaded = load_str("fixture.yaml", CONFIG).unwrap_or_else(|report| panic!("{report}"));
     let snapshot = Arc::new(compile(&loaded.config, 1));
     for (pool, model) in loaded.config.pools.iter().enumerate() {
@@ -65,7 +65,7 @@ pub fn generation() -> Generation {
 
 /// What stands in a query's OPT record.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Opt {
+pub(crate) enum Opt {
     /// No OPT record.
     None,
     /// 1232 octets, DO.
@@ -78,7 +78,7 @@ pub enum Opt {
 ///
 /// # Panics
 /// When `qname` is no name.
-pub fn query(qname: &str, qtype: Rtype, opt: Opt) -> Vec<u8> {
+pub(crate) fn query(qname: &str, qtype: Rtype, opt: Opt) -> Vec<u8> {
     let mut buffer = [0; 512];
     let arcount = u16::from(opt != Opt::None);
     let header = Header { id: 0x1234, flags: FLAG_RD, qdcount: 1, ancount: 0, nscount: 0, arcount };
@@ -102,7 +102,7 @@ pub fn query(qname: &str, qtype: Rtype, opt: Opt) -> Vec<u8> {
 }
 
 /// The kinds of answer that are measured, by name.
-pub fn kinds() -> Vec<(&'static str, Vec<u8>)> {
+pub(crate) fn kinds() -> Vec<(&'static str, Vec<u8>)> {
     vec![
         ("pool", query("www.example.com", Rtype::A, Opt::None)),
         ("pool-edns", query("WWW.example.com", Rtype::A, Opt::Plain)),
