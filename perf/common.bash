@@ -45,7 +45,8 @@ start_steerd() {
   admin=$(log_address 'admin listening (HTTP: /metrics, /state, /healthz)')
 }
 
-log_address() { grep -F "\"message\":\"$1\"" "$scratch/log" | sed -n 's/.*"address":"\([^"]*\)".*/\1/p' | head -1; }
+# The first address of log lines with this message; nothing where there is none.
+log_address() { awk -v message="\"message\":\"$1\"" 'index($0, message) && match($0, /"address":"[^"]*"/) { print substr($0, RSTART + 11, RLENGTH - 12); exit }' "$scratch/log"; }
 
 # start_backend SECONDS FLAP_MS ADDRESS...: sets backend_port.
 start_backend() {
@@ -57,7 +58,7 @@ start_backend() {
   die "the backend does not listen"
 }
 
-# await_state STATE COUNT: until so many members are in the state.
+# await_members STATE COUNT: until so many members are in the state.
 await_members() {
   for _ in $(seq 600); do
     [ "$(metrics | grep -c "^steerd_member_state{.*state=\"$1\"} 1")" -ge "$2" ] && return || sleep 0.05
