@@ -39,7 +39,7 @@ start_steerd() {
   until grep -q '"message":"serving"' "$scratch/log"; do
     kill -0 "$steerd_pid" 2>/dev/null || die "steerd did not start: $(tail -3 "$scratch/log")"
     [ $SECONDS -lt $deadline ] || die "steerd does not serve"
-    sleep 0.01
+    sleep 0.02
   done
   dns=$(log_address 'listening (UDP and TCP)')
   admin=$(log_address 'admin listening (HTTP: /metrics, /state, /healthz)')
@@ -53,7 +53,7 @@ start_backend() {
   "$release/examples/backend" "$@" >"$scratch/port" &
   started+=("$!")
   for _ in $(seq 500); do
-    read -r backend_port <"$scratch/port" && return || sleep 0.01
+    [ -s "$scratch/port" ] && read -r backend_port <"$scratch/port" && return || sleep 0.01
   done
   die "the backend does not listen"
 }
