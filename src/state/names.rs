@@ -46,9 +46,7 @@ impl FoldedName {
             hash = mix(hash, folded);
             at += WORD;
         }
-        let mut last = [0; WORD];
-        last[..tail.len()].copy_from_slice(tail);
-        let folded = lowercase(u64::from_le_bytes(last));
+        let folded = lowercase(tail_word(wire, tail.len()));
         // Writes zeros behind the name as well: the next word read there is always known.
         self.octets[at..at + WORD].copy_from_slice(&folded.to_le_bytes());
         self.len = wire.len();
@@ -93,9 +91,18 @@ fn lowercase(word: u64) -> u64 {
 fn hash_lower(lower: &[u8]) -> u64 {
     let (words, tail) = lower.as_chunks::<WORD>();
     let hash = words.iter().fold(HASH_SEED, |hash, word| mix(hash, u64::from_le_bytes(*word)));
-    let mut last = [0; WORD];
-    last[..tail.len()].copy_from_slice(tail);
-    finish(mix(hash, u64::from_le_bytes(last)), lower.len())
+    finish(mix(hash, tail_word(lower, tail.len())), lower.len())
+}
+
+/// The last `tail_len` octets of a name as a word, zeros behind them. Read as the name's last eight octets, shifted: to
+/// copy so few octets of a length unknown to the compiler is a call of memcpy.
+#[inline]
+fn tail_word(wire: &[u8], tail_len: usize) -> u64 {
+    match wire.last_chunk::<WORD>() {
+        // Without a tail all eight octets are shifted out.
+        Some(last) => u64::from_le_bytes(*last).checked_shr((8 * (WORD - tail_len)) as u32).unwrap_or(0),
+        None => wire.iter().rev().fold(0, |word, octet| word << 8 | u64::from(*octet)),
+    }
 }
 
 /// What an owner name leads to.

@@ -11,6 +11,11 @@ use crate::wire::message::{Class, Rtype};
 /// Offset of the TTL in an address record whose owner is a pointer.
 pub const RECORD_TTL_AT: usize = 6;
 
+/// Octets of an A record: pointer, type, class, TTL, length and address.
+pub const A_RECORD_OCTETS: usize = 16;
+/// Octets of an AAAA record.
+pub const AAAA_RECORD_OCTETS: usize = 28;
+
 /// An address family, which is also a record type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Family {
@@ -28,8 +33,8 @@ impl Family {
     #[inline]
     pub const fn record_octets(self) -> usize {
         match self {
-            Family::V4 => 16,
-            Family::V6 => 28,
+            Family::V4 => A_RECORD_OCTETS,
+            Family::V6 => AAAA_RECORD_OCTETS,
         }
     }
 
