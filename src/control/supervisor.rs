@@ -144,9 +144,6 @@ impl Supervisor {
     pub fn start(source: Source) -> Result<Supervisor, StartError> {
         let started = Instant::now();
         let Loaded { mut config, warnings } = source.load().map_err(StartError::Config)?;
-        for warning in &warnings {
-            tracing::warn!("{}", warning.brief());
-        }
         let server = config.server.clone();
         let lock = server.state_dir.as_deref().map(lock_state_dir).transpose()?;
         if let Err(error) = crate::io::listen::raise_file_limit() {
@@ -161,6 +158,10 @@ impl Supervisor {
             }
             None => None,
         };
+        // Only now: what keeps the server from starting is said in one line, without these before it.
+        for warning in &warnings {
+            tracing::warn!("{}", warning.brief());
+        }
         let listening: Vec<_> = endpoints[0].iter().map(|endpoint| endpoint.address).collect();
         let snapshot = Arc::new(compile(&config, 1));
         config.globalnames = Vec::new();
