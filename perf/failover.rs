@@ -2,8 +2,8 @@
 //!
 //! Server, backend and client are in this one process, so that the verdict (`TargetStatus::changed`) and the answers are
 //! read off one clock. The pool has two members and answers with both; one of them stops and starts listening. While
-//! queries run at full speed (closed loop, 64 outstanding) the client notes when an answer first lacks the member, and
-//! when one last had it. A failover is measured from the verdict of the probe that makes the member DOWN.
+//! queries run at full speed (closed loop, 64 outstanding) the client notes from when on no answer has the member, which is
+//! no earlier than the first without it, and when one last had it. A failover is measured from the verdict of the probe that makes the member DOWN.
 #![expect(clippy::print_stdout, reason = "a program whose result is what it prints")]
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
@@ -60,7 +60,7 @@ fn main() -> Result<(), Failure> {
     let mut measured = measured?;
 
     print_spread("verdict -> table", &mut measured.written);
-    print_spread("verdict -> first answer without it", &mut measured.first_without);
+    print_spread("verdict -> from here none has it", &mut measured.first_without);
     print_spread("verdict -> last answer with it", &mut measured.last_with);
     println!(
         "answers {} in {:.1} s, lost {}, wrong {}",
@@ -98,7 +98,8 @@ struct Sight {
     stop: AtomicBool,
     /// When an answer last had the flapping member.
     last_with: AtomicU64,
-    /// When an answer first lacked it, behind one that had it.
+    /// When an answer last lacked it directly behind one that had it. With several sockets and workers that can happen more
+    /// than once a flip, so this is the first answer from which on none has it: never earlier than the first without it.
     first_without: AtomicU64,
 }
 
