@@ -7,7 +7,6 @@ use criterion::{Criterion, criterion_group, criterion_main};
 use steerd::dataplane::respond::{Transport, WorkerState, respond};
 
 #[path = "../perf/fixture.rs"]
-#[allow(unreachable_pub, reason = "shared by programs that include it")]
 mod fixture;
 
 fn respond_by_kind(criterion: &mut Criterion) {

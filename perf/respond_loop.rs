@@ -6,7 +6,6 @@ use std::net::IpAddr;
 
 use steerd::dataplane::respond::{Outcome, Transport, WorkerState, respond};
 
-#[allow(unreachable_pub, reason = "shared by programs that include it")]
 mod fixture;
 
 fn main() {
