@@ -1,7 +1,7 @@
 //! DNS wire format: octets to meaning and back (RFC 1035, RFC 6891, RFC 7871).
 //!
 //! # Panic contract
-//! No function here panics on any octets, however malformed, at any offset; each returns a [`error::WireError`].
+//! No function here panics on any octets, however malformed, at any offset; each returns a `error::WireError`.
 //! A writer that runs out of room says so and writes nothing beyond it. Nothing here allocates, logs, or knows what
 //! a zone or a pool is.
 #![cfg_attr(not(test), deny(clippy::disallowed_types, clippy::disallowed_methods, clippy::disallowed_macros))]

@@ -1,7 +1,7 @@
 //! Domain names: wire form, text form, case folding (RFC 1034 §3.1, RFC 1035 §3.1 and §5.1, RFC 4343).
 //!
-//! A [`Name`] is always absolute, uncompressed and at most 255 octets. Nothing here follows a compression
-//! pointer except [`Name::read`], which only ever moves to smaller offsets and so always ends.
+//! A `Name` is always absolute, uncompressed and at most 255 octets. Nothing here follows a compression
+//! pointer except `Name::read`, which only ever moves to smaller offsets and so always ends.
 
 use std::fmt;
 
