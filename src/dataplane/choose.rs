@@ -133,8 +133,7 @@ fn chaos<'s>(snapshot: &'s Snapshot, query: &Query<'_>) -> Choice<'s> {
     if !matches!(query.qtype, Rtype::TXT | Rtype::ANY) {
         return Choice::Refused;
     }
-    let qname = &query.question[..query.qname_len];
-    let is = |name: &[u8]| qname.eq_ignore_ascii_case(name);
+    let is = |name: &[u8]| query.qname().eq_ignore_ascii_case(name);
     let text = if is(b"\x07version\x04bind\x00") || is(b"\x07version\x06server\x00") {
         &snapshot.protocol.version
     } else if is(b"\x02id\x06server\x00") || is(b"\x08hostname\x04bind\x00") {

@@ -1,7 +1,7 @@
 //! Query name to what it owns (RFC 1034 §4.3.2, RFC 4592 §2.2).
 
 use super::parse::Query;
-use crate::state::names::{FoldedName, Lookup, Node};
+use crate::state::names::{Lookup, Node};
 use crate::state::snapshot::{Shape, Snapshot, Zone};
 use crate::wire::message::Class;
 
@@ -27,9 +27,9 @@ pub struct InZone<'s> {
     pub apex_offset: usize,
 }
 
-/// Finds the query's name, which `qname` holds in lower case.
+/// Finds the query's name.
 #[inline]
-pub fn lookup<'s>(snapshot: &'s Snapshot, qname: &FoldedName, query: &Query<'_>) -> Found<'s> {
+pub fn lookup<'s>(snapshot: &'s Snapshot, query: &Query<'_>) -> Found<'s> {
     match query.qclass {
         Class::IN => {}
         Class::CH => return Found::Chaos,
@@ -37,9 +37,9 @@ pub fn lookup<'s>(snapshot: &'s Snapshot, qname: &FoldedName, query: &Query<'_>)
     }
     let in_zone = |node: Node| InZone {
         zone: &snapshot.zones[node.zone as usize],
-        apex_offset: query.qname_len - usize::from(node.apex_len),
+        apex_offset: query.qname().len() - usize::from(node.apex_len),
     };
-    match snapshot.names.lookup(qname) {
+    match snapshot.names.lookup(query.qname()) {
         Lookup::Exact(node) => Found::Name(&snapshot.shapes[node.shape as usize], in_zone(node)),
         Lookup::Encloser(node) => Found::NxDomain(in_zone(node)),
         Lookup::Nothing => Found::Refused,

@@ -1,22 +1,19 @@
 //! Octets to a query, or to a reason why not (RFC 1035 §4, RFC 6891, RFC 7871, RFC 9619).
 
 use super::respond::DropReason;
-use crate::state::names::FoldedName;
 use crate::wire::edns::{ClientSubnet, Edns};
 use crate::wire::error::WireError;
 use crate::wire::message::{Class, FLAG_QR, HEADER_OCTETS, Header, QUESTION_TAIL_OCTETS, Rtype};
 use crate::wire::name::uncompressed_len;
 use crate::wire::record::Record;
 
-/// A well-formed query. The name in lower case is where the caller had it folded to.
+/// A well-formed query.
 #[derive(Clone, Copy, Debug)]
 pub struct Query<'a> {
     /// The header as received.
     pub header: Header,
-    /// The question as received, its case kept: name, type, class.
-    pub question: &'a [u8],
-    /// Octets of the query name.
-    pub qname_len: usize,
+    /// Header and question as received, the question's case kept: what a reply begins with.
+    pub asked: &'a [u8],
     /// Query type.
     pub qtype: Rtype,
     /// Query class.
@@ -25,6 +22,14 @@ pub struct Query<'a> {
     pub edns: Option<Edns<'a>>,
     /// The client subnet, where it is to be used.
     pub client_subnet: Option<ClientSubnet>,
+}
+
+impl Query<'_> {
+    /// The query name as received.
+    #[inline]
+    pub fn qname(&self) -> &[u8] {
+        &self.asked[HEADER_OCTETS..self.asked.len() - QUESTION_TAIL_OCTETS]
+    }
 }
 
 /// A message that is no query to be answered from data.
@@ -41,36 +46,28 @@ pub enum Rejection<'a> {
 pub struct Fault<'a> {
     /// The header as received.
     pub header: Header,
-    /// The question, where it could be read.
-    pub question: &'a [u8],
+    /// The header as received, and the question where it could be read.
+    pub asked: &'a [u8],
     /// The OPT record, where one was read.
     pub edns: Option<Edns<'a>>,
     /// What is wrong.
     pub error: WireError,
 }
 
-/// Reads a message; `qname` receives the query name, folded and hashed.
+/// Reads a message.
 #[inline]
-pub fn parse<'a>(
-    message: &'a [u8],
-    qname: &mut FoldedName,
-    use_client_subnet: bool,
-) -> Result<Query<'a>, Rejection<'a>> {
+pub fn parse(message: &[u8], use_client_subnet: bool) -> Result<Query<'_>, Rejection<'_>> {
     let header = Header::read(message).ok_or(Rejection::Drop(DropReason::Short))?;
+    let asked = &message[..HEADER_OCTETS];
     if header.flags & FLAG_QR != 0 {
         return Err(Rejection::Drop(DropReason::Response));
     }
-    let mut fault = Fault { header, question: &[], edns: None, error: WireError::Opcode };
+    let mut fault = Fault { header, asked, edns: None, error: WireError::Opcode };
     if header.opcode() != 0 {
         return Err(Rejection::Fault(fault));
     }
-    match read_body(message, &mut fault, use_client_subnet) {
-        Ok(query) => {
-            qname.fold(&query.question[..query.qname_len]);
-            Ok(query)
-        }
-        Err(error) => Err(Rejection::Fault(Fault { error, ..fault })),
-    }
+    read_body(message, &mut fault, use_client_subnet)
+        .map_err(|error| Rejection::Fault(Fault { error, ..fault }))
 }
 
 /// Reads what follows the header; what is known when an error strikes is left in `fault`.
@@ -86,14 +83,16 @@ fn read_body<'a>(
     }
     // Nothing precedes the question's name that it could point to, so it is never compressed.
     let qname_len = uncompressed_len(message, HEADER_OCTETS)?;
-    let tail_at = HEADER_OCTETS + qname_len;
-    let question_end = tail_at + QUESTION_TAIL_OCTETS;
-    let question = message.get(HEADER_OCTETS..question_end).ok_or(WireError::Truncated)?;
-    fault.question = question;
-    let field = |at: usize| u16::from_be_bytes([message[at], message[at + 1]]);
-    let (qtype, qclass) = (Rtype(field(tail_at)), Class(field(tail_at + 2)));
-    if u32::from(header.ancount) + u32::from(header.nscount) + u32::from(header.arcount) != 0 {
-        read_records(message, question_end, fault)?;
+    let asked_len = HEADER_OCTETS + qname_len + QUESTION_TAIL_OCTETS;
+    let (asked, rest) = message.split_at_checked(asked_len).ok_or(WireError::Truncated)?;
+    fault.asked = asked;
+    let tail: &[u8; QUESTION_TAIL_OCTETS] = asked.last_chunk().ok_or(WireError::Truncated)?;
+    let (qtype, qclass) =
+        (Rtype(u16::from_be_bytes([tail[0], tail[1]])), Class(u16::from_be_bytes([tail[2], tail[3]])));
+    match (header.ancount, header.nscount, header.arcount) {
+        (0, 0, 0) => {}
+        (0, 0, 1) if let Some(edns) = Edns::alone(rest) => fault.edns = Some(edns),
+        _ => read_records(message, asked_len, fault)?,
     }
     let mut client_subnet = None;
     if let Some(edns) = &fault.edns {
@@ -107,11 +106,12 @@ fn read_body<'a>(
     if qtype == Rtype::OPT {
         return Err(WireError::QueryType);
     }
-    Ok(Query { header, question, qname_len, qtype, qclass, edns: fault.edns, client_subnet })
+    Ok(Query { header, asked, qtype, qclass, edns: fault.edns, client_subnet })
 }
 
 /// Walks over the records behind the question; the OPT record goes into `fault`, all others are only checked to be
 /// whole. Octets behind the last record are not looked at.
+#[inline(never)]
 fn read_records<'a>(message: &'a [u8], mut at: usize, fault: &mut Fault<'a>) -> Result<(), WireError> {
     let header = fault.header;
     for _ in 0..u32::from(header.ancount) + u32::from(header.nscount) {
@@ -144,24 +144,22 @@ mod tests {
     }
 
     fn error(message: &[u8]) -> WireError {
-        match parse(message, &mut FoldedName::default(), true) {
+        match parse(message, true) {
             Err(Rejection::Fault(fault)) => fault.error,
             other => panic!("{other:?}"),
         }
     }
 
     #[test]
-    fn query_is_read_with_its_name_folded_and_its_question_as_asked() {
+    fn query_is_read_with_its_question_as_asked() {
         let opt = b"\x00\x00\x29\x02\x58\x00\x00\x80\x00\x00\x0b\x00\x08\x00\x07\x00\x01\x18\x00\x0a\x01\x02";
         let octets = message([1, 0, 0, 1], 0x0100, &[QUESTION, opt]);
-        let mut qname = FoldedName::default();
-        let query = parse(&octets, &mut qname, true).unwrap();
-        assert_eq!((query.question, query.qname_len, query.qtype), (QUESTION, 17, Rtype::A));
-        assert_eq!(qname.as_wire(), b"\x03www\x07example\x03com\x00");
+        let query = parse(&octets, true).unwrap();
+        assert_eq!((&query.asked[12..], query.qname(), query.qtype), (QUESTION, &QUESTION[..17], Rtype::A));
         let edns = query.edns.unwrap();
         assert_eq!((edns.udp_size, edns.dnssec_ok), (600, true));
         assert!(query.client_subnet.is_some());
-        assert!(parse(&octets, &mut qname, false).unwrap().client_subnet.is_none());
+        assert!(parse(&octets, false).unwrap().client_subnet.is_none());
     }
 
     #[test]
@@ -169,7 +167,7 @@ mod tests {
         let record = b"\xc0\x0c\x00\x01\x00\x01\x00\x00\x00\x00\x00\x04abcd";
         let opt = b"\x00\x00\x29\x04\xd0\x00\x00\x00\x00\x00\x00";
         let octets = message([1, 1, 1, 3], 0, &[QUESTION, record, record, record, opt, record, b"garbage"]);
-        let query = parse(&octets, &mut FoldedName::default(), true).unwrap();
+        let query = parse(&octets, true).unwrap();
         assert_eq!(query.edns.unwrap().udp_size, 1232);
     }
 
@@ -206,7 +204,7 @@ mod tests {
 
     #[test]
     fn what_cannot_be_answered_is_dropped() {
-        let drop_of = |octets: &[u8]| match parse(octets, &mut FoldedName::default(), true) {
+        let drop_of = |octets: &[u8]| match parse(octets, true) {
             Err(Rejection::Drop(reason)) => reason,
             other => panic!("{other:?}"),
         };
@@ -223,8 +221,8 @@ mod tests {
                 octets[2] &= 0x07;
                 octets[4..12].copy_from_slice(&[0, 1, 0, 0, 0, 0, 0, 1]);
             }
-            if let Ok(query) = parse(&octets, &mut FoldedName::default(), true) {
-                prop_assert!(query.question.len() == query.qname_len + 4 && query.question.len() + 12 <= octets.len());
+            if let Ok(query) = parse(&octets, true) {
+                prop_assert!(octets.starts_with(query.asked) && query.qname().ends_with(&[0]));
             }
         }
     }

@@ -62,7 +62,7 @@ pub fn render(
     choice: Choice<'_>,
     reply: &mut [u8],
 ) -> usize {
-    let body_at = HEADER_OCTETS + query.question.len();
+    let body_at = query.asked.len();
     let limit = match transport {
         Transport::Tcp => usize::from(u16::MAX),
         Transport::Udp => {
@@ -76,7 +76,7 @@ pub fn render(
     let body_end = limit.min(reply.len()) - opt_octets;
     let body = write_body(snapshot, rotations, counters, choice, &mut reply[body_at..body_end]);
     counters.bump(body.counter);
-    write_head(reply, query.header, query.question, &body, query.edns.is_some());
+    write_head(reply, query.header, query.asked, &body, query.edns.is_some());
     let mut end = body_at + body.len_octets;
     if let Some(edns) = &query.edns {
         counters.bump(Counter::Edns);
@@ -98,8 +98,8 @@ pub fn render_error(snapshot: &Snapshot, counters: &Counters, fault: &Fault<'_>,
         _ => Counter::FormErr,
     };
     counters.bump(counter);
-    write_head(reply, fault.header, fault.question, &Body::empty(rcode, 0, counter), fault.edns.is_some());
-    let mut end = HEADER_OCTETS + fault.question.len();
+    write_head(reply, fault.header, fault.asked, &Body::empty(rcode, 0, counter), fault.edns.is_some());
+    let mut end = fault.asked.len();
     if let Some(edns) = &fault.edns {
         counters.bump(Counter::Edns);
         end += write_opt(snapshot, edns, rcode, None, 0, &mut reply[end..]);
@@ -177,18 +177,14 @@ fn write_negative(rcode: Rcode, counter: Counter, in_zone: InZone<'_>, into: &mu
 
 /// Header and question. AD and CD are cleared, as RFC 4035 §3.1.6 asks of an authoritative server.
 #[inline]
-fn write_head(reply: &mut [u8], header: Header, question: &[u8], body: &Body, has_opt: bool) {
+fn write_head(reply: &mut [u8], header: Header, asked: &[u8], body: &Body, has_opt: bool) {
+    reply[..asked.len()].copy_from_slice(asked);
     let flags = FLAG_QR | header.flags & (OPCODE_MASK | FLAG_RD) | body.flags | body.rcode.0 & 0x000F;
-    let head = Header {
-        id: header.id,
-        flags,
-        qdcount: u16::from(!question.is_empty()),
-        ancount: body.ancount,
-        nscount: body.nscount,
-        arcount: u16::from(has_opt),
-    };
-    reply[..HEADER_OCTETS].copy_from_slice(&head.to_octets());
-    reply[HEADER_OCTETS..HEADER_OCTETS + question.len()].copy_from_slice(question);
+    let qdcount = u64::from(asked.len() > HEADER_OCTETS);
+    let counts =
+        qdcount << 48 | u64::from(body.ancount) << 32 | u64::from(body.nscount) << 16 | u64::from(has_opt);
+    reply[2..4].copy_from_slice(&flags.to_be_bytes());
+    reply[4..HEADER_OCTETS].copy_from_slice(&counts.to_be_bytes());
 }
 
 /// The OPT record: our UDP size, the upper bits of the response code, version 0, DO as it was asked; returns its octets.
