@@ -3,15 +3,15 @@
 use super::respond::DropReason;
 use crate::wire::edns::{ClientSubnet, Edns};
 use crate::wire::error::WireError;
-use crate::wire::message::{Class, FLAG_QR, HEADER_OCTETS, Header, QUESTION_TAIL_OCTETS, Rtype};
+use crate::wire::message::{Class, FLAG_QR, HEADER_OCTETS, Header, OPCODE_MASK, QUESTION_TAIL_OCTETS, Rtype};
 use crate::wire::name::uncompressed_len;
 use crate::wire::record::Record;
 
 /// A well-formed query.
 #[derive(Clone, Copy, Debug)]
 pub struct Query<'a> {
-    /// The header as received.
-    pub header: Header,
+    /// The header's flags as received.
+    pub flags: u16,
     /// Header and question as received, the question's case kept: what a reply begins with.
     pub asked: &'a [u8],
     /// Query type.
@@ -44,8 +44,8 @@ pub enum Rejection<'a> {
 /// What an error reply is made of.
 #[derive(Clone, Copy, Debug)]
 pub struct Fault<'a> {
-    /// The header as received.
-    pub header: Header,
+    /// The header's flags as received.
+    pub flags: u16,
     /// The header as received, and the question where it could be read.
     pub asked: &'a [u8],
     /// The OPT record, where one was read.
@@ -57,63 +57,109 @@ pub struct Fault<'a> {
 /// Reads a message.
 #[inline]
 pub fn parse(message: &[u8], use_client_subnet: bool) -> Result<Query<'_>, Rejection<'_>> {
+    match parse_plain(message, use_client_subnet) {
+        Some(query) => Ok(query),
+        None => parse_any(message, use_client_subnet),
+    }
+}
+
+/// Reads what nearly every query looks like: one question, then nothing or one OPT record of version 0. `None` for
+/// anything else, which is then for [`parse_any`] to judge. Kept apart so that this way carries no error with it.
+#[inline]
+fn parse_plain(message: &[u8], use_client_subnet: bool) -> Option<Query<'_>> {
+    let head: &[u8; HEADER_OCTETS] = message.first_chunk()?;
+    let flags = u16::from_be_bytes([head[2], head[3]]);
+    // QDCOUNT 1, ANCOUNT 0, NSCOUNT 0, ARCOUNT 0 or 1.
+    let arcount = match head[4..] {
+        [0, 1, 0, 0, 0, 0, 0, arcount @ (0 | 1)] => arcount,
+        _ => return None,
+    };
+    if flags & (FLAG_QR | OPCODE_MASK) != 0 {
+        return None;
+    }
+    let asked_len = HEADER_OCTETS + uncompressed_len(message, HEADER_OCTETS).ok()? + QUESTION_TAIL_OCTETS;
+    let (asked, rest) = message.split_at_checked(asked_len)?;
+    let (qtype, qclass) = type_and_class(asked)?;
+    let mut edns = None;
+    let mut client_subnet = None;
+    if arcount == 1 {
+        let opt = Edns::alone(rest)?;
+        if opt.version != 0 {
+            return None;
+        }
+        if use_client_subnet && !opt.options.is_empty() {
+            client_subnet = opt.client_subnet().ok()?;
+        }
+        edns = Some(opt);
+    }
+    if qtype == Rtype::OPT {
+        return None;
+    }
+    Some(Query { flags, asked, qtype, qclass, edns, client_subnet })
+}
+
+/// Reads any message, and says what is wrong with it.
+#[inline(never)]
+fn parse_any(message: &[u8], use_client_subnet: bool) -> Result<Query<'_>, Rejection<'_>> {
     let header = Header::read(message).ok_or(Rejection::Drop(DropReason::Short))?;
-    let asked = &message[..HEADER_OCTETS];
     if header.flags & FLAG_QR != 0 {
         return Err(Rejection::Drop(DropReason::Response));
     }
-    let mut fault = Fault { header, asked, edns: None, error: WireError::Opcode };
+    let asked = &message[..HEADER_OCTETS];
+    let mut fault = Fault { flags: header.flags, asked, edns: None, error: WireError::Opcode };
     if header.opcode() != 0 {
         return Err(Rejection::Fault(fault));
     }
-    read_body(message, &mut fault, use_client_subnet)
+    read_body(message, header, &mut fault, use_client_subnet)
         .map_err(|error| Rejection::Fault(Fault { error, ..fault }))
 }
 
 /// Reads what follows the header; what is known when an error strikes is left in `fault`.
-#[inline]
 fn read_body<'a>(
     message: &'a [u8],
+    header: Header,
     fault: &mut Fault<'a>,
     use_client_subnet: bool,
 ) -> Result<Query<'a>, WireError> {
-    let header = fault.header;
     if header.qdcount != 1 {
         return Err(WireError::QuestionCount);
     }
     // Nothing precedes the question's name that it could point to, so it is never compressed.
-    let qname_len = uncompressed_len(message, HEADER_OCTETS)?;
-    let asked_len = HEADER_OCTETS + qname_len + QUESTION_TAIL_OCTETS;
-    let (asked, rest) = message.split_at_checked(asked_len).ok_or(WireError::Truncated)?;
+    let asked_len = HEADER_OCTETS + uncompressed_len(message, HEADER_OCTETS)? + QUESTION_TAIL_OCTETS;
+    let asked = message.get(..asked_len).ok_or(WireError::Truncated)?;
     fault.asked = asked;
-    let tail: &[u8; QUESTION_TAIL_OCTETS] = asked.last_chunk().ok_or(WireError::Truncated)?;
-    let (qtype, qclass) =
-        (Rtype(u16::from_be_bytes([tail[0], tail[1]])), Class(u16::from_be_bytes([tail[2], tail[3]])));
-    match (header.ancount, header.nscount, header.arcount) {
-        (0, 0, 0) => {}
-        (0, 0, 1) if let Some(edns) = Edns::alone(rest) => fault.edns = Some(edns),
-        _ => read_records(message, asked_len, fault)?,
-    }
+    let (qtype, qclass) = type_and_class(asked).ok_or(WireError::Truncated)?;
+    read_records(message, asked_len, header, fault)?;
     let mut client_subnet = None;
     if let Some(edns) = &fault.edns {
         if edns.version != 0 {
             return Err(WireError::EdnsVersion);
         }
-        if use_client_subnet && !edns.options.is_empty() {
+        if use_client_subnet {
             client_subnet = edns.client_subnet()?;
         }
     }
     if qtype == Rtype::OPT {
         return Err(WireError::QueryType);
     }
-    Ok(Query { header, asked, qtype, qclass, edns: fault.edns, client_subnet })
+    Ok(Query { flags: header.flags, asked, qtype, qclass, edns: fault.edns, client_subnet })
+}
+
+/// The last four octets of a question.
+#[inline]
+fn type_and_class(asked: &[u8]) -> Option<(Rtype, Class)> {
+    let tail: &[u8; QUESTION_TAIL_OCTETS] = asked.last_chunk()?;
+    Some((Rtype(u16::from_be_bytes([tail[0], tail[1]])), Class(u16::from_be_bytes([tail[2], tail[3]]))))
 }
 
 /// Walks over the records behind the question; the OPT record goes into `fault`, all others are only checked to be
 /// whole. Octets behind the last record are not looked at.
-#[inline(never)]
-fn read_records<'a>(message: &'a [u8], mut at: usize, fault: &mut Fault<'a>) -> Result<(), WireError> {
-    let header = fault.header;
+fn read_records<'a>(
+    message: &'a [u8],
+    mut at: usize,
+    header: Header,
+    fault: &mut Fault<'a>,
+) -> Result<(), WireError> {
     for _ in 0..u32::from(header.ancount) + u32::from(header.nscount) {
         at = Record::read(message, at)?.end;
     }
@@ -214,6 +260,33 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn plain_way_reads_what_the_general_one_reads(
+            labels in prop::collection::vec(prop::collection::vec(any::<u8>(), 1..9), 0..5), tail in any::<[u8; 4]>(),
+            opt in prop::option::of((any::<[u8; 6]>(), prop::collection::vec(any::<u8>(), 0..16))),
+            flip in prop::option::of((any::<prop::sample::Index>(), any::<u8>())), use_client_subnet in any::<bool>(),
+        ) {
+            let mut body: Vec<u8> = labels.iter().flat_map(|l| [&[l.len() as u8][..], l].concat()).collect();
+            body.push(0);
+            body.extend(tail);
+            if let Some((fixed, options)) = &opt {
+                body.extend([0, 0, 41]);
+                body.extend(fixed);
+                body.extend((options.len() as u16).to_be_bytes());
+                body.extend(options);
+            }
+            let mut octets = message([1, 0, 0, u16::from(opt.is_some())], 0x0100, &[&body]);
+            if let Some((at, bits)) = flip {
+                let at = at.index(octets.len());
+                octets[at] ^= bits;
+            }
+            let facts = |q: Query<'_>| (q.flags, q.asked.to_vec(), q.qtype, q.qclass, q.edns.map(|e| (e.udp_size, e.dnssec_ok, e.options.to_vec())), q.client_subnet);
+            if let Some(plain) = parse_plain(&octets, use_client_subnet) {
+                let any = parse_any(&octets, use_client_subnet).expect("what is plain is a query");
+                prop_assert_eq!(facts(plain), facts(any));
+            }
+        }
+
         #[test]
         fn any_octets_give_a_query_or_a_rejection(octets in prop::collection::vec(any::<u8>(), 0..300), whole in any::<bool>()) {
             let mut octets = octets;
