@@ -6,9 +6,9 @@ use std::net::IpAddr;
 
 use super::lookup::{Found, InZone};
 use super::parse::Query;
-use crate::state::pool::Family;
+use crate::state::pool::{Family, FamilyPool};
 use crate::state::rotation::{DrawFrom, RotationTable};
-use crate::state::snapshot::{Binding, Shape, Snapshot};
+use crate::state::snapshot::Snapshot;
 use crate::state::template::Template;
 use crate::wire::message::{Class, Rtype};
 
@@ -24,18 +24,18 @@ pub enum Choice<'s> {
         /// For whom the same answer holds: the client subnet's scope.
         scope_len: u8,
         /// The zone, for a negative answer when nothing can be drawn.
-        in_zone: InZone<'s>,
+        in_zone: InZone,
     },
     /// A static RRset.
-    Static(&'s Template, InZone<'s>),
+    Static(&'s Template, InZone),
     /// The minimal answer to ANY (RFC 8482 §4.2).
     Hinfo,
     /// One TXT record of class CH.
     Chaos(&'s [u8]),
     /// The name exists, the type does not.
-    NoData(InZone<'s>),
+    NoData(InZone),
     /// The name does not exist.
-    NxDomain(InZone<'s>),
+    NxDomain(InZone),
     /// Not to be answered here.
     Refused,
 }
@@ -49,6 +49,41 @@ pub fn choose<'s>(
     query: &Query<'_>,
     found: Found<'s>,
 ) -> Choice<'s> {
+    if let Found::Name(shape, in_zone) = found
+        && let Some(binding) = shape.binding
+        && let Some(family) = Family::asked_by(query.qtype)
+    {
+        let pool = &snapshot.pools[binding.pool as usize];
+        let family = pool.family(family);
+        if family.has_members {
+            let (scope, scope_len) = choose_scope(snapshot, client, query, family);
+            let from = DrawFrom { pool_id: binding.pool as usize, pool, family, scope };
+            return Choice::Pool { from, ttl_secs: binding.ttl_secs, scope_len, in_zone };
+        }
+    }
+    choose_static(snapshot, rotations, query, found)
+}
+
+/// Which rotation of a pool's family is the client's, and for whom the same holds.
+#[inline]
+fn choose_scope(snapshot: &Snapshot, client: IpAddr, query: &Query<'_>, family: &FamilyPool) -> (usize, u8) {
+    if family.regions.is_empty() {
+        return (0, 0);
+    }
+    let subnet = query.client_subnet.and_then(|subnet| subnet.address());
+    let place = snapshot.topology.lookup(subnet.unwrap_or(client));
+    let index = place.region.and_then(|region| family.regions.binary_search(&region).ok());
+    (index.map_or(0, |index| 1 + index), place.uniform_len)
+}
+
+/// Everything that is not drawn.
+#[inline(never)]
+fn choose_static<'s>(
+    snapshot: &'s Snapshot,
+    rotations: &mut RotationTable,
+    query: &Query<'_>,
+    found: Found<'s>,
+) -> Choice<'s> {
     let (shape, in_zone) = match found {
         Found::Name(shape, in_zone) => (Some(shape), in_zone),
         Found::NxDomain(in_zone) => (None, in_zone),
@@ -59,33 +94,13 @@ pub fn choose<'s>(
     if matches!(query.qtype, Rtype::AXFR | Rtype::IXFR) {
         return Choice::Refused;
     }
-    if let Some(pool_id) = in_zone.zone.refused_with_pool {
+    if let Some(pool_id) = in_zone.zone(snapshot).refused_with_pool {
         let pool = &snapshot.pools[pool_id as usize];
         if rotations.is_exhausted(pool_id as usize, pool, &snapshot.health) {
             return Choice::Refused;
         }
     }
-    match shape {
-        None => Choice::NxDomain(in_zone),
-        Some(shape) => choose_rrset(snapshot, client, query, shape, in_zone),
-    }
-}
-
-#[inline]
-fn choose_rrset<'s>(
-    snapshot: &'s Snapshot,
-    client: IpAddr,
-    query: &Query<'_>,
-    shape: &'s Shape,
-    in_zone: InZone<'s>,
-) -> Choice<'s> {
-    if let Some(binding) = shape.binding {
-        match query.qtype {
-            Rtype::A => return choose_pool(snapshot, client, query, binding, Family::V4, in_zone),
-            Rtype::AAAA => return choose_pool(snapshot, client, query, binding, Family::V6, in_zone),
-            _ => {}
-        }
-    }
+    let Some(shape) = shape else { return Choice::NxDomain(in_zone) };
     if let Some(rrset) = shape.rrsets.iter().find(|rrset| rrset.rtype == query.qtype) {
         return Choice::Static(&rrset.template, in_zone);
     }
@@ -96,36 +111,6 @@ fn choose_rrset<'s>(
     Choice::NoData(in_zone)
 }
 
-#[inline]
-fn choose_pool<'s>(
-    snapshot: &'s Snapshot,
-    client: IpAddr,
-    query: &Query<'_>,
-    binding: Binding,
-    family: Family,
-    in_zone: InZone<'s>,
-) -> Choice<'s> {
-    let pool_id = binding.pool as usize;
-    let pool = &snapshot.pools[pool_id];
-    let family = pool.family(family);
-    if !family.has_members {
-        return Choice::NoData(in_zone);
-    }
-    let (mut scope, mut scope_len) = (0, 0);
-    if !family.regions.is_empty() {
-        let subnet = query.client_subnet.and_then(|subnet| subnet.address());
-        let place = snapshot.topology.lookup(subnet.unwrap_or(client));
-        if let Some(region) = place.region
-            && let Ok(index) = family.regions.binary_search(&region)
-        {
-            scope = 1 + index;
-        }
-        scope_len = place.uniform_len;
-    }
-    let from = DrawFrom { pool_id, pool, family, scope };
-    Choice::Pool { from, ttl_secs: binding.ttl_secs, scope_len, in_zone }
-}
-
 /// Questions about the server itself, by convention in class CH (RFC 4892 §2 for `id.server`).
 #[cold]
 fn chaos<'s>(snapshot: &'s Snapshot, query: &Query<'_>) -> Choice<'s> {
@@ -133,8 +118,7 @@ fn chaos<'s>(snapshot: &'s Snapshot, query: &Query<'_>) -> Choice<'s> {
     if !matches!(query.qtype, Rtype::TXT | Rtype::ANY) {
         return Choice::Refused;
     }
-    let qname = &query.question[..query.qname_len];
-    let is = |name: &[u8]| qname.eq_ignore_ascii_case(name);
+    let is = |name: &[u8]| query.qname().eq_ignore_ascii_case(name);
     let text = if is(b"\x07version\x04bind\x00") || is(b"\x07version\x06server\x00") {
         &snapshot.protocol.version
     } else if is(b"\x02id\x06server\x00") || is(b"\x08hostname\x04bind\x00") {

@@ -1,7 +1,7 @@
 //! Query name to what it owns (RFC 1034 §4.3.2, RFC 4592 §2.2).
 
 use super::parse::Query;
-use crate::state::names::{FoldedName, Lookup, Node};
+use crate::state::names::{Lookup, Node};
 use crate::state::snapshot::{Shape, Snapshot, Zone};
 use crate::wire::message::Class;
 
@@ -9,37 +9,46 @@ use crate::wire::message::Class;
 #[derive(Clone, Copy)]
 pub enum Found<'s> {
     /// An existing name; an empty non-terminal owns nothing.
-    Name(&'s Shape, InZone<'s>),
+    Name(&'s Shape, InZone),
     /// No such name in a zone that is served.
-    NxDomain(InZone<'s>),
+    NxDomain(InZone),
     /// Class CH: questions about the server itself.
     Chaos,
     /// Outside every zone, or of a class that is not served.
     Refused,
 }
 
-/// A zone, and where its apex begins inside the query name.
+/// A zone, and how much of the query name is its apex.
 #[derive(Clone, Copy)]
-pub struct InZone<'s> {
-    /// The zone.
-    pub zone: &'s Zone,
-    /// Octets of the query name before the apex.
-    pub apex_offset: usize,
+pub struct InZone {
+    /// Index of the zone.
+    pub zone: u32,
+    /// Octets of the apex, at the end of the query name.
+    pub apex_len: u8,
 }
 
-/// Finds the query's name, which `qname` holds in lower case.
+impl InZone {
+    /// The zone itself.
+    pub fn zone<'s>(&self, snapshot: &'s Snapshot) -> &'s Zone {
+        &snapshot.zones[self.zone as usize]
+    }
+
+    /// Octets of the query name before the apex.
+    pub fn apex_offset(&self, query: &Query<'_>) -> usize {
+        query.qname().len() - usize::from(self.apex_len)
+    }
+}
+
+/// Finds the query's name.
 #[inline]
-pub fn lookup<'s>(snapshot: &'s Snapshot, qname: &FoldedName, query: &Query<'_>) -> Found<'s> {
+pub fn lookup<'s>(snapshot: &'s Snapshot, query: &Query<'_>) -> Found<'s> {
     match query.qclass {
         Class::IN => {}
         Class::CH => return Found::Chaos,
         _ => return Found::Refused,
     }
-    let in_zone = |node: Node| InZone {
-        zone: &snapshot.zones[node.zone as usize],
-        apex_offset: query.qname_len - usize::from(node.apex_len),
-    };
-    match snapshot.names.lookup(qname) {
+    let in_zone = |node: Node| InZone { zone: node.zone, apex_len: node.apex_len };
+    match snapshot.names.lookup(query.qname()) {
         Lookup::Exact(node) => Found::Name(&snapshot.shapes[node.shape as usize], in_zone(node)),
         Lookup::Encloser(node) => Found::NxDomain(in_zone(node)),
         Lookup::Nothing => Found::Refused,

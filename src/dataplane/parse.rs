@@ -1,22 +1,19 @@
 //! Octets to a query, or to a reason why not (RFC 1035 §4, RFC 6891, RFC 7871, RFC 9619).
 
 use super::respond::DropReason;
-use crate::state::names::FoldedName;
 use crate::wire::edns::{ClientSubnet, Edns};
 use crate::wire::error::WireError;
-use crate::wire::message::{Class, FLAG_QR, HEADER_OCTETS, Header, QUESTION_TAIL_OCTETS, Rtype};
+use crate::wire::message::{Class, FLAG_QR, HEADER_OCTETS, Header, OPCODE_MASK, QUESTION_TAIL_OCTETS, Rtype};
 use crate::wire::name::uncompressed_len;
 use crate::wire::record::Record;
 
-/// A well-formed query. The name in lower case is where the caller had it folded to.
+/// A well-formed query.
 #[derive(Clone, Copy, Debug)]
 pub struct Query<'a> {
-    /// The header as received.
-    pub header: Header,
-    /// The question as received, its case kept: name, type, class.
-    pub question: &'a [u8],
-    /// Octets of the query name.
-    pub qname_len: usize,
+    /// The header's flags as received.
+    pub flags: u16,
+    /// Header and question as received, the question's case kept: what a reply begins with.
+    pub asked: &'a [u8],
     /// Query type.
     pub qtype: Rtype,
     /// Query class.
@@ -25,6 +22,14 @@ pub struct Query<'a> {
     pub edns: Option<Edns<'a>>,
     /// The client subnet, where it is to be used.
     pub client_subnet: Option<ClientSubnet>,
+}
+
+impl Query<'_> {
+    /// The query name as received.
+    #[inline]
+    pub fn qname(&self) -> &[u8] {
+        &self.asked[HEADER_OCTETS..self.asked.len() - QUESTION_TAIL_OCTETS]
+    }
 }
 
 /// A message that is no query to be answered from data.
@@ -39,81 +44,122 @@ pub enum Rejection<'a> {
 /// What an error reply is made of.
 #[derive(Clone, Copy, Debug)]
 pub struct Fault<'a> {
-    /// The header as received.
-    pub header: Header,
-    /// The question, where it could be read.
-    pub question: &'a [u8],
+    /// The header's flags as received.
+    pub flags: u16,
+    /// The header as received, and the question where it could be read.
+    pub asked: &'a [u8],
     /// The OPT record, where one was read.
     pub edns: Option<Edns<'a>>,
     /// What is wrong.
     pub error: WireError,
 }
 
-/// Reads a message; `qname` receives the query name, folded and hashed.
+/// Reads a message.
 #[inline]
-pub fn parse<'a>(
-    message: &'a [u8],
-    qname: &mut FoldedName,
-    use_client_subnet: bool,
-) -> Result<Query<'a>, Rejection<'a>> {
+pub fn parse(message: &[u8], use_client_subnet: bool) -> Result<Query<'_>, Rejection<'_>> {
+    match parse_plain(message, use_client_subnet) {
+        Some(query) => Ok(query),
+        None => parse_any(message, use_client_subnet),
+    }
+}
+
+/// Reads what nearly every query looks like: one question, then nothing or one OPT record of version 0. `None` for
+/// anything else, which is then for [`parse_any`] to judge. Kept apart so that this way carries no error with it.
+#[inline]
+fn parse_plain(message: &[u8], use_client_subnet: bool) -> Option<Query<'_>> {
+    let head: &[u8; HEADER_OCTETS] = message.first_chunk()?;
+    let flags = u16::from_be_bytes([head[2], head[3]]);
+    // QDCOUNT 1, ANCOUNT 0, NSCOUNT 0, ARCOUNT 0 or 1.
+    let arcount = match head[4..] {
+        [0, 1, 0, 0, 0, 0, 0, arcount @ (0 | 1)] => arcount,
+        _ => return None,
+    };
+    if flags & (FLAG_QR | OPCODE_MASK) != 0 {
+        return None;
+    }
+    let asked_len = HEADER_OCTETS + uncompressed_len(message, HEADER_OCTETS).ok()? + QUESTION_TAIL_OCTETS;
+    let (asked, rest) = message.split_at_checked(asked_len)?;
+    let (qtype, qclass) = type_and_class(asked)?;
+    let mut edns = None;
+    let mut client_subnet = None;
+    if arcount == 1 {
+        let opt = Edns::alone(rest)?;
+        if opt.version != 0 {
+            return None;
+        }
+        if use_client_subnet && !opt.options.is_empty() {
+            client_subnet = opt.client_subnet().ok()?;
+        }
+        edns = Some(opt);
+    }
+    if qtype == Rtype::OPT {
+        return None;
+    }
+    Some(Query { flags, asked, qtype, qclass, edns, client_subnet })
+}
+
+/// Reads any message, and says what is wrong with it.
+#[inline(never)]
+fn parse_any(message: &[u8], use_client_subnet: bool) -> Result<Query<'_>, Rejection<'_>> {
     let header = Header::read(message).ok_or(Rejection::Drop(DropReason::Short))?;
     if header.flags & FLAG_QR != 0 {
         return Err(Rejection::Drop(DropReason::Response));
     }
-    let mut fault = Fault { header, question: &[], edns: None, error: WireError::Opcode };
+    let asked = &message[..HEADER_OCTETS];
+    let mut fault = Fault { flags: header.flags, asked, edns: None, error: WireError::Opcode };
     if header.opcode() != 0 {
         return Err(Rejection::Fault(fault));
     }
-    match read_body(message, &mut fault, use_client_subnet) {
-        Ok(query) => {
-            qname.fold(&query.question[..query.qname_len]);
-            Ok(query)
-        }
-        Err(error) => Err(Rejection::Fault(Fault { error, ..fault })),
-    }
+    read_body(message, header, &mut fault, use_client_subnet)
+        .map_err(|error| Rejection::Fault(Fault { error, ..fault }))
 }
 
 /// Reads what follows the header; what is known when an error strikes is left in `fault`.
-#[inline]
 fn read_body<'a>(
     message: &'a [u8],
+    header: Header,
     fault: &mut Fault<'a>,
     use_client_subnet: bool,
 ) -> Result<Query<'a>, WireError> {
-    let header = fault.header;
     if header.qdcount != 1 {
         return Err(WireError::QuestionCount);
     }
     // Nothing precedes the question's name that it could point to, so it is never compressed.
-    let qname_len = uncompressed_len(message, HEADER_OCTETS)?;
-    let tail_at = HEADER_OCTETS + qname_len;
-    let question_end = tail_at + QUESTION_TAIL_OCTETS;
-    let question = message.get(HEADER_OCTETS..question_end).ok_or(WireError::Truncated)?;
-    fault.question = question;
-    let field = |at: usize| u16::from_be_bytes([message[at], message[at + 1]]);
-    let (qtype, qclass) = (Rtype(field(tail_at)), Class(field(tail_at + 2)));
-    if u32::from(header.ancount) + u32::from(header.nscount) + u32::from(header.arcount) != 0 {
-        read_records(message, question_end, fault)?;
-    }
+    let asked_len = HEADER_OCTETS + uncompressed_len(message, HEADER_OCTETS)? + QUESTION_TAIL_OCTETS;
+    let asked = message.get(..asked_len).ok_or(WireError::Truncated)?;
+    fault.asked = asked;
+    let (qtype, qclass) = type_and_class(asked).ok_or(WireError::Truncated)?;
+    read_records(message, asked_len, header, fault)?;
     let mut client_subnet = None;
     if let Some(edns) = &fault.edns {
         if edns.version != 0 {
             return Err(WireError::EdnsVersion);
         }
-        if use_client_subnet && !edns.options.is_empty() {
+        if use_client_subnet {
             client_subnet = edns.client_subnet()?;
         }
     }
     if qtype == Rtype::OPT {
         return Err(WireError::QueryType);
     }
-    Ok(Query { header, question, qname_len, qtype, qclass, edns: fault.edns, client_subnet })
+    Ok(Query { flags: header.flags, asked, qtype, qclass, edns: fault.edns, client_subnet })
+}
+
+/// The last four octets of a question.
+#[inline]
+fn type_and_class(asked: &[u8]) -> Option<(Rtype, Class)> {
+    let tail: &[u8; QUESTION_TAIL_OCTETS] = asked.last_chunk()?;
+    Some((Rtype(u16::from_be_bytes([tail[0], tail[1]])), Class(u16::from_be_bytes([tail[2], tail[3]]))))
 }
 
 /// Walks over the records behind the question; the OPT record goes into `fault`, all others are only checked to be
 /// whole. Octets behind the last record are not looked at.
-fn read_records<'a>(message: &'a [u8], mut at: usize, fault: &mut Fault<'a>) -> Result<(), WireError> {
-    let header = fault.header;
+fn read_records<'a>(
+    message: &'a [u8],
+    mut at: usize,
+    header: Header,
+    fault: &mut Fault<'a>,
+) -> Result<(), WireError> {
     for _ in 0..u32::from(header.ancount) + u32::from(header.nscount) {
         at = Record::read(message, at)?.end;
     }
@@ -144,24 +190,22 @@ mod tests {
     }
 
     fn error(message: &[u8]) -> WireError {
-        match parse(message, &mut FoldedName::default(), true) {
+        match parse(message, true) {
             Err(Rejection::Fault(fault)) => fault.error,
             other => panic!("{other:?}"),
         }
     }
 
     #[test]
-    fn query_is_read_with_its_name_folded_and_its_question_as_asked() {
+    fn query_is_read_with_its_question_as_asked() {
         let opt = b"\x00\x00\x29\x02\x58\x00\x00\x80\x00\x00\x0b\x00\x08\x00\x07\x00\x01\x18\x00\x0a\x01\x02";
         let octets = message([1, 0, 0, 1], 0x0100, &[QUESTION, opt]);
-        let mut qname = FoldedName::default();
-        let query = parse(&octets, &mut qname, true).unwrap();
-        assert_eq!((query.question, query.qname_len, query.qtype), (QUESTION, 17, Rtype::A));
-        assert_eq!(qname.as_wire(), b"\x03www\x07example\x03com\x00");
+        let query = parse(&octets, true).unwrap();
+        assert_eq!((&query.asked[12..], query.qname(), query.qtype), (QUESTION, &QUESTION[..17], Rtype::A));
         let edns = query.edns.unwrap();
         assert_eq!((edns.udp_size, edns.dnssec_ok), (600, true));
         assert!(query.client_subnet.is_some());
-        assert!(parse(&octets, &mut qname, false).unwrap().client_subnet.is_none());
+        assert!(parse(&octets, false).unwrap().client_subnet.is_none());
     }
 
     #[test]
@@ -169,7 +213,7 @@ mod tests {
         let record = b"\xc0\x0c\x00\x01\x00\x01\x00\x00\x00\x00\x00\x04abcd";
         let opt = b"\x00\x00\x29\x04\xd0\x00\x00\x00\x00\x00\x00";
         let octets = message([1, 1, 1, 3], 0, &[QUESTION, record, record, record, opt, record, b"garbage"]);
-        let query = parse(&octets, &mut FoldedName::default(), true).unwrap();
+        let query = parse(&octets, true).unwrap();
         assert_eq!(query.edns.unwrap().udp_size, 1232);
     }
 
@@ -206,7 +250,7 @@ mod tests {
 
     #[test]
     fn what_cannot_be_answered_is_dropped() {
-        let drop_of = |octets: &[u8]| match parse(octets, &mut FoldedName::default(), true) {
+        let drop_of = |octets: &[u8]| match parse(octets, true) {
             Err(Rejection::Drop(reason)) => reason,
             other => panic!("{other:?}"),
         };
@@ -217,14 +261,41 @@ mod tests {
 
     proptest! {
         #[test]
+        fn plain_way_reads_what_the_general_one_reads(
+            labels in prop::collection::vec(prop::collection::vec(any::<u8>(), 1..9), 0..5), tail in any::<[u8; 4]>(),
+            opt in prop::option::of((any::<[u8; 6]>(), prop::collection::vec(any::<u8>(), 0..16))),
+            flip in prop::option::of((any::<prop::sample::Index>(), any::<u8>())), use_client_subnet in any::<bool>(),
+        ) {
+            let mut body: Vec<u8> = labels.iter().flat_map(|l| [&[l.len() as u8][..], l].concat()).collect();
+            body.push(0);
+            body.extend(tail);
+            if let Some((fixed, options)) = &opt {
+                body.extend([0, 0, 41]);
+                body.extend(fixed);
+                body.extend((options.len() as u16).to_be_bytes());
+                body.extend(options);
+            }
+            let mut octets = message([1, 0, 0, u16::from(opt.is_some())], 0x0100, &[&body]);
+            if let Some((at, bits)) = flip {
+                let at = at.index(octets.len());
+                octets[at] ^= bits;
+            }
+            let facts = |q: Query<'_>| (q.flags, q.asked.to_vec(), q.qtype, q.qclass, q.edns.map(|e| (e.udp_size, e.dnssec_ok, e.options.to_vec())), q.client_subnet);
+            if let Some(plain) = parse_plain(&octets, use_client_subnet) {
+                let any = parse_any(&octets, use_client_subnet).expect("what is plain is a query");
+                prop_assert_eq!(facts(plain), facts(any));
+            }
+        }
+
+        #[test]
         fn any_octets_give_a_query_or_a_rejection(octets in prop::collection::vec(any::<u8>(), 0..300), whole in any::<bool>()) {
             let mut octets = octets;
             if whole && octets.len() >= 12 {
                 octets[2] &= 0x07;
                 octets[4..12].copy_from_slice(&[0, 1, 0, 0, 0, 0, 0, 1]);
             }
-            if let Ok(query) = parse(&octets, &mut FoldedName::default(), true) {
-                prop_assert!(query.question.len() == query.qname_len + 4 && query.question.len() + 12 <= octets.len());
+            if let Ok(query) = parse(&octets, true) {
+                prop_assert!(octets.starts_with(query.asked) && query.qname().ends_with(&[0]));
             }
         }
     }

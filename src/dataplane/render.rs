@@ -11,9 +11,7 @@ use crate::state::counters::{Counter, Counters};
 use crate::state::rotation::{Draw, RotationTable, Source};
 use crate::state::snapshot::Snapshot;
 use crate::wire::edns::{ClientSubnet, Edns, FLAG_DO, MIN_UDP_SIZE, OPT_FIXED_OCTETS};
-use crate::wire::message::{
-    FLAG_AA, FLAG_QR, FLAG_RD, FLAG_TC, HEADER_OCTETS, Header, OPCODE_MASK, Rcode, Rtype,
-};
+use crate::wire::message::{FLAG_AA, FLAG_QR, FLAG_RD, FLAG_TC, HEADER_OCTETS, OPCODE_MASK, Rcode, Rtype};
 
 /// The answer to ANY: HINFO "RFC8482", "" of the query name, for an hour (RFC 8482 §4.2).
 const HINFO_RECORD: &[u8] = b"\xC0\x0C\x00\x0D\x00\x01\x00\x00\x0E\x10\x00\x09\x07RFC8482\x00";
@@ -62,7 +60,7 @@ pub fn render(
     choice: Choice<'_>,
     reply: &mut [u8],
 ) -> usize {
-    let body_at = HEADER_OCTETS + query.question.len();
+    let body_at = query.asked.len();
     let limit = match transport {
         Transport::Tcp => usize::from(u16::MAX),
         Transport::Udp => {
@@ -74,9 +72,9 @@ pub fn render(
     let opt_octets = query.edns.map_or(0, |_| OPT_FIXED_OCTETS + subnet_octets);
     // 12 + 259 + 35 octets at the most: the 512 that every reply may have always leave room for a body.
     let body_end = limit.min(reply.len()) - opt_octets;
-    let body = write_body(snapshot, rotations, counters, choice, &mut reply[body_at..body_end]);
+    let body = write_body(snapshot, rotations, counters, query, choice, &mut reply[body_at..body_end]);
     counters.bump(body.counter);
-    write_head(reply, query.header, query.question, &body, query.edns.is_some());
+    write_head(reply, query.flags, query.asked, &body, query.edns.is_some());
     let mut end = body_at + body.len_octets;
     if let Some(edns) = &query.edns {
         counters.bump(Counter::Edns);
@@ -98,8 +96,8 @@ pub fn render_error(snapshot: &Snapshot, counters: &Counters, fault: &Fault<'_>,
         _ => Counter::FormErr,
     };
     counters.bump(counter);
-    write_head(reply, fault.header, fault.question, &Body::empty(rcode, 0, counter), fault.edns.is_some());
-    let mut end = HEADER_OCTETS + fault.question.len();
+    write_head(reply, fault.flags, fault.asked, &Body::empty(rcode, 0, counter), fault.edns.is_some());
+    let mut end = fault.asked.len();
     if let Some(edns) = &fault.edns {
         counters.bump(Counter::Edns);
         end += write_opt(snapshot, edns, rcode, None, 0, &mut reply[end..]);
@@ -112,6 +110,7 @@ fn write_body(
     snapshot: &Snapshot,
     rotations: &mut RotationTable,
     counters: &Counters,
+    query: &Query<'_>,
     choice: Choice<'_>,
     into: &mut [u8],
 ) -> Body {
@@ -129,7 +128,7 @@ fn write_body(
                 Draw::TooLarge => Body::truncated(),
                 Draw::NoData => {
                     counters.bump(Counter::Exhausted);
-                    write_negative(Rcode::NOERROR, Counter::NoData, in_zone, into)
+                    write_negative(snapshot, query, Rcode::NOERROR, Counter::NoData, in_zone, into)
                 }
                 Draw::Refuse => {
                     counters.bump(Counter::Exhausted);
@@ -138,7 +137,7 @@ fn write_body(
             };
             Body { scope_len, ..body }
         }
-        Choice::Static(template, in_zone) => match template.write(in_zone.apex_offset, into) {
+        Choice::Static(template, in_zone) => match template.write(in_zone.apex_offset(query), into) {
             Some(len_octets) => Body::answer(template.record_count(), len_octets),
             None => Body::truncated(),
         },
@@ -149,8 +148,12 @@ fn write_body(
             let len = if text.len() == 255 { [1, 0, 255] } else { len };
             write_parts(&[CHAOS_TXT_HEAD, &len, text], into)
         }
-        Choice::NoData(in_zone) => write_negative(Rcode::NOERROR, Counter::NoData, in_zone, into),
-        Choice::NxDomain(in_zone) => write_negative(Rcode::NXDOMAIN, Counter::NxDomain, in_zone, into),
+        Choice::NoData(in_zone) => {
+            write_negative(snapshot, query, Rcode::NOERROR, Counter::NoData, in_zone, into)
+        }
+        Choice::NxDomain(in_zone) => {
+            write_negative(snapshot, query, Rcode::NXDOMAIN, Counter::NxDomain, in_zone, into)
+        }
         Choice::Refused => Body::refused(),
     }
 }
@@ -168,8 +171,16 @@ fn write_parts(parts: &[&[u8]], into: &mut [u8]) -> Body {
 }
 
 /// The zone's SOA in the authority section (RFC 2308 §2).
-fn write_negative(rcode: Rcode, counter: Counter, in_zone: InZone<'_>, into: &mut [u8]) -> Body {
-    match in_zone.zone.negative_soa.write(in_zone.apex_offset, into) {
+#[inline(never)]
+fn write_negative(
+    snapshot: &Snapshot,
+    query: &Query<'_>,
+    rcode: Rcode,
+    counter: Counter,
+    in_zone: InZone,
+    into: &mut [u8],
+) -> Body {
+    match in_zone.zone(snapshot).negative_soa.write(in_zone.apex_offset(query), into) {
         Some(len_octets) => Body { nscount: 1, len_octets, ..Body::empty(rcode, FLAG_AA, counter) },
         None => Body { rcode, ..Body::truncated() },
     }
@@ -177,18 +188,14 @@ fn write_negative(rcode: Rcode, counter: Counter, in_zone: InZone<'_>, into: &mu
 
 /// Header and question. AD and CD are cleared, as RFC 4035 §3.1.6 asks of an authoritative server.
 #[inline]
-fn write_head(reply: &mut [u8], header: Header, question: &[u8], body: &Body, has_opt: bool) {
-    let flags = FLAG_QR | header.flags & (OPCODE_MASK | FLAG_RD) | body.flags | body.rcode.0 & 0x000F;
-    let head = Header {
-        id: header.id,
-        flags,
-        qdcount: u16::from(!question.is_empty()),
-        ancount: body.ancount,
-        nscount: body.nscount,
-        arcount: u16::from(has_opt),
-    };
-    reply[..HEADER_OCTETS].copy_from_slice(&head.to_octets());
-    reply[HEADER_OCTETS..HEADER_OCTETS + question.len()].copy_from_slice(question);
+fn write_head(reply: &mut [u8], asked_flags: u16, asked: &[u8], body: &Body, has_opt: bool) {
+    reply[..asked.len()].copy_from_slice(asked);
+    let flags = FLAG_QR | asked_flags & (OPCODE_MASK | FLAG_RD) | body.flags | body.rcode.0 & 0x000F;
+    let qdcount = u64::from(asked.len() > HEADER_OCTETS);
+    let counts =
+        qdcount << 48 | u64::from(body.ancount) << 32 | u64::from(body.nscount) << 16 | u64::from(has_opt);
+    reply[2..4].copy_from_slice(&flags.to_be_bytes());
+    reply[4..HEADER_OCTETS].copy_from_slice(&counts.to_be_bytes());
 }
 
 /// The OPT record: our UDP size, the upper bits of the response code, version 0, DO as it was asked; returns its octets.

@@ -10,7 +10,6 @@ use super::lookup::lookup;
 use super::parse::{Rejection, parse};
 use super::render::{render, render_error};
 use crate::state::counters::{Counter, Counters};
-use crate::state::names::FoldedName;
 use crate::state::publish::Generation;
 
 /// What a reply buffer must hold at least: header, longest question, OPT with the longest client subnet, and then some.
@@ -48,14 +47,12 @@ pub enum Transport {
 pub struct WorkerState {
     /// The worker's counters, shared with the control side.
     pub counters: Arc<Counters>,
-    /// The query name in lower case, with its hash.
-    qname: FoldedName,
 }
 
 impl WorkerState {
     /// A worker's state that counts into `counters`.
     pub fn new(counters: Arc<Counters>) -> WorkerState {
-        WorkerState { counters, qname: FoldedName::default() }
+        WorkerState { counters }
     }
 }
 
@@ -74,12 +71,12 @@ pub fn respond(
 ) -> Outcome {
     assert!(reply.len() >= MIN_REPLY_OCTETS, "reply buffer too short");
     let Generation { snapshot, rotations, .. } = generation;
-    let WorkerState { counters, qname } = worker;
+    let WorkerState { counters } = worker;
     counters.bump(match transport {
         Transport::Udp => Counter::UdpQueries,
         Transport::Tcp => Counter::TcpQueries,
     });
-    let query = match parse(query, qname, snapshot.protocol.client_subnet) {
+    let query = match parse(query, snapshot.protocol.client_subnet) {
         Ok(query) => query,
         Err(Rejection::Drop(reason)) => {
             counters.bump(match reason {
@@ -92,7 +89,7 @@ pub fn respond(
             return Outcome::Reply(render_error(snapshot, counters, &fault, reply));
         }
     };
-    let found = lookup(snapshot, qname, &query);
+    let found = lookup(snapshot, &query);
     let choice = choose(snapshot, rotations, client, &query, found);
     Outcome::Reply(render(snapshot, rotations, counters, transport, &query, choice, reply))
 }

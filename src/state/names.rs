@@ -1,12 +1,13 @@
 //! The qname index: every owner name of a snapshot in one open-addressing table over one arena.
 //!
-//! A name is folded to lower case and hashed once, eight octets at a time; a lookup that hits touches a slot, and the
-//! record it leads to (node and name side by side). A miss walks up the ancestors, beginning no deeper than the
-//! deepest owner, so that a query name with many labels costs no more than the configuration's own depth.
+//! A query name is hashed as it came, eight octets at a time with the bit that tells upper from lower case set, and
+//! compared with the lower-case name it leads to; nothing is copied. A lookup that hits touches a slot, and the record
+//! it leads to (node and name side by side). A miss walks up the ancestors, beginning no deeper than the deepest
+//! owner, so that a query name with many labels costs no more than the configuration's own depth.
 //!
 //! Built once, then never changed; lookups allocate nothing and never panic.
 
-use crate::wire::name::{MAX_NAME_OCTETS, suffixes};
+use crate::wire::name::suffixes;
 
 /// Octets read at a time.
 const WORD: usize = 8;
@@ -17,51 +18,53 @@ const RECORD_ALIGN: usize = 4;
 /// Slots are at most this part full: linear probing stays under two probes for a hit.
 const MAX_LOAD_PERCENT: usize = 60;
 
-/// A query name folded to lower case, with its hash. Reused from query to query.
-#[derive(Clone)]
-pub struct FoldedName {
-    /// The name, then at least eight zero octets.
-    octets: [u8; MAX_NAME_OCTETS + 1 + WORD],
-    len: usize,
-    hash: u64,
-}
-
-impl Default for FoldedName {
-    fn default() -> FoldedName {
-        FoldedName { octets: [0; MAX_NAME_OCTETS + 1 + WORD], len: 0, hash: 0 }
-    }
-}
-
-impl FoldedName {
-    /// Folds and hashes an uncompressed wire-form name; octets beyond 255 are not looked at.
-    #[inline]
-    pub fn fold(&mut self, wire: &[u8]) {
-        let wire = &wire[..wire.len().min(MAX_NAME_OCTETS)];
-        let mut hash = HASH_SEED;
-        let (words, tail) = wire.as_chunks::<WORD>();
-        let mut at = 0;
-        for word in words {
-            let folded = lowercase(u64::from_le_bytes(*word));
-            self.octets[at..at + WORD].copy_from_slice(&folded.to_le_bytes());
-            hash = mix(hash, folded);
-            at += WORD;
-        }
-        let folded = lowercase(tail_word(wire, tail.len()));
-        // Writes zeros behind the name as well: the next word read there is always known.
-        self.octets[at..at + WORD].copy_from_slice(&folded.to_le_bytes());
-        self.len = wire.len();
-        self.hash = finish(mix(hash, folded), wire.len());
-    }
-
-    /// The folded name in wire form.
-    #[inline]
-    pub fn as_wire(&self) -> &[u8] {
-        &self.octets[..self.len]
-    }
-}
-
+const ONES: u64 = 0x0101_0101_0101_0101;
+/// The bit in which upper and lower case of an ASCII letter differ, in each of eight octets.
+const CASE: u64 = 0x20 * ONES;
 const HASH_SEED: u64 = 0x9E37_79B9_7F4A_7C15;
 const HASH_MULTIPLIER: u64 = 0xD6E8_FEB8_6659_FD93;
+
+/// The hash of a wire-form name, the same whatever its case. Octets that differ only in the case bit without being
+/// letters share a hash too; the comparison tells them apart.
+#[inline]
+fn hash_name(wire: &[u8]) -> u64 {
+    let seed = HASH_SEED ^ wire.len() as u64;
+    let Some((words, last)) = words_of(wire) else { return mix(seed, short_word(wire) | CASE) };
+    let hash = words.iter().fold(seed, |hash, word| mix(hash, u64::from_le_bytes(*word) | CASE));
+    mix(hash, u64::from_le_bytes(*last) | CASE)
+}
+
+/// Whether a name, in any case, is the name `lower`, which is in lower case.
+#[inline]
+fn is_same_name(name: &[u8], lower: &[u8]) -> bool {
+    if name.len() != lower.len() {
+        return false;
+    }
+    let same = |word: u64, lower: u64| word == lower || to_lowercase(word) == lower;
+    match (words_of(name), words_of(lower)) {
+        (Some((words, last)), Some((lower_words, lower_last))) => {
+            let pairs = words.iter().zip(lower_words);
+            let mut all =
+                pairs.map(|(word, lower)| same(u64::from_le_bytes(*word), u64::from_le_bytes(*lower)));
+            all.all(|same| same) && same(u64::from_le_bytes(*last), u64::from_le_bytes(*lower_last))
+        }
+        _ => same(short_word(name), short_word(lower)),
+    }
+}
+
+/// All whole words that end before the last octet, and the last eight octets, which may overlap them: reading these
+/// twice is cheaper than copying a tail of unknown length. `None` for fewer than eight octets.
+#[inline]
+fn words_of(wire: &[u8]) -> Option<(&[[u8; WORD]], &[u8; WORD])> {
+    let last = wire.last_chunk()?;
+    let (words, _) = wire[..wire.len() - 1].as_chunks();
+    Some((words, last))
+}
+
+/// Fewer than eight octets as a word.
+fn short_word(wire: &[u8]) -> u64 {
+    wire.iter().rev().fold(0, |word, octet| word << 8 | u64::from(*octet))
+}
 
 /// One round: a full 64×64 multiplication folded to 64 bits (the core of wyhash).
 #[inline]
@@ -70,39 +73,15 @@ fn mix(hash: u64, word: u64) -> u64 {
     (product as u64) ^ (product >> 64) as u64
 }
 
-#[inline]
-fn finish(hash: u64, len: usize) -> u64 {
-    mix(hash, len as u64)
-}
-
 /// ASCII letters of eight octets to lower case. A label's length octet is at most 63 and so is never a letter.
 #[inline]
-fn lowercase(word: u64) -> u64 {
-    const ONES: u64 = 0x0101_0101_0101_0101;
+fn to_lowercase(word: u64) -> u64 {
     const HIGH: u64 = 0x80 * ONES;
     let low_bits = word & !HIGH;
     let at_least_a = low_bits + (0x80 - u64::from(b'A')) * ONES;
     let above_z = low_bits + (0x7F - u64::from(b'Z')) * ONES;
     let upper = (at_least_a ^ above_z) & !word & HIGH;
     word | upper >> 2
-}
-
-/// The same hash as [`FoldedName::fold`] gives, of a name already in lower case.
-fn hash_lower(lower: &[u8]) -> u64 {
-    let (words, tail) = lower.as_chunks::<WORD>();
-    let hash = words.iter().fold(HASH_SEED, |hash, word| mix(hash, u64::from_le_bytes(*word)));
-    finish(mix(hash, tail_word(lower, tail.len())), lower.len())
-}
-
-/// The last `tail_len` octets of a name as a word, zeros behind them. Read as the name's last eight octets, shifted: to
-/// copy so few octets of a length unknown to the compiler is a call of memcpy.
-#[inline]
-fn tail_word(wire: &[u8], tail_len: usize) -> u64 {
-    match wire.last_chunk::<WORD>() {
-        // Without a tail all eight octets are shifted out.
-        Some(last) => u64::from_le_bytes(*last).checked_shr((8 * (WORD - tail_len)) as u32).unwrap_or(0),
-        None => wire.iter().rev().fold(0, |word, octet| word << 8 | u64::from(*octet)),
-    }
 }
 
 /// What an owner name leads to.
@@ -150,21 +129,22 @@ impl NameIndex {
         self.len == 0
     }
 
-    /// Finds a name or its closest encloser.
+    /// Finds a name, in any case, or its closest encloser.
     #[inline]
-    pub fn lookup(&self, name: &FoldedName) -> Lookup {
-        match self.find(name.as_wire(), name.hash) {
+    pub fn lookup(&self, name: &[u8]) -> Lookup {
+        match self.find(name) {
             Some(node) => Lookup::Exact(node),
-            None => self.closest_encloser(name.as_wire()),
+            None => self.closest_encloser(name),
         }
     }
 
-    fn closest_encloser(&self, lower: &[u8]) -> Lookup {
+    #[inline(never)]
+    fn closest_encloser(&self, name: &[u8]) -> Lookup {
         // Suffixes count the root: a name of n labels has n + 1.
-        let depth = suffixes(lower).count();
+        let depth = suffixes(name).count();
         let too_deep = depth.saturating_sub(self.max_labels + 1);
-        for suffix in suffixes(lower).skip(too_deep.max(1)) {
-            if let Some(node) = self.find(suffix, hash_lower(suffix)) {
+        for suffix in suffixes(name).skip(too_deep.max(1)) {
+            if let Some(node) = self.find(suffix) {
                 return Lookup::Encloser(node);
             }
         }
@@ -172,7 +152,8 @@ impl NameIndex {
     }
 
     #[inline]
-    fn find(&self, lower: &[u8], hash: u64) -> Option<Node> {
+    fn find(&self, name: &[u8]) -> Option<Node> {
+        let hash = hash_name(name);
         let mask = self.slots.len() - 1;
         let mut at = hash as usize & mask;
         loop {
@@ -181,8 +162,8 @@ impl NameIndex {
                 return None;
             }
             if slot >> 32 == hash >> 32 {
-                let (node, name) = record(&self.arena, slot as u32);
-                if name == lower {
+                let (node, lower) = record(&self.arena, slot as u32);
+                if is_same_name(name, lower) {
                     return Some(node);
                 }
             }
@@ -194,16 +175,15 @@ impl NameIndex {
 /// The node and the name of the record at `offset` (in units of [`RECORD_ALIGN`]).
 #[inline]
 fn record(arena: &[u8], offset: u32) -> (Node, &[u8]) {
-    let at = offset as usize * RECORD_ALIGN;
-    let head = &arena[at..at + RECORD_HEAD];
+    let rest = &arena[offset as usize * RECORD_ALIGN..];
+    let (head, rest) = rest.split_at(RECORD_HEAD);
     let node = Node {
         shape: u32::from_le_bytes([head[0], head[1], head[2], head[3]]),
         zone: u32::from_le_bytes([head[4], head[5], head[6], head[7]]),
         name_len: head[8],
         apex_len: head[9],
     };
-    let name_at = at + RECORD_HEAD;
-    (node, &arena[name_at..name_at + usize::from(node.name_len)])
+    (node, &rest[..usize::from(node.name_len)])
 }
 
 /// Collects owner names before they are frozen.
@@ -226,7 +206,7 @@ impl NameIndexBuilder {
 
     /// The node of a name in lower-case wire form.
     pub fn get(&self, lower: &[u8]) -> Option<Node> {
-        self.slot_of(lower, hash_lower(lower)).ok().map(|at| record(&self.arena, self.slots[at] as u32).0)
+        self.slot_of(lower, hash_name(lower)).ok().map(|at| record(&self.arena, self.slots[at] as u32).0)
     }
 
     /// Adds a name in lower-case wire form; returns `false`, changing nothing, when it is there already.
@@ -234,7 +214,7 @@ impl NameIndexBuilder {
         if (self.len + 1) * 100 > self.slots.len() * MAX_LOAD_PERCENT {
             self.grow();
         }
-        let hash = hash_lower(lower);
+        let hash = hash_name(lower);
         let Err(free) = self.slot_of(lower, hash) else { return false };
         let offset = (self.arena.len() / RECORD_ALIGN) as u32;
         self.arena.extend_from_slice(&shape.to_le_bytes());
@@ -278,7 +258,7 @@ impl NameIndexBuilder {
         let mut slots = vec![0; self.slots.len() * 2];
         let mask = slots.len() - 1;
         for &slot in self.slots.iter().filter(|slot| **slot != 0) {
-            let hash = hash_lower(record(&self.arena, slot as u32).1);
+            let hash = hash_name(record(&self.arena, slot as u32).1);
             let mut at = hash as usize & mask;
             while slots[at] != 0 {
                 at = (at + 1) & mask;
@@ -300,23 +280,24 @@ mod tests {
         Name::from_text(text).unwrap().as_wire().to_vec()
     }
 
-    fn fold(text: &str) -> FoldedName {
-        let mut folded = FoldedName::default();
-        folded.fold(&wire(text));
-        folded
-    }
-
     #[test]
-    fn folding_is_that_of_ascii_and_leaves_no_trace_of_a_longer_name() {
-        let mut folded = FoldedName::default();
-        folded.fold(&wire("a-very-long-name.with-many-octets.EXAMPLE.com"));
-        folded.fold(&wire("WWW.[@Z`{.example"));
-        assert_eq!(folded.as_wire(), wire("www.[@z`{.example"));
-        assert_eq!(folded.hash, hash_lower(&wire("www.[@z`{.example")));
+    fn case_is_that_of_ascii_letters_alone() {
         let all: Vec<u8> = (0..=255).collect();
         for eight in all.chunks(8) {
-            let word = lowercase(u64::from_le_bytes(eight.try_into().unwrap()));
+            let word = to_lowercase(u64::from_le_bytes(eight.try_into().unwrap()));
             assert_eq!(word.to_le_bytes().to_vec(), eight.to_ascii_lowercase());
+        }
+        for text in ["a", "ab.c", "abcdef", "abcdefg", "abc.defgh", "a.[@z`{.example.com", "abcdefghijklmno"]
+        {
+            let (lower, upper) = (wire(text), wire(text).to_ascii_uppercase());
+            assert!(is_same_name(&upper, &lower) && hash_name(&upper) == hash_name(&lower), "{text}");
+            for at in 0..lower.len() {
+                let mut other = lower.clone();
+                other[at] ^= 0x20;
+                let is_letter = lower[at].is_ascii_alphabetic();
+                assert_eq!(is_same_name(&other, &lower), is_letter, "{text} at {at}");
+            }
+            assert!(!is_same_name(&lower[1..], &lower));
         }
     }
 
@@ -328,12 +309,12 @@ mod tests {
         assert!(!builder.insert(&wire("example.com"), 3, 7, 13));
         let index = builder.finish();
         let apex = Node { shape: 1, zone: 7, name_len: 13, apex_len: 13 };
-        assert_eq!(index.lookup(&fold("EXAMPLE.com")), Lookup::Exact(apex));
-        assert_eq!(index.lookup(&fold("x.y.z.example.com")), Lookup::Encloser(apex));
-        assert!(matches!(index.lookup(&fold("x.A.b.example.com")), Lookup::Encloser(n) if n.shape == 2));
-        assert_eq!(index.lookup(&fold("com")), Lookup::Nothing);
-        assert_eq!(index.lookup(&fold("example.org")), Lookup::Nothing);
-        assert_eq!(index.lookup(&fold(&"a.".repeat(127))), Lookup::Nothing);
+        assert_eq!(index.lookup(&wire("EXAMPLE.com")), Lookup::Exact(apex));
+        assert_eq!(index.lookup(&wire("x.y.z.example.com")), Lookup::Encloser(apex));
+        assert!(matches!(index.lookup(&wire("x.A.b.example.com")), Lookup::Encloser(n) if n.shape == 2));
+        assert_eq!(index.lookup(&wire("com")), Lookup::Nothing);
+        assert_eq!(index.lookup(&wire("example.org")), Lookup::Nothing);
+        assert_eq!(index.lookup(&wire(&"a.".repeat(127))), Lookup::Nothing);
     }
 
     proptest! {
@@ -357,7 +338,7 @@ mod tests {
                 let ancestors = lower.match_indices('.').map(|(at, _)| &lower[at + 1..]);
                 let expected = oracle.get(&lower).map(|s| (true, *s))
                     .or_else(|| ancestors.into_iter().find_map(|a| oracle.get(a)).map(|s| (false, *s)));
-                let found = match index.lookup(&fold(&query)) {
+                let found = match index.lookup(&wire(&query)) {
                     Lookup::Exact(node) => Some((true, node.shape)),
                     Lookup::Encloser(node) => Some((false, node.shape)),
                     Lookup::Nothing => None,

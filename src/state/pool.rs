@@ -38,6 +38,16 @@ impl Family {
         }
     }
 
+    /// The family whose addresses a query type asks for.
+    #[inline]
+    pub fn asked_by(qtype: Rtype) -> Option<Family> {
+        match qtype {
+            Rtype::A => Some(Family::V4),
+            Rtype::AAAA => Some(Family::V6),
+            _ => None,
+        }
+    }
+
     /// The family of an address.
     pub fn of(address: IpAddr) -> Family {
         match address {

@@ -27,6 +27,8 @@ use super::pool::{
 pub const MAX_MEMBERS: usize = 1024;
 /// Never a sequence number at rest (those are even): a rotation that was not built yet.
 const NEVER_BUILT: u64 = u64::MAX;
+/// Attempts to read a pool's words for a rotation that was never built: the writer is inside for some 100 ns.
+const FIRST_READS: usize = 256;
 /// Guide entries at least; small weights then need no search at all.
 const MIN_GUIDE: usize = 16;
 
@@ -84,23 +86,30 @@ struct Rotation {
     take: u16,
     /// How many of them are in every answer.
     certain: u16,
-    /// Candidates in the order.
-    len: u16,
     /// Position >> shift is the index into the guide.
     guide_shift: u8,
-    /// Where this rotation's entries are in `order` and `ends`.
+    /// Where this rotation's entries are.
     entries_at: u32,
     /// Where its guide is.
     guide_at: u32,
 }
 
+/// A candidate's place in a rotation.
+#[derive(Clone, Copy, Default)]
+struct Entry {
+    /// Running sum of the weights: the entry covers the positions from the end of the one before it to this.
+    end: u32,
+    /// Index of the candidate.
+    candidate: u16,
+    /// Index of the member in the pool.
+    member: u16,
+}
+
 /// The rotations and draw counters of one worker.
 pub struct RotationTable {
     rotations: Box<[Rotation]>,
-    /// Candidate indices, the certain ones first.
-    order: Box<[u16]>,
-    /// Running sums of the weights in that order: entry i covers `ends[i - 1]..ends[i]`.
-    ends: Box<[u32]>,
+    /// Per rotation its candidates, the certain ones first.
+    entries: Box<[Entry]>,
     /// For each block of positions the first entry that covers one of them.
     guide: Box<[u16]>,
     /// Answers led by each member, over all pools; the control side reads them.
@@ -154,7 +163,6 @@ impl RotationTable {
                     rest_step: 0,
                     take: 0,
                     certain: 0,
-                    len: 0,
                     guide_shift: 0,
                     entries_at: entries,
                     guide_at: guide,
@@ -166,8 +174,7 @@ impl RotationTable {
         let members: usize = pools.iter().map(|pool| usize::from(pool.member_count)).sum();
         RotationTable {
             rotations: rotations.into(),
-            order: vec![0; entries as usize].into(),
-            ends: vec![0; entries as usize].into(),
+            entries: vec![Entry::default(); entries as usize].into(),
             guide: vec![0; guide as usize].into(),
             draws: (0..members).map(|_| AtomicU64::new(0)).collect(),
             words: Box::new([Word::default(); MAX_MEMBERS]),
@@ -209,32 +216,14 @@ impl RotationTable {
     /// When the pool, the health table and this table are not of the same snapshot.
     #[inline]
     pub fn draw(&mut self, from: DrawFrom<'_>, health: &HealthTable, ttl_secs: u32, into: &mut [u8]) -> Draw {
-        let DrawFrom { pool, family, .. } = from;
         let mut at = self.fresh(from, health);
         if from.scope > 0 && self.rotations[at].source == Source::Empty {
             at = self.fresh(DrawFrom { scope: 0, ..from }, health);
         }
-        let source = self.rotations[at].source;
-        if source == Source::Empty {
-            return match pool.fallback {
-                Fallback::Refuse => Draw::Refuse,
-                Fallback::Any | Fallback::NoData | Fallback::Addresses => Draw::NoData,
-            };
+        match from.family.family {
+            Family::V4 => self.write_records::<A_RECORD_OCTETS>(at, from, ttl_secs, into),
+            Family::V6 => self.write_records::<AAAA_RECORD_OCTETS>(at, from, ttl_secs, into),
         }
-        let count = self.rotations[at].take;
-        let len_octets = usize::from(count) * family.family.record_octets();
-        let Some(into) = into.get_mut(..len_octets) else { return Draw::TooLarge };
-        let leader = match family.family {
-            Family::V4 => self.write_records::<A_RECORD_OCTETS>(at, family, ttl_secs, into),
-            Family::V6 => self.write_records::<AAAA_RECORD_OCTETS>(at, family, ttl_secs, into),
-        };
-        if leader < family.fallback_at {
-            let cell =
-                &self.draws[(pool.first_member + u32::from(family.candidates[leader].member)) as usize];
-            // Relaxed load and store: one writer, and the reader needs no order with anything else.
-            cell.store(cell.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
-        }
-        Draw::Records { count, len_octets, source }
     }
 
     /// The index of a rotation, rebuilt if the pool's health has moved.
@@ -255,62 +244,49 @@ impl RotationTable {
         })
     }
 
-    /// Copies the records of the next answer and moves the rotation on; returns the leading candidate. The length of a
-    /// record is known at compile time, so that a copy is a move or two instead of a call.
+    /// Copies the records of the next answer and moves the rotation on. The length of a record is known at compile time,
+    /// so that a copy is a move or two instead of a call.
     #[inline]
     fn write_records<const OCTETS: usize>(
         &mut self,
         at: usize,
-        family: &FamilyPool,
+        from: DrawFrom<'_>,
         ttl_secs: u32,
         into: &mut [u8],
-    ) -> usize {
+    ) -> Draw {
         let rotation = &mut self.rotations[at];
-        let entries_at = rotation.entries_at as usize;
-        let order = &self.order[entries_at..entries_at + usize::from(rotation.len)];
-        let ends = &self.ends[entries_at..entries_at + usize::from(rotation.len)];
-        let guide = &self.guide[rotation.guide_at as usize..];
-        let entry_at = |position: u32| {
-            let mut entry = usize::from(guide[(position >> rotation.guide_shift) as usize]);
-            while ends[entry] <= position {
-                entry += 1;
-            }
-            entry
-        };
-        let ttl = ttl_secs.to_be_bytes();
-        let (records, _) = family.records.as_chunks::<OCTETS>();
-        let mut slots = into.as_chunks_mut::<OCTETS>().0.iter_mut();
-        let mut put = |entry: usize| {
-            if let Some(slot) = slots.next() {
-                *slot = records[usize::from(order[entry])];
-                slot[RECORD_TTL_AT..RECORD_TTL_AT + 4].copy_from_slice(&ttl);
-            }
-        };
-        let position = rotation.position;
-        let leader = entry_at(position);
-        put(leader);
-        rotation.position = advance(position, rotation.step, rotation.total);
-        if rotation.take > 1 {
-            let certain = usize::from(rotation.certain);
-            let rest_total = rotation.total - rotation.certain_total;
-            let samples = u32::from(rotation.take - rotation.certain);
-            for entry in (0..certain).filter(|entry| *entry != leader) {
-                put(entry);
-            }
-            // The first sample is the leader itself, unless a certain member leads.
-            let (start, first) = if leader < certain {
-                let start = rotation.rest_position;
-                rotation.rest_position = advance(start, rotation.rest_step, rest_total);
-                (start, 0)
-            } else {
-                (position - rotation.certain_total, 1)
+        let (source, count) = (rotation.source, rotation.take);
+        if source == Source::Empty {
+            return match from.pool.fallback {
+                Fallback::Refuse => Draw::Refuse,
+                Fallback::Any | Fallback::NoData | Fallback::Addresses => Draw::NoData,
             };
-            for sample in first..samples {
-                let offset = (u64::from(sample) * u64::from(rest_total) / u64::from(samples)) as u32;
-                put(entry_at(rotation.certain_total + advance(start, offset, rest_total)));
-            }
         }
-        usize::from(order[leader])
+        let (slots, _) = into.as_chunks_mut::<OCTETS>();
+        let Some((first, others)) =
+            slots.get_mut(..usize::from(count)).and_then(|slots| slots.split_first_mut())
+        else {
+            return Draw::TooLarge;
+        };
+        let (records, _) = from.family.records.as_chunks::<OCTETS>();
+        let ttl = ttl_secs.to_be_bytes();
+        let position = rotation.position;
+        let leader = entry_at(rotation, &self.entries, &self.guide, position);
+        let entry = self.entries[leader];
+        put(first, &records[usize::from(entry.candidate)], ttl);
+        rotation.position = advance(position, rotation.step, rotation.total);
+        if !others.is_empty() {
+            write_others(rotation, &self.entries, &self.guide, leader, position, |index, candidate| {
+                put(&mut others[index], &records[usize::from(candidate)], ttl);
+            });
+        }
+        // Fallback addresses are numbered behind the members, and not counted.
+        if entry.member < from.pool.member_count {
+            let cell = &self.draws[from.pool.first_member as usize + usize::from(entry.member)];
+            // Relaxed load and store: one writer, and the reader needs no order with anything else.
+            cell.store(cell.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+        }
+        Draw::Records { count, len_octets: usize::from(count) * OCTETS, source }
     }
 
     /// Derives a rotation anew from the pool's health words; leaves it as it is while the writer is inside.
@@ -318,10 +294,13 @@ impl RotationTable {
     fn rebuild(&mut self, at: usize, from: DrawFrom<'_>, health: &HealthTable) {
         let DrawFrom { pool_id, pool, family, scope } = from;
         let words = &mut self.words[..usize::from(pool.member_count)];
-        let sequence = match health.read(pool_id, words) {
+        let never_built = self.rotations[at].sequence == NEVER_BUILT;
+        // One attempt for a rotation that can go on as it is; a few for one that has nothing to go on with.
+        let attempts = if never_built { FIRST_READS } else { 1 };
+        let sequence = match (0..attempts).find_map(|_| health.read(pool_id, words)) {
             Some(sequence) => sequence,
-            None if self.rotations[at].sequence == NEVER_BUILT => {
-                // Torn on the very first use: answer as before any verdict, and look again at the next query.
+            None if never_built => {
+                // The writer was interrupted inside: answer as before any verdict, and look again at the next query.
                 words.fill(Word::default());
                 NEVER_BUILT
             }
@@ -330,23 +309,81 @@ impl RotationTable {
         self.rebuilds += 1;
         let rotation = &mut self.rotations[at];
         let entries_at = rotation.entries_at as usize;
-        let (source, len) = choose_candidates(words, pool, family, scope, &mut self.order[entries_at..]);
+        let (source, len) = choose_candidates(words, pool, family, scope, &mut self.entries[entries_at..]);
         rotation.sequence = sequence;
         rotation.source = source;
-        let order = &mut self.order[entries_at..entries_at + len];
-        let ends = &mut self.ends[entries_at..entries_at + len];
+        let entries = &mut self.entries[entries_at..entries_at + len];
         let guide_at = rotation.guide_at as usize;
-        arrange(rotation, family, pool.max_addrs_returned, order, ends, &mut self.guide[guide_at..]);
+        arrange(rotation, family, pool.max_addrs_returned, entries, &mut self.guide[guide_at..]);
     }
 }
 
-/// Writes the candidates that a rotation is made of to the beginning of `order`; returns what they are, and how many.
+/// A record into its place, with its TTL.
+#[inline]
+fn put<const OCTETS: usize>(slot: &mut [u8; OCTETS], record: &[u8; OCTETS], ttl: [u8; 4]) {
+    *slot = *record;
+    slot[RECORD_TTL_AT..RECORD_TTL_AT + 4].copy_from_slice(&ttl);
+}
+
+/// The index, among all entries, of the one that covers a position.
+#[inline]
+fn entry_at(rotation: &Rotation, entries: &[Entry], guide: &[u16], position: u32) -> usize {
+    let block = (position >> rotation.guide_shift) as usize;
+    let mut entry = rotation.entries_at as usize + usize::from(guide[rotation.guide_at as usize + block]);
+    while entries[entry].end <= position {
+        entry += 1;
+    }
+    entry
+}
+
+/// The addresses behind the leader, by `put` (index behind the leader, candidate).
+#[inline(never)]
+fn write_others(
+    rotation: &mut Rotation,
+    entries: &[Entry],
+    guide: &[u16],
+    leader: usize,
+    position: u32,
+    mut put: impl FnMut(usize, u16),
+) {
+    let first_entry = rotation.entries_at as usize;
+    let first_uncertain = first_entry + usize::from(rotation.certain);
+    let rest_total = rotation.total - rotation.certain_total;
+    let samples = u32::from(rotation.take - rotation.certain);
+    let mut index = 0;
+    let mut put_entry = |entry: usize| {
+        put(index, entries[entry].candidate);
+        index += 1;
+    };
+    for entry in (first_entry..first_uncertain).filter(|entry| *entry != leader) {
+        put_entry(entry);
+    }
+    // The first sample is the leader itself, unless a certain member leads.
+    let (start, first) = if leader < first_uncertain {
+        let start = rotation.rest_position;
+        rotation.rest_position = advance(start, rotation.rest_step, rest_total);
+        (start, 0)
+    } else {
+        (position - rotation.certain_total, 1)
+    };
+    for sample in first..samples {
+        let offset = (u64::from(sample) * u64::from(rest_total) / u64::from(samples)) as u32;
+        put_entry(entry_at(
+            rotation,
+            entries,
+            guide,
+            rotation.certain_total + advance(start, offset, rest_total),
+        ));
+    }
+}
+
+/// Writes the candidates that a rotation is made of to the beginning of `entries`; returns what they are, and how many.
 fn choose_candidates(
     words: &[Word],
     pool: &Pool,
     family: &FamilyPool,
     scope: usize,
-    order: &mut [u16],
+    entries: &mut [Entry],
 ) -> (Source, usize) {
     let state_of = |candidate: &Candidate| words[usize::from(candidate.member)].state();
     let any_up = family.candidates[..family.fallback_at].iter().any(|c| state_of(c) == State::Up);
@@ -356,7 +393,7 @@ fn choose_candidates(
         Method::Weighted | Method::Regional => MAX_MEMBERS,
     };
     let drawable = family.in_scope(scope).filter(|(_, c)| state_of(c) == state).map(|(index, _)| index);
-    let len = fill(order, drawable.take(most));
+    let len = fill(entries, family, drawable.take(most));
     if len > 0 {
         return (source, len);
     }
@@ -367,14 +404,19 @@ fn choose_candidates(
         Fallback::Addresses => family.fallback_at..family.candidates.len(),
         Fallback::Refuse | Fallback::NoData => 0..0,
     };
-    match fill(order, fallback) {
+    match fill(entries, family, fallback) {
         0 => (Source::Empty, 0),
         len => (Source::Fallback, len),
     }
 }
 
-fn fill(order: &mut [u16], candidates: impl Iterator<Item = usize>) -> usize {
-    order.iter_mut().zip(candidates).map(|(slot, candidate)| *slot = candidate as u16).count()
+fn fill(entries: &mut [Entry], family: &FamilyPool, candidates: impl Iterator<Item = usize>) -> usize {
+    let mut len = 0;
+    for (entry, candidate) in entries.iter_mut().zip(candidates) {
+        *entry = Entry { end: 0, candidate: candidate as u16, member: family.candidates[candidate].member };
+        len += 1;
+    }
+    len
 }
 
 /// Fills in everything that follows from the chosen candidates: order, running sums, guide, steps.
@@ -382,25 +424,23 @@ fn arrange(
     rotation: &mut Rotation,
     family: &FamilyPool,
     max_addrs: u16,
-    order: &mut [u16],
-    ends: &mut [u32],
+    entries: &mut [Entry],
     guide: &mut [u16],
 ) {
-    let weight = |candidate: u16| family.candidates[usize::from(candidate)].weight;
-    let divisor = order.iter().map(|c| weight(*c)).fold(0, gcd).max(1);
-    let take = usize::from(max_addrs).min(order.len());
-    let total: u32 = order.iter().map(|c| weight(*c) / divisor).sum();
-    let certain = split_certain(order, take, total, |c| weight(c) / divisor);
+    let weight = |entry: &Entry| family.candidates[usize::from(entry.candidate)].weight;
+    let divisor = entries.iter().map(weight).fold(0, gcd).max(1);
+    let take = usize::from(max_addrs).min(entries.len());
+    let total: u32 = entries.iter().map(|entry| weight(entry) / divisor).sum();
+    let certain = split_certain(entries, take, total, |entry| weight(entry) / divisor);
     let mut sum = 0;
     let mut certain_total = 0;
-    for (entry, candidate) in order.iter().enumerate() {
-        sum += weight(*candidate) / divisor;
-        ends[entry] = sum;
-        if entry < certain {
+    for (index, entry) in entries.iter_mut().enumerate() {
+        sum += weight(entry) / divisor;
+        entry.end = sum;
+        if index < certain {
             certain_total = sum;
         }
     }
-    rotation.len = order.len() as u16;
     rotation.take = take as u16;
     rotation.certain = certain as u16;
     rotation.total = total;
@@ -411,7 +451,7 @@ fn arrange(
     rotation.position = rotation.position.checked_rem(total).unwrap_or(0);
     rotation.rest_position = rotation.rest_position.checked_rem(rest_total).unwrap_or(0);
     // The finest guide that fits: with small weights one entry a position, and then no search is left.
-    let room = guide_len(order.len());
+    let room = guide_len(entries.len());
     let mut shift = 0;
     while (total.saturating_sub(1) >> shift) as usize >= room {
         shift += 1;
@@ -420,7 +460,7 @@ fn arrange(
     let mut entry = 0;
     for (block, slot) in guide.iter_mut().enumerate().take(room) {
         let first = (block as u64) << shift;
-        while entry + 1 < ends.len() && u64::from(ends[entry]) <= first {
+        while entry + 1 < entries.len() && u64::from(entries[entry].end) <= first {
             entry += 1;
         }
         *slot = entry as u16;
@@ -429,9 +469,9 @@ fn arrange(
 
 /// Moves the members that are in every answer of `take` to the front, keeping the order within both parts; returns
 /// their number. A member is certain when its weight times the samples left is at least the weight left.
-fn split_certain(order: &mut [u16], take: usize, total: u32, weight: impl Fn(u16) -> u32) -> usize {
-    if take >= order.len() {
-        return order.len();
+fn split_certain(entries: &mut [Entry], take: usize, total: u32, weight: impl Fn(&Entry) -> u32) -> usize {
+    if take >= entries.len() {
+        return entries.len();
     }
     if take <= 1 {
         return 0;
@@ -440,12 +480,12 @@ fn split_certain(order: &mut [u16], take: usize, total: u32, weight: impl Fn(u16
     let mut rest_total = u64::from(total);
     loop {
         let samples = (take - certain) as u64;
-        let found = order[certain..]
+        let found = entries[certain..]
             .iter()
-            .position(|c| samples > 0 && u64::from(weight(*c)) * samples >= rest_total);
+            .position(|entry| samples > 0 && u64::from(weight(entry)) * samples >= rest_total);
         let Some(found) = found else { return certain };
-        order[certain..=certain + found].rotate_right(1);
-        rest_total -= u64::from(weight(order[certain]));
+        entries[certain..=certain + found].rotate_right(1);
+        rest_total -= u64::from(weight(&entries[certain]));
         certain += 1;
     }
 }

@@ -5,6 +5,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::error::WireError;
+use super::message::Rtype;
 use super::record::Record;
 
 /// Octets of an OPT record without options: root owner, type, class, TTL, length.
@@ -45,6 +46,23 @@ impl<'a> Edns<'a> {
             version: (record.ttl >> 16) as u8,
             dnssec_ok: record.ttl as u16 & FLAG_DO != 0,
             options: record.rdata,
+        })
+    }
+
+    /// Reads octets that are exactly one OPT record: what nearly every query has behind its question. `None` for anything
+    /// else, which is then for a walk over the records to judge.
+    #[inline]
+    pub fn alone(octets: &'a [u8]) -> Option<Edns<'a>> {
+        let (fixed, options) = octets.split_first_chunk::<OPT_FIXED_OCTETS>()?;
+        let field = |at: usize| u16::from_be_bytes([fixed[at], fixed[at + 1]]);
+        if fixed[0] != 0 || field(1) != Rtype::OPT.0 || usize::from(field(9)) != options.len() {
+            return None;
+        }
+        Some(Edns {
+            udp_size: field(3).max(MIN_UDP_SIZE),
+            version: fixed[6],
+            dnssec_ok: field(7) & FLAG_DO != 0,
+            options,
         })
     }
 
@@ -193,6 +211,17 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn record_alone_is_read_as_the_walk_reads_it(fixed in any::<[u8; 8]>(), options in prop::collection::vec(any::<u8>(), 0..30), cut in 0usize..3) {
+            let mut octets = vec![0, 0, 41];
+            octets.extend(&fixed[..6]);
+            octets.extend((options.len() as u16).to_be_bytes());
+            octets.extend(&options);
+            octets.truncate(octets.len() - cut.min(options.len()));
+            let walked = Record::read(&octets, 0).and_then(|record| Edns::from_record(&record)).ok();
+            prop_assert_eq!(Edns::alone(&octets), walked);
+        }
+
         #[test]
         fn accepted_subnet_is_echoed_octet_for_octet_but_for_its_scope(
             data in prop::collection::vec(any::<u8>(), 0..24), family in 0u8..3, source in 0u8..130,
