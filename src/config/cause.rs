@@ -1,6 +1,6 @@
 //! Every reason a configuration can be refused or warned about, and the words for it.
 //!
-//! One variant a cause (house style 26); the headline is `Display`, what would be accepted is [`Cause::help`]. Nothing here
+//! One variant a cause (house style 26); the headline is `Display`, what would be accepted is `Cause::help`. Nothing here
 //! knows where in a file a cause was found (that is `report`), and nothing here decides anything.
 
 use std::fmt;

@@ -1,7 +1,7 @@
 //! From a stream of nodes to mappings with known keys, lists and single values: what every section of the file shares.
 //!
 //! Every function reads exactly one node whatever it finds, and reports instead of returning errors, so that the next key
-//! is read in any case; only a stream that has broken stops everything ([`Stop`]). Knows no section and no key.
+//! is read in any case; only a stream that has broken stops everything (`Stop`). Knows no section and no key.
 
 use std::borrow::Cow;
 use std::collections::VecDeque;

@@ -1,6 +1,6 @@
 //! The `globalnames` section: names bound to pools, a million of them at the price of their own octets.
 //!
-//! Pools may stand anywhere in the file, so which pool a name means is settled only by [`resolve`], after all is read.
+//! Pools may stand anywhere in the file, so which pool a name means is settled only by `resolve`, after all is read.
 
 use std::collections::HashMap;
 

@@ -1,7 +1,7 @@
 //! Draws a diagnostic like rustc does: headline, place, the source line, a caret, and what would be accepted.
 //!
 //! Lines may hold tabs, wide characters, control characters, or be very long: what is drawn is printable, aligned in a
-//! terminal's columns, and at most [`MAX_WINDOW_CHARS`] characters of the line. Never colours anything.
+//! terminal's columns, and at most `MAX_WINDOW_CHARS` characters of the line. Never colours anything.
 
 use std::fmt;
 

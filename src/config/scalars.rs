@@ -1,6 +1,6 @@
 //! Single values: text to numbers, durations, switches, words, names and addresses, range-checked.
 //!
-//! Pure functions from a scalar to a value or a [`Cause`]; nothing here reads a stream or reports.
+//! Pure functions from a scalar to a value or a `Cause`; nothing here reads a stream or reports.
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::ops::RangeInclusive;

@@ -1,6 +1,6 @@
 //! The whole life of a query, sans I/O: octets and facts in, an outcome out.
 //!
-//! UDP, TCP, benches, fuzz targets and tests all call [`respond`]; nothing else knows how to answer.
+//! UDP, TCP, benches, fuzz targets and tests all call `respond`; nothing else knows how to answer.
 
 use std::net::IpAddr;
 use std::sync::Arc;

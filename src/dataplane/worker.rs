@@ -1,6 +1,6 @@
 //! One worker: its sockets, its generation of the configuration, and the loop that joins them.
 //!
-//! The loop only moves octets between `io` and [`respond`]; it decides nothing. A new generation is adopted between
+//! The loop only moves octets between `io` and `respond`; it decides nothing. A new generation is adopted between
 //! batches, so that every query of a batch is answered from one configuration.
 
 use std::sync::Arc;

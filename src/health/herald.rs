@@ -3,7 +3,7 @@
 //! A log that is stuck (a full pipe, a slow disk) stops this thread and nothing else: verdicts go on into the table.
 //!
 //! # Bounds
-//! [`NEWS_MAX`] items wait; what comes on top is dropped and counted, and the count is logged.
+//! `NEWS_MAX` items wait; what comes on top is dropped and counted, and the count is logged.
 
 use std::net::IpAddr;
 use std::sync::Arc;

@@ -5,7 +5,7 @@
 //! published, and only then goes on with the next report, so no verdict is lost between two tables.
 //!
 //! # Bounds
-//! [`MESSAGES_MAX`] messages wait; a prober that finds no room waits for it (it never makes the keeper wait).
+//! `MESSAGES_MAX` messages wait; a prober that finds no room waits for it (it never makes the keeper wait).
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -5,7 +5,7 @@
 //! slot's generation, which is part of its token and of its timer: whatever arrives late is recognised and ignored.
 //!
 //! # Bounds
-//! [`IN_FLIGHT_MAX`] connections a thread; one timer that counts, and one or two outdated ones, a target. The mailbox
+//! `IN_FLIGHT_MAX` connections a thread; one timer that counts, and one or two outdated ones, a target. The mailbox
 //! is emptied at every turn, so it holds at most what the keeper posts during one. When the keeper does not keep up,
 //! this thread waits for it.
 

@@ -2,7 +2,7 @@
 //!
 //! Success or failure is known as soon as the status line of the final reply is whole; fields and body are not waited
 //! for. Interim replies (RFC 9110 §15.2) are skipped unless their status is an expected one. Redirects are not
-//! followed: a 3xx is a status like any other. At most [`HEAD_MAX_OCTETS`] are looked at.
+//! followed: a 3xx is a status like any other. At most `HEAD_MAX_OCTETS` are looked at.
 
 use std::io::Write;
 use std::net::IpAddr;

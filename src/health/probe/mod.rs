@@ -1,11 +1,11 @@
 //! What one probe says and what it waits for, one file a monitor.
 //!
-//! A [`Script`] is the pure part: the octets to send and the judgement of the octets received so far. A
+//! A `Script` is the pure part: the octets to send and the judgement of the octets received so far. A
 //! [`Flight`](flight::Flight) is the connection that carries it. A script knows no sockets, a flight no HTTP; another
 //! monitor over TCP or TLS is another file with a request and a judgement.
 //!
 //! # Bounds
-//! What is received is bounded by [`Script::receive_limit`]; it never grows with what a target sends.
+//! What is received is bounded by `Script::receive_limit`; it never grows with what a target sends.
 
 /// The connection that carries a script: connect, handshake, send, receive.
 pub(super) mod flight;

@@ -1,7 +1,7 @@
 //! `tcp_content`: octets sent as configured, a pattern searched in what comes back.
 //!
 //! The pattern is searched, ignoring case, in all octets received so far (they need not be UTF-8), and succeeds as
-//! soon as it matches. Without a pattern, connecting and sending suffices. At most [`RECEIVE_MAX_OCTETS`] are looked at.
+//! soon as it matches. Without a pattern, connecting and sending suffices. At most `RECEIVE_MAX_OCTETS` are looked at.
 
 use std::sync::Arc;
 use std::time::Duration;
