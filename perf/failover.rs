@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use steerd::control::supervisor::{Command, Source, Supervisor};
+use steerd::control::supervisor::{Commands, Source, Supervisor};
 use steerd::health::StatusBoard;
 use steerd::health::status::ChangeTimes;
 use steerd::state::health_table::State;
@@ -44,7 +44,8 @@ fn main() -> Result<(), Failure> {
     let supervisor = Supervisor::start(source)?;
     let server = supervisor.listening()[0];
     let board = supervisor.status();
-    let (stop, commands) = crossbeam::channel::bounded(1);
+    let (stop, stopped) = crossbeam::channel::bounded(1);
+    let commands = Commands { reload: crossbeam::channel::never(), stop: stopped };
     let running = std::thread::spawn(move || supervisor.run(&commands));
 
     let sight = Arc::new(Sight::new());
@@ -55,7 +56,7 @@ fn main() -> Result<(), Failure> {
     let measured = measure(flips, port, &board, &sight);
     sight.stop.store(true, Ordering::Relaxed);
     let tally = client.join().map_err(|_| "the client has panicked")??;
-    stop.send(Command::Stop)?;
+    stop.send(())?;
     running.join().map_err(|_| "the server has panicked")??;
     let mut measured = measured?;
 

@@ -285,3 +285,63 @@ fn demo_answers_and_fails_over_when_told_to() {
     demo.signal("TERM");
     assert!(demo.wait().success());
 }
+
+/// A server whose standard error is `log`, answering on the port that its admin listener reports no later than it serves.
+fn serve_into(log: impl Into<Stdio>, port: u16) -> (tempfile::TempDir, Process) {
+    let text = format!("server: {{listen: ['127.0.0.1:{port}'], workers: 1}}\n{NAMES}");
+    let folder = folder_with(&text);
+    let mut command = steerd();
+    command.args(["serve", "-c"]).arg(folder.path().join("steerd.yaml"));
+    let process = Process::start_with_errors(&mut command, log);
+    (folder, process)
+}
+
+/// A port that nobody has at this moment.
+fn free_port() -> u16 {
+    UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+/// The address that `www.test` is answered with; empty while nobody answers.
+fn answer(port: u16) -> String {
+    let output = Command::new("dig")
+        .args(["@127.0.0.1", "-p", &port.to_string(), "www.test", "+short", "+tries=1", "+time=1"])
+        .output()
+        .unwrap();
+    String::from_utf8(output.stdout).unwrap().lines().filter(|l| !l.starts_with(';')).collect()
+}
+
+#[test]
+fn log_without_a_reader_neither_stops_the_server_nor_its_reloads_nor_its_end() {
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    reloads_and_ends(writer.into());
+}
+
+#[test]
+fn log_whose_reader_is_stuck_neither_stops_the_server_nor_its_reloads_nor_its_end() {
+    let (reader, mut writer) = std::io::pipe().unwrap();
+    // Filled to the brim, so that not one line fits; `reader` lives on and reads nothing.
+    let filled = writer.try_clone().unwrap();
+    let filler = std::thread::spawn(move || {
+        use std::io::Write;
+        let _ = writer.write_all(&[b'x'; 1 << 20]);
+    });
+    reloads_and_ends(filled.into());
+    drop(reader);
+    filler.join().unwrap();
+}
+
+fn reloads_and_ends(log: Stdio) {
+    let port = free_port();
+    let (folder, mut process) = serve_into(log, port);
+    wait_until("the first answer", || answer(port) == "192.0.2.1");
+    for last in 2..5 {
+        let text = format!("server: {{listen: ['127.0.0.1:{port}'], workers: 1}}\n{NAMES}");
+        let text = text.replace("192.0.2.1", &format!("192.0.2.{last}"));
+        std::fs::write(folder.path().join("steerd.yaml"), text).unwrap();
+        process.signal("HUP");
+        wait_until("the next answer", || answer(port) == format!("192.0.2.{last}"));
+    }
+    process.signal("TERM");
+    assert_eq!(process.wait().code(), Some(0));
+}

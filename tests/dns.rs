@@ -305,13 +305,13 @@ fn zone_transfers_are_refused() {
 }
 
 #[test]
-fn other_opcodes_get_a_bare_notimp() {
+fn other_opcodes_get_notimp_with_the_question_and_nothing_else() {
     let server = Server::start(CONFIG);
     for opcode in [1u16, 2, 4, 5, 15] {
         let query = Query::a("www.example.com").flags(opcode << 11 | FLAG_RD);
         for via in [Via::Udp, Via::Tcp] {
             let reply = server.expect_via(via, &query, "NOTIMP rd", &[NOTIMP]);
-            assert_eq!(reply.octets.len(), 12, "the header alone");
+            assert_eq!(reply.octets.len(), query.octets().len(), "header and question");
         }
     }
 }
@@ -517,6 +517,18 @@ fn client_subnet_chooses_the_region_and_gets_its_scope() {
     // A client that wants none used: /0 is echoed with scope 0.
     let reply = server.ask(Via::Udp, &Query::a("geo.test").edns(1232).option(8, &[0, 1, 0, 0]));
     assert!(reply.text().ends_with("opt 1232 0008000400010000\n"), "{}", reply.text());
+}
+
+#[test]
+fn client_subnet_of_a_mapped_address_is_an_ipv6_one() {
+    let server = Server::start(PLACES);
+    // ::ffff:10.1.2.0/120. A scope counted in IPv4's 32 bits would hand the region of 10.1/16 to all of ::/16.
+    let mut data = vec![0, 2, 120, 0];
+    data.extend([0; 10]);
+    data.extend([0xFF, 0xFF, 10, 1, 2]);
+    let reply = server.ask(Via::Udp, &Query::a("geo.test").edns(1232).option(8, &data));
+    let echoed = "opt 1232 00080013000278000000000000000000000000ffff0a0102\n";
+    assert!(reply.text().ends_with(&echoed), "{}", reply.text());
 }
 
 #[test]

@@ -84,7 +84,10 @@ fn dig_understands_every_kind_of_answer() {
     assert_has(&dig(address, &["no.example.com"]), &["status: NXDOMAIN", "AUTHORITY: 1", "60 IN SOA"]);
     assert_has(&dig(address, &["example.org"]), &["status: REFUSED", "ANSWER: 0, AUTHORITY: 0"]);
     assert_has(&dig(address, &["+edns=1", "+noednsneg", "www.example.com"]), &["status: BADVERS"]);
-    assert_has(&dig(address, &["+opcode=NOTIFY", "+noedns", "www.example.com"]), &["status: NOTIMP"]);
+    assert_has(
+        &dig(address, &["+opcode=NOTIFY", "www.example.com"]),
+        &["status: NOTIMP", "EDNS: version: 0"],
+    );
     assert_has(&dig(address, &["version.bind", "CH", "TXT"]), &["version.bind. 0 CH TXT \"steerd\""]);
     assert_has(&dig(address, &["+header-only", "+noedns"]), &["status: FORMERR"]);
 }

@@ -9,7 +9,7 @@ mod common;
 
 use common::backend::{Backend, Manner};
 use common::dns::{Query, Reply, UdpClient, Via};
-use common::{Server, config, wait_until};
+use common::{Server, config, http, wait_until};
 
 /// `www.test` answered with one address.
 fn single(address: &str) -> String {
@@ -254,4 +254,40 @@ pools:
         asked.load(Ordering::Relaxed),
         "each was answered once"
     );
+}
+
+#[test]
+fn topology_file_that_appears_late_is_taken() {
+    let server = Server::start(&single("192.0.2.1"));
+    let text = config(
+        "workers: 1",
+        "globalnames: {www.test: web}\ntopology_file: late.yaml\npools: {web: {lb_method: twrr, members: [192.0.2.2], \
+         monitor: forced, monitor_params: {status: up}}}\n",
+    );
+    server.write_config(&text);
+    wait_until("the refusal", || server.metric("steerd_config_reload_failures_total") >= 1.0);
+    assert_eq!(server.addresses("www.test"), ["192.0.2.1"]);
+    server.write_file("late.yaml", "here: [127.0.0.0/8]\n");
+    wait_until("the new answer", || server.addresses("www.test") == ["192.0.2.2"]);
+}
+
+#[test]
+fn health_check_stays_good_through_reloads() {
+    let server = Server::start(&single("192.0.2.1"));
+    let stop = AtomicBool::new(false);
+    let checks = AtomicU64::new(0);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !stop.load(Ordering::Relaxed) {
+                // Fails for any status but 200.
+                assert_eq!(http(server.admin, "GET", "/healthz"), "ok\n");
+                checks.fetch_add(1, Ordering::Relaxed);
+            }
+        });
+        for round in 0..20 {
+            server.reload(&single(&format!("192.0.2.{}", 1 + round)));
+        }
+        wait_until("checks", || checks.load(Ordering::Relaxed) > 20);
+        stop.store(true, Ordering::Relaxed);
+    });
 }

@@ -10,7 +10,8 @@ pub(super) fn run(files: ConfigFiles) -> Result<(), String> {
     match load(&files.config, files.topology.as_deref()) {
         Ok(loaded) => {
             for warning in &loaded.warnings {
-                eprintln!("{warning}");
+                // Nobody may be reading.
+                let _ = writeln!(std::io::stderr(), "{warning}");
             }
             let config = &loaded.config;
             let line = format!(

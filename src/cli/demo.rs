@@ -7,7 +7,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use super::{LogOptions, logging, signals};
+use super::{LogOptions, signals};
+use crate::control::logging;
 use crate::control::supervisor::{Source, Supervisor};
 
 /// The backends: every address of 127.0.0.0/8 is this machine.
@@ -31,11 +32,10 @@ struct Backend {
 
 /// Runs until stopped; the error is what is printed.
 pub(super) fn run(listen: SocketAddr, admin: SocketAddr, log: &LogOptions) -> Result<(), String> {
-    logging::start(log);
+    let _flush = logging::start(log.format());
     let port = start_backends().map_err(|error| format!("cannot start the demo's backends: {error}"))?;
     let source = Source::Embedded { name: "demo.yaml", text: config(listen, admin, port) };
-    let (_sender, commands) =
-        signals::listen().map_err(|error| format!("cannot listen for signals: {error}"))?;
+    let commands = signals::listen().map_err(|error| format!("cannot listen for signals: {error}"))?;
     let supervisor = Supervisor::start(source).map_err(|error| error.to_string())?;
     let dns = supervisor.listening().first().copied().unwrap_or(listen);
     let admin = supervisor.admin_address().unwrap_or(admin);

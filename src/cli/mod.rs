@@ -2,10 +2,13 @@
 //!
 //! Exit codes: 0 done, 1 a clear error on standard error, 2 wrong usage (clap's convention).
 
+use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::control::logging::Format;
 
 /// `steerd serve`.
 mod serve;
@@ -13,8 +16,6 @@ mod serve;
 mod check;
 /// `steerd demo`.
 mod demo;
-/// Where log lines go and how they look.
-mod logging;
 /// Signals to commands.
 mod signals;
 
@@ -93,6 +94,15 @@ enum LogFormat {
     Json,
 }
 
+impl LogOptions {
+    fn format(&self) -> Format {
+        match self.log_format {
+            LogFormat::Text => Format::Text,
+            LogFormat::Json => Format::Json,
+        }
+    }
+}
+
 /// Runs the command line of this process.
 pub fn main() -> ExitCode {
     let outcome = match Cli::parse().verb {
@@ -103,7 +113,8 @@ pub fn main() -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(message) => {
-            eprintln!("steerd: {message}");
+            // Nobody may be reading; the exit code says it too.
+            let _ = writeln!(std::io::stderr(), "steerd: {message}");
             ExitCode::FAILURE
         }
     }

@@ -14,6 +14,7 @@ use axum::routing::get;
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
 
+use super::gate::Gate;
 use super::live::Live;
 use super::metrics;
 
@@ -48,7 +49,7 @@ impl Admin {
             let outcome = runtime.block_on(async move {
                 let listener = tokio::net::TcpListener::from_std(listener)?;
                 tokio::select! {
-                    served = axum::serve(listener, router(live)) => served,
+                    served = axum::serve(Gate::new(listener), router(live)) => served,
                     _ = stopped => Ok(()),
                 }
             });
@@ -84,18 +85,16 @@ async fn metrics_page(State(live): State<Arc<Live>>) -> Response {
 
 /// 200 while every worker answers from the configuration in force, else 503.
 async fn healthz(State(live): State<Arc<Live>>) -> Response {
-    let generation = live.current.lock().generation;
-    if live.workers.iter().all(|worker| worker.mailbox.adopted() == generation) {
+    if live.is_healthy() {
         (StatusCode::OK, "ok\n").into_response()
     } else {
-        (StatusCode::SERVICE_UNAVAILABLE, "a worker has not adopted the configuration\n").into_response()
+        (StatusCode::SERVICE_UNAVAILABLE, "a worker does not adopt the configuration\n").into_response()
     }
 }
 
 /// Every pool and member with state, reason and counts, as JSON.
 async fn state(State(live): State<Arc<Live>>) -> axum::Json<Value> {
-    let current = live.current.lock().clone();
-    let status = live.board.snapshot();
+    let (current, status) = live.figures();
     let mut index = 0;
     let mut pools = Vec::new();
     for pool in &status.pools {

@@ -64,38 +64,50 @@ impl Fleet {
         limits: &Arc<ConnectionLimits>,
         tcp_idle_timeout: Duration,
     ) -> std::io::Result<(Fleet, Vec<Arc<[AtomicU64]>>)> {
-        let stop = Arc::new(AtomicBool::new(false));
+        let mut fleet = Fleet { workers: Vec::new(), stop: Arc::new(AtomicBool::new(false)) };
         let cores = Cores::available();
-        let mut fleet = Fleet { workers: Vec::new(), stop: stop.clone() };
         let mut draws = Vec::new();
         for (index, endpoints) in endpoints.into_iter().enumerate() {
-            let io = WorkerIo::new(endpoints, limits.clone(), tcp_idle_timeout)?;
-            let waker = io.waker();
             let generation = Box::new(Generation::first(snapshot.clone(), index as u32));
             draws.push(generation.rotations.draw_counts());
-            let mailbox = Arc::new(Mailbox::new(snapshot.generation));
-            let counters = Arc::new(Counters::default());
-            let mut worker = Worker::new(io, generation, counters.clone(), mailbox.clone(), stop.clone());
-            let cores = cores.clone();
-            let name = format!("worker-{index}");
-            let thread = std::thread::Builder::new().name(name).spawn(move || {
-                if !cores.pin_current_thread(index) {
-                    tracing::warn!(worker = index, "the worker could not be pinned to a core");
-                }
-                let outcome = worker.run();
-                if let Err(error) = &outcome {
-                    tracing::error!(worker = index, %error, "the worker has stopped");
-                }
-                outcome
-            })?;
-            let wake: Wake = Arc::new(move || {
-                if let Err(error) = waker.wake() {
-                    tracing::error!(worker = index, %error, "the worker cannot be woken");
-                }
-            });
-            fleet.workers.push(Hand { mailbox, counters, wake, thread });
+            let started = WorkerIo::new(endpoints, limits.clone(), tcp_idle_timeout)
+                .and_then(|io| fleet.start_worker(index, io, generation, cores.clone()));
+            if let Err(error) = started {
+                fleet.stop();
+                return Err(error);
+            }
         }
         Ok((fleet, draws))
+    }
+
+    fn start_worker(
+        &mut self,
+        index: usize,
+        io: WorkerIo,
+        generation: Box<Generation>,
+        cores: Cores,
+    ) -> std::io::Result<()> {
+        let waker = io.waker();
+        let mailbox = Arc::new(Mailbox::new(generation.snapshot.generation));
+        let counters = Arc::new(Counters::default());
+        let mut worker = Worker::new(io, generation, counters.clone(), mailbox.clone(), self.stop.clone());
+        let thread = std::thread::Builder::new().name(format!("worker-{index}")).spawn(move || {
+            if !cores.pin_current_thread(index) {
+                tracing::warn!(worker = index, "the worker could not be pinned to a core");
+            }
+            let outcome = worker.run();
+            if let Err(error) = &outcome {
+                tracing::error!(worker = index, %error, "the worker has stopped");
+            }
+            outcome
+        })?;
+        let wake: Wake = Arc::new(move || {
+            if let Err(error) = waker.wake() {
+                tracing::error!(worker = index, %error, "the worker cannot be woken");
+            }
+        });
+        self.workers.push(Hand { mailbox, counters, wake, thread });
+        Ok(())
     }
 
     /// What may be seen of each worker.

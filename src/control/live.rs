@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use parking_lot::Mutex;
+use parking_lot::RwLock;
 
-use crate::health::StatusBoard;
+use crate::health::{Status, StatusBoard};
 use crate::io::limits::ConnectionLimits;
 use crate::state::counters::Counters;
 use crate::state::publish::Mailbox;
@@ -19,8 +19,11 @@ pub(super) struct Live {
     pub(super) board: Arc<StatusBoard>,
     /// TCP connections.
     pub(super) limits: Arc<ConnectionLimits>,
-    /// The generation that all workers answer from, with what belongs to it.
-    pub(super) current: Mutex<Arc<Current>>,
+    /// The generation that all workers answer from, with what belongs to it. Held for writing while a generation is
+    /// handed over, so that a report never pairs the members of one with the figures of another.
+    pub(super) current: RwLock<Arc<Current>>,
+    /// Number of the newest generation that all workers have adopted.
+    pub(super) adopted: AtomicU64,
     /// Configurations that were read and refused.
     pub(super) reloads_failed: AtomicU64,
     /// Configurations that went live after the first.
@@ -29,6 +32,20 @@ pub(super) struct Live {
     pub(super) configured_at_secs: AtomicU64,
     /// When the process started, in seconds of the Unix epoch.
     pub(super) started_at_secs: u64,
+}
+
+impl Live {
+    /// The current generation with the status of its members.
+    pub(super) fn figures(&self) -> (Arc<Current>, Status) {
+        let current = self.current.read();
+        (current.clone(), self.board.snapshot())
+    }
+
+    /// Whether every worker answers from the configuration in force, or from one that is just replacing it.
+    pub(super) fn is_healthy(&self) -> bool {
+        let adopted = self.adopted.load(Ordering::Relaxed);
+        self.workers.iter().all(|worker| worker.mailbox.adopted() >= adopted)
+    }
 }
 
 /// What may be seen of a worker from outside.

@@ -5,16 +5,18 @@
 use std::fmt::{Display, Write};
 use std::sync::atomic::Ordering;
 
-use super::live::Live;
-use super::process;
+use super::live::{Current, Live};
+use super::{logging, process};
+use crate::health::Status;
 use crate::state::counters::Counter;
 
 /// Everything, at one moment.
 pub(super) fn text(live: &Live) -> String {
     let mut page = Page::default();
+    let (current, status) = live.figures();
     write_workers(&mut page, live);
-    write_config(&mut page, live);
-    write_members(&mut page, live);
+    write_config(&mut page, live, &current);
+    write_members(&mut page, &current, &status);
     write_engine(&mut page, live);
     write_process(&mut page, live);
     page.text
@@ -84,8 +86,7 @@ fn help(metric: &str) -> &'static str {
     }
 }
 
-fn write_config(page: &mut Page, live: &Live) {
-    let current = live.current.lock().clone();
+fn write_config(page: &mut Page, live: &Live, current: &Current) {
     let load = |cell: &std::sync::atomic::AtomicU64| cell.load(Ordering::Relaxed);
     page.single(
         "steerd_config_generation",
@@ -106,14 +107,11 @@ fn write_config(page: &mut Page, live: &Live) {
     page.single("steerd_config_reload_failures_total", "counter", failures, load(&live.reloads_failed));
     let when = "When the configuration in force went live.";
     page.single("steerd_config_timestamp_seconds", "gauge", when, load(&live.configured_at_secs));
-    let adopted = live.workers.iter().all(|worker| worker.mailbox.adopted() == current.generation);
     let help = "1 when every worker answers from the configuration in force.";
-    page.single("steerd_config_adopted", "gauge", help, u8::from(adopted));
+    page.single("steerd_config_adopted", "gauge", help, u8::from(live.is_healthy()));
 }
 
-fn write_members(page: &mut Page, live: &Live) {
-    let current = live.current.lock().clone();
-    let status = live.board.snapshot();
+fn write_members(page: &mut Page, current: &Current, status: &Status) {
     let mut labels = Vec::new();
     for pool in &status.pools {
         for member in &pool.members {
@@ -163,6 +161,8 @@ fn write_engine(page: &mut Page, live: &Live) {
     page.single("steerd_probes_inconclusive_total", "counter", help, engine.inconclusive);
     let help = "State changes that were not logged because the log was too slow.";
     page.single("steerd_state_changes_unlogged_total", "counter", help, engine.unlogged);
+    let help = "Log lines dropped because the log's reader was too slow.";
+    page.single("steerd_log_lines_dropped_total", "counter", help, logging::dropped_lines());
     let name = "steerd_probe_lateness_seconds";
     page.head(name, "summary", "How much later than planned probes started.");
     for quantile in [0.5, 0.99, 0.999] {

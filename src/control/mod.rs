@@ -4,6 +4,10 @@
 
 /// The process's life: start, reload, stop.
 pub mod supervisor;
+/// What a start takes from the machine.
+mod startup;
+/// What can go wrong with all that.
+mod error;
 /// The worker threads as a whole.
 mod fleet;
 /// Noticing that a configuration file has changed.
@@ -14,6 +18,10 @@ mod live;
 mod metrics;
 /// The HTTP listener.
 mod admin;
+/// Who may connect to it, and for how long.
+mod gate;
+/// Where log lines go.
+pub mod logging;
 /// What systemd is told.
 mod systemd;
 /// Facts about this process from /proc.

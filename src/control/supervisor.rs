@@ -4,34 +4,33 @@
 //! prepared; the health keeper fills the new table and posts the generation to the workers; each adopts it between
 //! two batches. Until that last step the old one answers, and whatever fails before leaves it in force.
 
-use std::fs::{File, TryLockError};
-use std::path::{Path, PathBuf};
+use std::fs::File;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
-use crossbeam::channel::{Receiver, RecvTimeoutError, bounded};
-use parking_lot::Mutex;
+use crossbeam::channel::{Receiver, bounded, select_biased, tick};
+use parking_lot::RwLock;
 
 use super::admin::Admin;
+use super::error::ReloadError;
+pub use super::error::{RunError, StartError};
 use super::fleet::Fleet;
 use super::live::{Current, Live, unix_secs};
+use super::startup::{bind_all, lock_state_dir, raise_file_limit};
 use super::systemd;
 use super::watch::Watch;
 use crate::config::compile::{carry, compile};
 use crate::config::model::{Config, Server};
 use crate::config::{self, Loaded, Report};
-use crate::health::{Engine, Plan};
+use crate::health::{Engine, EngineGone, Plan};
 use crate::io::limits::ConnectionLimits;
-use crate::io::listen::{Endpoint, ListenError, ListenOptions, bind};
 use crate::io::pin::Cores;
 use crate::state::snapshot::Snapshot;
 
 /// Time between two looks at the configuration files: a change is live within two of them and the time of a load.
 const WATCH_TICK: Duration = Duration::from_millis(500);
-/// Name of the lock file below `state_dir`.
-const LOCK_FILE: &str = "steerd.lock";
-
 /// Where the configuration comes from.
 #[derive(Clone, Debug)]
 pub enum Source {
@@ -52,6 +51,14 @@ pub enum Source {
 }
 
 impl Source {
+    /// The files that are known before any is read.
+    fn files(&self) -> Vec<PathBuf> {
+        match self {
+            Source::Files { config, topology } => [config].into_iter().chain(topology).cloned().collect(),
+            Source::Embedded { .. } => Vec::new(),
+        }
+    }
+
     /// Reads the configuration.
     ///
     /// # Errors
@@ -64,57 +71,13 @@ impl Source {
     }
 }
 
-/// What the supervisor is told from outside.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Command {
+/// What the supervisor is told from outside. Both are told apart so that no reload stands before an end.
+#[derive(Clone, Debug)]
+pub struct Commands {
     /// Read the configuration again (SIGHUP).
-    Reload,
-    /// End the process (SIGTERM, SIGINT).
-    Stop,
-}
-
-/// Why the server did not start.
-#[derive(Debug, thiserror::Error)]
-pub enum StartError {
-    /// The configuration is wrong.
-    #[error("{0}")]
-    Config(Report),
-    /// A listen address cannot be had.
-    #[error("{0}")]
-    Listen(#[from] ListenError),
-    /// The admin address cannot be had.
-    #[error("cannot listen on admin address {address}: {error}")]
-    Admin {
-        /// The address asked for.
-        address: std::net::SocketAddr,
-        /// What the kernel said.
-        error: std::io::Error,
-    },
-    /// The state directory cannot be used.
-    #[error("cannot use state_dir {path}: {error}")]
-    StateDir {
-        /// The directory.
-        path: PathBuf,
-        /// What the kernel said.
-        error: std::io::Error,
-    },
-    /// Another process uses the state directory.
-    #[error("state_dir {path} is in use by another steerd")]
-    StateDirLocked {
-        /// The directory.
-        path: PathBuf,
-    },
-    /// The kernel gave no thread, epoll instance or descriptor.
-    #[error("cannot start: {0}")]
-    Resources(std::io::Error),
-}
-
-/// Why the server ended although nobody asked it to.
-#[derive(Debug, thiserror::Error)]
-pub enum RunError {
-    /// A worker's thread has ended; its log line says why.
-    #[error("a worker has stopped; its sockets would answer nobody")]
-    WorkerLost,
+    pub reload: Receiver<()>,
+    /// End the process (SIGTERM, SIGINT); also when its sender is gone.
+    pub stop: Receiver<()>,
 }
 
 /// The running server.
@@ -130,6 +93,7 @@ pub struct Supervisor {
     admin: Option<Admin>,
     live: Arc<Live>,
     listening: Vec<std::net::SocketAddr>,
+    watch: Watch,
     /// Held for as long as the process lives.
     _lock: Option<File>,
     /// False once a worker would not adopt: nothing may be posted to it any more.
@@ -143,12 +107,14 @@ impl Supervisor {
     /// [`StartError`]; nothing is left running then.
     pub fn start(source: Source) -> Result<Supervisor, StartError> {
         let started = Instant::now();
+        // Before the files are read: what changes from now on is seen.
+        let mut watch = Watch::new(&source.files());
+        let began = SystemTime::now();
         let Loaded { mut config, warnings } = source.load().map_err(StartError::Config)?;
+        watch.follow(&config.files, began);
         let server = config.server.clone();
         let lock = server.state_dir.as_deref().map(lock_state_dir).transpose()?;
-        if let Err(error) = crate::io::listen::raise_file_limit() {
-            tracing::warn!(%error, "the limit of open files could not be raised");
-        }
+        raise_file_limit(&server);
         let worker_count = server.workers.map_or_else(|| Cores::available().count(), usize::from).max(1);
         let endpoints = bind_all(&server, worker_count)?;
         let admin_listener = match server.admin {
@@ -166,7 +132,8 @@ impl Supervisor {
         let snapshot = Arc::new(compile(&config, 1));
         config.globalnames = Vec::new();
         let engine = Engine::start(server.probe_threads, seed()).map_err(StartError::Resources)?;
-        adopt_plan(&engine, &config, &snapshot, Box::new(|| ()));
+        adopt_plan(&engine, &config, &snapshot, Box::new(|| ()))
+            .map_err(|error| StartError::Resources(std::io::Error::other(error)))?;
         let limits = ConnectionLimits::new(
             server.tcp_max_connections,
             u16::try_from(server.tcp_max_connections_per_client).unwrap_or(u16::MAX),
@@ -177,7 +144,8 @@ impl Supervisor {
             workers: fleet.views(),
             board: engine.status(),
             limits,
-            current: Mutex::new(Arc::new(describe(&snapshot, draws))),
+            current: RwLock::new(Arc::new(describe(&snapshot, draws))),
+            adopted: AtomicU64::new(snapshot.generation),
             reloads_failed: AtomicU64::new(0),
             reloads: AtomicU64::new(0),
             configured_at_secs: AtomicU64::new(unix_secs()),
@@ -211,6 +179,7 @@ impl Supervisor {
             admin,
             live,
             listening,
+            watch,
             _lock: lock,
             adoptable: true,
         })
@@ -235,25 +204,24 @@ impl Supervisor {
     ///
     /// # Errors
     /// [`RunError`] when a part has ended by itself.
-    pub fn run(mut self, commands: &Receiver<Command>) -> Result<(), RunError> {
-        let mut watch = Watch::new(&self.config.files);
+    pub fn run(mut self, commands: &Commands) -> Result<(), RunError> {
+        let ticks = tick(WATCH_TICK);
         let outcome = loop {
-            let reload = match commands.recv_timeout(WATCH_TICK) {
-                Ok(Command::Reload) => true,
-                Ok(Command::Stop) | Err(RecvTimeoutError::Disconnected) => break Ok(()),
-                Err(RecvTimeoutError::Timeout) => watch.has_settled_change(),
+            let reload = select_biased! {
+                recv(commands.stop) -> _ => break Ok(()),
+                recv(commands.reload) -> told => told.is_ok(),
+                recv(ticks) -> _ => self.watch.has_settled_change(),
             };
             if self.fleet.has_lost_a_worker() {
                 break Err(RunError::WorkerLost);
             }
+            if !self.engine.is_alive() {
+                break Err(RunError::HealthLost);
+            }
             if reload {
-                // Before the files are read: what changes while they are read is seen at the next tick.
-                let before = Watch::new(&self.config.files);
-                let known = self.config.files.clone();
                 systemd::reloading();
                 self.reload();
                 systemd::ready();
-                watch = if self.config.files == known { before } else { Watch::new(&self.config.files) };
             }
         };
         self.stop();
@@ -274,22 +242,49 @@ impl Supervisor {
     /// Reads the configuration again and puts it in force; if it is wrong, says so and changes nothing.
     pub fn reload(&mut self) {
         let started = Instant::now();
-        let Loaded { mut config, warnings } = match self.source.load() {
-            Ok(loaded) => loaded,
+        let began = SystemTime::now();
+        let outcome = match self.source.load() {
+            Ok(loaded) => {
+                self.watch.keep_only(&loaded.config.files);
+                self.watch.follow(&loaded.config.files, began);
+                self.put_in_force(loaded)
+            }
             Err(report) => {
-                self.live.reloads_failed.fetch_add(1, Ordering::Relaxed);
+                // Also a file that could not be read: once it is there, it may be what was missing.
+                self.watch.follow(report.files(), began);
                 for diagnostic in report.diagnostics() {
                     tracing::error!("{}", diagnostic.brief());
                 }
-                let errors = report.error_count();
-                tracing::error!(errors, "the configuration is refused; the one in force stays");
-                return;
+                Err(ReloadError::Refused { errors: report.error_count() })
             }
         };
+        match outcome {
+            Ok(()) => {
+                self.live.reloads.fetch_add(1, Ordering::Relaxed);
+                self.live.configured_at_secs.store(unix_secs(), Ordering::Relaxed);
+                tracing::info!(
+                    generation = self.snapshot.generation,
+                    names = self.snapshot.names.len(),
+                    pools = self.snapshot.pools.len(),
+                    ms = started.elapsed().as_millis() as u64,
+                    "configuration in force"
+                );
+            }
+            Err(error) => {
+                self.live.reloads_failed.fetch_add(1, Ordering::Relaxed);
+                match error {
+                    ReloadError::Refused { errors } => tracing::error!(errors, "{error}"),
+                    other => tracing::error!("{other}"),
+                }
+            }
+        }
+    }
+
+    /// Compiles a configuration, and hands it to health and workers.
+    fn put_in_force(&mut self, loaded: Loaded) -> Result<(), ReloadError> {
+        let Loaded { mut config, warnings } = loaded;
         if !self.adoptable {
-            self.live.reloads_failed.fetch_add(1, Ordering::Relaxed);
-            tracing::error!("a worker is stuck; no configuration can be put in force, restart the server");
-            return;
+            return Err(ReloadError::Unadoptable);
         }
         for warning in &warnings {
             tracing::warn!("{}", warning.brief());
@@ -303,25 +298,26 @@ impl Supervisor {
         config.globalnames = Vec::new();
         let carried = carry(&self.snapshot, &self.config, &snapshot, &config);
         let (handover, draws) = self.fleet.prepare(&snapshot, carried);
-        adopt_plan(&self.engine, &config, &snapshot, Box::new(move || handover.post()));
+        let mut current = self.live.current.write();
+        adopt_plan(&self.engine, &config, &snapshot, Box::new(move || handover.post()))?;
+        // From here on some workers answer from it, so it is the one to compare the next one with.
         self.adoptable = self.fleet.await_adoption(generation);
-        *self.live.current.lock() = Arc::new(describe(&snapshot, draws));
-        self.live.reloads.fetch_add(1, Ordering::Relaxed);
-        self.live.configured_at_secs.store(unix_secs(), Ordering::Relaxed);
+        *current = Arc::new(describe(&snapshot, draws));
+        drop(current);
         self.config = config;
         self.snapshot = snapshot;
-        tracing::info!(
-            generation,
-            names = self.snapshot.names.len(),
-            pools = self.snapshot.pools.len(),
-            ms = started.elapsed().as_millis() as u64,
-            "configuration in force"
-        );
+        self.live.adopted.store(generation, Ordering::Relaxed);
+        if self.adoptable { Ok(()) } else { Err(ReloadError::NotAdopted) }
     }
 }
 
 /// Hands the pools to the health engine and waits until it has filled the table and called `publish`.
-fn adopt_plan(engine: &Engine, config: &Config, snapshot: &Snapshot, publish: Box<dyn FnOnce() + Send>) {
+fn adopt_plan(
+    engine: &Engine,
+    config: &Config,
+    snapshot: &Snapshot,
+    publish: Box<dyn FnOnce() + Send>,
+) -> Result<(), EngineGone> {
     let (done, adopted) = bounded(1);
     let plan = Plan::new(&config.pools, snapshot.health.clone());
     engine.adopt(
@@ -331,10 +327,8 @@ fn adopt_plan(engine: &Engine, config: &Config, snapshot: &Snapshot, publish: Bo
             // An error: nobody waits any more.
             let _ = done.send(());
         }),
-    );
-    if adopted.recv().is_err() {
-        tracing::error!("the health keeper is gone; the configuration is not in force");
-    }
+    )?;
+    adopted.recv().map_err(|_| EngineGone)
 }
 
 fn describe(snapshot: &Snapshot, draws: Vec<Arc<[AtomicU64]>>) -> Current {
@@ -343,30 +337,6 @@ fn describe(snapshot: &Snapshot, draws: Vec<Arc<[AtomicU64]>>) -> Current {
         names: snapshot.names.len(),
         topology_ranges: snapshot.topology.range_count(),
         draws,
-    }
-}
-
-/// The sockets of every worker: one endpoint a listen address.
-fn bind_all(server: &Server, workers: usize) -> Result<Vec<Vec<Endpoint>>, ListenError> {
-    let mut by_worker: Vec<Vec<Endpoint>> = (0..workers).map(|_| Vec::new()).collect();
-    for address in &server.listen {
-        let endpoints = bind(*address, workers, &ListenOptions::default())?;
-        for (worker, endpoint) in by_worker.iter_mut().zip(endpoints) {
-            worker.push(endpoint);
-        }
-    }
-    Ok(by_worker)
-}
-
-/// Makes the state directory if it is not there, and locks it for this process.
-fn lock_state_dir(path: &Path) -> Result<File, StartError> {
-    let fault = |error| StartError::StateDir { path: path.to_owned(), error };
-    std::fs::create_dir_all(path).map_err(fault)?;
-    let file = File::options().create(true).append(true).open(path.join(LOCK_FILE)).map_err(fault)?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(StartError::StateDirLocked { path: path.to_owned() }),
-        Err(TryLockError::Error(error)) => Err(fault(error)),
     }
 }
 

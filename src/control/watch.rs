@@ -6,6 +6,7 @@
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// What of a file tells that it is another: its identity, size and times.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -21,6 +22,17 @@ struct Mark {
 /// if that caught it half-written, it is refused and read again at its next change.
 const RESTLESS_LOOKS: u32 = 3;
 
+/// Times of files are those of the last tick of the kernel's clock, which may be this long ago.
+const CLOCK_STEP: Duration = Duration::from_millis(10);
+
+impl Mark {
+    /// When the file was last changed in any way.
+    fn changed_at(&self) -> SystemTime {
+        let (secs, nanos) = self.changed;
+        UNIX_EPOCH + Duration::new(secs.max(0) as u64, nanos.clamp(0, 999_999_999) as u32)
+    }
+}
+
 /// The files of a configuration, as last seen.
 pub(super) struct Watch {
     files: Vec<(PathBuf, Option<Mark>)>,
@@ -33,6 +45,23 @@ impl Watch {
     pub(super) fn new(files: &[PathBuf]) -> Watch {
         let files = files.iter().map(|path| (path.clone(), mark(path))).collect();
         Watch { files, restless: 0 }
+    }
+
+    /// Watches these files too; what was changed since `began` counts as a change, for it may have been read before.
+    pub(super) fn follow(&mut self, files: &[PathBuf], began: SystemTime) {
+        for path in files {
+            if self.files.iter().any(|(known, _)| known == path) {
+                continue;
+            }
+            let may_be_newer = |mark: &Mark| mark.changed_at() + CLOCK_STEP >= began;
+            let now = mark(path);
+            self.files.push((path.clone(), now.filter(|mark| !may_be_newer(mark))));
+        }
+    }
+
+    /// Stops watching all files but these.
+    pub(super) fn keep_only(&mut self, files: &[PathBuf]) {
+        self.files.retain(|(path, _)| files.contains(path));
     }
 
     /// Looks at the files; true when they have changed and are at rest since the last look, so that a file is not read
@@ -80,6 +109,24 @@ mod tests {
         assert!(!watch.has_settled_change());
         assert!(watch.has_settled_change());
         assert!(!watch.has_settled_change());
+    }
+
+    #[test]
+    fn file_followed_later_counts_as_changed_if_it_changed_since_the_load_began() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("topology.yaml");
+        fs::write(&path, "one").unwrap();
+        let day = Duration::from_secs(86_400);
+        for (began, changed) in [(SystemTime::now() + day, false), (SystemTime::now() - day, true)] {
+            let mut watch = Watch::new(&[]);
+            watch.follow(std::slice::from_ref(&path), began);
+            assert!(!watch.has_settled_change());
+            assert_eq!(watch.has_settled_change(), changed);
+        }
+        let mut watch = Watch::new(std::slice::from_ref(&path));
+        watch.keep_only(&[]);
+        fs::write(&path, "longer").unwrap();
+        assert!(!watch.has_settled_change() && !watch.has_settled_change());
     }
 
     #[test]

@@ -107,11 +107,12 @@ fn parse_any(message: &[u8], use_client_subnet: bool) -> Result<Query<'_>, Rejec
     }
     let asked = &message[..HEADER_OCTETS];
     let mut fault = Fault { flags: header.flags, asked, edns: None, error: WireError::Opcode };
+    let read = read_body(message, header, &mut fault, use_client_subnet);
     if header.opcode() != 0 {
+        // Question and OPT are repeated as far as they could be read: OPT answers OPT (RFC 6891 §6.1.1).
         return Err(Rejection::Fault(fault));
     }
-    read_body(message, header, &mut fault, use_client_subnet)
-        .map_err(|error| Rejection::Fault(Fault { error, ..fault }))
+    read.map_err(|error| Rejection::Fault(Fault { error, ..fault }))
 }
 
 /// Reads what follows the header; what is known when an error strikes is left in `fault`.
@@ -220,6 +221,9 @@ mod tests {
     #[test]
     fn each_fault_has_its_error() {
         let opt = b"\x00\x00\x29\x04\xd0\x00\x00\x00\x00\x00\x00";
+        let notify = message([1, 0, 0, 1], 0x2000, &[QUESTION, opt]);
+        let Err(Rejection::Fault(fault)) = parse(&notify, true) else { panic!("NOTIFY is not served") };
+        assert!(fault.edns.is_some() && fault.asked.ends_with(QUESTION), "what could be read is repeated");
         for (octets, expected) in [
             (message([0, 0, 0, 0], 0, &[]), WireError::QuestionCount),
             (message([2, 0, 0, 0], 0, &[QUESTION, QUESTION]), WireError::QuestionCount),

@@ -139,6 +139,19 @@ impl HealthTable {
         (before == after).then_some(before)
     }
 
+    /// Copies a pool's words one by one, each whole, but perhaps not all of the same change.
+    ///
+    /// # Panics
+    /// As [`Self::read`].
+    pub fn read_each(&self, pool: usize, into: &mut [Word]) {
+        let words = self.pool_words(pool);
+        assert_eq!(words.len(), into.len(), "one word a member");
+        for (to, word) in into.iter_mut().zip(words) {
+            // Relaxed: every word stands for itself.
+            *to = Word(word.load(Ordering::Relaxed));
+        }
+    }
+
     /// Publishes new words of one pool as one change: a reader sees all of them or none.
     ///
     /// # Invariants
@@ -182,6 +195,9 @@ mod tests {
         assert!(sequence > before && sequence == table.sequence(2));
         assert_eq!(words.map(Word::state), [State::Unknown, State::Down, State::Up]);
         assert_eq!(words[2].since_secs(), 9);
+        let mut each = [Word::default(); 3];
+        table.read_each(2, &mut each);
+        assert_eq!(each, words);
         assert_eq!(table.sequence(0), 0, "other pools are untouched");
     }
 

@@ -27,8 +27,6 @@ use super::pool::{
 pub const MAX_MEMBERS: usize = 1024;
 /// Never a sequence number at rest (those are even): a rotation that was not built yet.
 const NEVER_BUILT: u64 = u64::MAX;
-/// Attempts to read a pool's words for a rotation that was never built: the writer is inside for some 100 ns.
-const FIRST_READS: usize = 256;
 /// Guide entries at least; small weights then need no search at all.
 const MIN_GUIDE: usize = 16;
 
@@ -294,14 +292,11 @@ impl RotationTable {
     fn rebuild(&mut self, at: usize, from: DrawFrom<'_>, health: &HealthTable) {
         let DrawFrom { pool_id, pool, family, scope } = from;
         let words = &mut self.words[..usize::from(pool.member_count)];
-        let never_built = self.rotations[at].sequence == NEVER_BUILT;
-        // One attempt for a rotation that can go on as it is; a few for one that has nothing to go on with.
-        let attempts = if never_built { FIRST_READS } else { 1 };
-        let sequence = match (0..attempts).find_map(|_| health.read(pool_id, words)) {
+        let sequence = match health.read(pool_id, words) {
             Some(sequence) => sequence,
-            None if never_built => {
-                // The writer was interrupted inside: answer as before any verdict, and look again at the next query.
-                words.fill(Word::default());
+            None if self.rotations[at].sequence == NEVER_BUILT => {
+                // Nothing to go on with: each word as it is, perhaps of two changes, and another look at the next query.
+                health.read_each(pool_id, words);
                 NEVER_BUILT
             }
             None => return,

@@ -108,6 +108,17 @@ impl Process {
         Process { child, errors, output, readers: vec![one, two], name }
     }
 
+    /// Starts a program whose standard error goes elsewhere.
+    pub fn start_with_errors(command: &mut Command, errors: impl Into<Stdio>) -> Process {
+        let name = format!("{command:?}");
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(errors);
+        let mut child = command.spawn().unwrap_or_else(|error| panic!("{name}: {error}"));
+        // The builder holds an end of the pipe until it is given another.
+        command.stderr(Stdio::null());
+        let (output, reader) = Lines::collect(child.stdout.take().unwrap());
+        Process { child, errors: Lines::default(), output, readers: vec![reader], name }
+    }
+
     /// Its process id.
     pub fn id(&self) -> u32 {
         self.child.id()
