@@ -144,7 +144,7 @@ impl Keeper {
         let mut changes = Vec::new();
         for (index, (target, heir)) in targets.iter().zip(&heirs).enumerate() {
             let inherited = match heir {
-                Inheritance::All(old) | Inheritance::StateOf(old) => {
+                Inheritance::All(old) | Inheritance::AllButJob(old) | Inheritance::StateOf(old) => {
                     self.roster.sheet.targets[*old].lock().clone()
                 }
                 Inheritance::None => TargetStatus::default(),
@@ -201,8 +201,12 @@ impl Keeper {
             let script = &roster.scripts[target.script as usize];
             let id = match heir {
                 Inheritance::All(old) => self.roster.targets[*old].id,
-                Inheritance::StateOf(_) | Inheritance::None if script.forced().is_some() => None,
-                Inheritance::StateOf(_) | Inheritance::None => {
+                Inheritance::AllButJob(_) | Inheritance::StateOf(_) | Inheritance::None
+                    if script.forced().is_some() =>
+                {
+                    None
+                }
+                Inheritance::AllButJob(_) | Inheritance::StateOf(_) | Inheritance::None => {
                     let id = TargetId(self.next_id);
                     self.next_id += 1;
                     let (interval, timeout) = (script.monitor.interval, script.monitor.timeout);

@@ -9,6 +9,7 @@ use std::time::Duration;
 use super::rig::*;
 use super::{forced_monitor, monitor, pool, tcp_monitor};
 use crate::config::model::{Monitor, Pool, Probe};
+use crate::health::probe::Script;
 use crate::health::reason::{ProberFault, Reason};
 use crate::health::{Engine, Plan};
 use crate::state::health_table::{HealthTable, State};
@@ -164,6 +165,23 @@ fn probe_that_cannot_be_made_is_counted_and_changes_no_state() {
     assert_eq!(health.reason, Some(Reason::Prober(ProberFault::Pattern)));
     assert!(status.engine.inconclusive >= 3);
     assert_eq!(states(&rig), [[State::Up]]);
+}
+
+#[test]
+fn reload_mends_what_this_machine_lacked_though_the_target_is_the_same() {
+    let server = Server::start(mute);
+    let pools = [pool("a", tcp_monitor(server.port()), &["127.0.0.1"])];
+    let mut lacking = plan(&pools);
+    lacking.scripts[0] = Arc::new(Script::impeded(&pools[0].monitor));
+    let mut rig = Rig::over(Engine::start(1, 7).unwrap(), &[]);
+    rig.adopt_plan(lacking);
+    rig.first_outcomes();
+    assert_eq!(states(&rig), [[State::Unknown]]);
+    rig.adopt(&pools);
+    let status = rig.wait("a success", |status| status.pools[0].members[0].health.succeeded == 1);
+    assert_eq!(states(&rig), [[State::Up]]);
+    let health = &status.pools[0].members[0].health;
+    assert_eq!((health.inconclusive, health.succeeded), (1, 1), "what was counted before is kept");
 }
 
 #[test]

@@ -153,6 +153,11 @@ pub(super) fn content(port: u16, send: &[u8], match_re: &str) -> Probe {
     Probe::TcpContent { port, send: send.to_vec(), match_re: Some(match_re.into()) }
 }
 
+/// A plan for these pools with a table of its own.
+pub(super) fn plan(pools: &[Pool]) -> Plan {
+    Plan::new(pools, Arc::new(HealthTable::new(pools.iter().map(|pool| pool.members.len()))))
+}
+
 /// An engine, and the table it writes at present.
 pub(super) struct Rig {
     pub(super) engine: Engine,
@@ -174,12 +179,16 @@ impl Rig {
 
     /// Goes over to other pools, and waits until they are published. Returns the states the new table had then.
     pub(super) fn adopt(&mut self, pools: &[Pool]) -> Vec<Vec<Word>> {
-        let table = Arc::new(HealthTable::new(pools.iter().map(|pool| pool.members.len())));
+        self.adopt_plan(plan(pools))
+    }
+
+    /// As [`Rig::adopt`], for a plan that was tampered with.
+    pub(super) fn adopt_plan(&mut self, plan: Plan) -> Vec<Vec<Word>> {
         let (sender, receiver) = crossbeam::channel::bounded(1);
-        let published = table.clone();
+        let published = plan.table.clone();
+        self.table = published.clone();
         let publish = move || sender.send(words(&published)).unwrap();
-        self.engine.adopt(Plan::new(pools, table.clone()), Box::new(publish));
-        self.table = table;
+        self.engine.adopt(plan, Box::new(publish));
         receiver.recv_timeout(PATIENCE).unwrap()
     }
 
