@@ -21,7 +21,7 @@ use super::watch::Watch;
 use crate::config::compile::{carry, compile};
 use crate::config::model::{Config, Server};
 use crate::config::{self, Loaded, Report};
-use crate::health::{Engine, Plan};
+use crate::health::{Engine, EngineGone, Plan};
 use crate::io::limits::ConnectionLimits;
 use crate::io::listen::{Endpoint, ListenError, ListenOptions, bind};
 use crate::io::pin::Cores;
@@ -324,16 +324,15 @@ impl Supervisor {
 fn adopt_plan(engine: &Engine, config: &Config, snapshot: &Snapshot, publish: Box<dyn FnOnce() + Send>) {
     let (done, adopted) = bounded(1);
     let plan = Plan::new(&config.pools, snapshot.health.clone());
-    engine.adopt(
-        plan,
-        Box::new(move || {
-            publish();
-            // An error: nobody waits any more.
-            let _ = done.send(());
-        }),
-    );
-    if adopted.recv().is_err() {
-        tracing::error!("the health keeper is gone; the configuration is not in force");
+    let published = move || {
+        publish();
+        // An error: nobody waits any more.
+        let _ = done.send(());
+    };
+    let result =
+        engine.adopt(plan, Box::new(published)).and_then(|()| adopted.recv().map_err(|_| EngineGone));
+    if let Err(error) = result {
+        tracing::error!("{error}; the configuration is not in force");
     }
 }
 

@@ -85,7 +85,7 @@ impl Keeper {
         }
     }
 
-    /// Keeps until told to stop.
+    /// Keeps until told to stop, then ends the probers.
     pub(super) fn run(mut self) {
         while let Ok(message) = self.messages.recv() {
             match message {
@@ -93,9 +93,6 @@ impl Keeper {
                 Message::Adopt(plan, publish) => self.adopt(*plan, publish),
                 Message::Stop => break,
             }
-        }
-        for prober in &self.probers {
-            prober.post([Order::Stop]);
         }
     }
 
@@ -253,6 +250,16 @@ impl Keeper {
         let pool = &self.roster.sheet.pools[place.pool as usize];
         let member = &pool.members[place.member as usize];
         News { pool: pool.name.clone(), member: member.name.clone(), address: member.address, reason, event }
+    }
+}
+
+/// However the keeper ends, by a panic too, the probers end with it: without it they probe for no one, and whoever
+/// joins them would wait for ever.
+impl Drop for Keeper {
+    fn drop(&mut self) {
+        for prober in &self.probers {
+            prober.post([Order::Stop]);
+        }
     }
 }
 

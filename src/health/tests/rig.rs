@@ -13,7 +13,7 @@ use crate::health::{Engine, Plan};
 use crate::state::health_table::{HealthTable, State, Word};
 
 /// How long a test waits for what must happen: only a failing test waits so long.
-const PATIENCE: Duration = Duration::from_secs(60);
+pub(super) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A listener on a port of the kernel's choice that hands each connection to a function, in a thread of its own.
 pub(super) struct Server {
@@ -188,7 +188,7 @@ impl Rig {
         let published = plan.table.clone();
         self.table = published.clone();
         let publish = move || sender.send(words(&published)).unwrap();
-        self.engine.adopt(plan, Box::new(publish));
+        self.engine.adopt(plan, Box::new(publish)).unwrap();
         receiver.recv_timeout(PATIENCE).unwrap()
     }
 
@@ -211,6 +211,15 @@ impl Rig {
         self.wait("first outcomes", |status| {
             status.pools.iter().flat_map(|pool| &pool.members).all(|member| member.health.reason.is_some())
         })
+    }
+}
+
+/// Waits until this holds.
+pub(super) fn wait_until(what: &str, holds: impl Fn() -> bool) {
+    let end = Instant::now() + PATIENCE;
+    while !holds() {
+        assert!(Instant::now() < end, "waited in vain for {what}");
+        thread::park_timeout(Duration::from_millis(1));
     }
 }
 
