@@ -1,7 +1,8 @@
 //! What the keeper takes over from one plan to the next: a pure comparison.
 //!
 //! A target that is in both (same address, equal monitor) goes on as if nothing had happened: state, counts, totals,
-//! place in the schedule. A new target whose member was there before with other parameters begins with that member's
+//! place in the schedule. Only if its monitor could not be carried out on this machine (no trusted roots, say) is its
+//! probing begun anew, with whatever is there now. A new target whose member was there before with other parameters begins with that member's
 //! state, but with its own counts, so that an edited parameter flips nobody to UNKNOWN. All others begin UNKNOWN.
 
 use std::collections::HashMap;
@@ -39,6 +40,8 @@ pub(super) struct Kept {
 pub(super) enum Inheritance {
     /// Everything of this old target, which it is.
     All(usize),
+    /// What is known of this old target, which it is, but with a job of its own: the old one cannot be carried out.
+    AllButJob(usize),
     /// The state of this old target.
     StateOf(usize),
     /// Nothing.
@@ -52,6 +55,7 @@ pub(super) fn inheritances(old: &Roster, plan: &Plan) -> Vec<Inheritance> {
         old.scripts.iter().enumerate().map(|(index, script)| (&*script.monitor, index as u32)).collect();
     let same_script: Vec<Option<u32>> =
         plan.scripts.iter().map(|script| old_scripts.get(&*script.monitor).copied()).collect();
+    let impeded: Vec<bool> = old.scripts.iter().map(|script| script.impediment().is_some()).collect();
     let old_targets: HashMap<(IpAddr, u32), usize> =
         old.targets.iter().enumerate().map(|(index, kept)| ((kept.address, kept.script), index)).collect();
 
@@ -59,9 +63,12 @@ pub(super) fn inheritances(old: &Roster, plan: &Plan) -> Vec<Inheritance> {
         .targets
         .iter()
         .map(|target| {
-            same_script[target.script as usize]
-                .and_then(|script| old_targets.get(&(target.address, script)))
-                .map_or(Inheritance::None, |index| Inheritance::All(*index))
+            let Some(script) = same_script[target.script as usize] else { return Inheritance::None };
+            match old_targets.get(&(target.address, script)) {
+                Some(index) if impeded[script as usize] => Inheritance::AllButJob(*index),
+                Some(index) => Inheritance::All(*index),
+                None => Inheritance::None,
+            }
         })
         .collect();
     if heirs.contains(&Inheritance::None) {
@@ -100,7 +107,7 @@ pub(super) fn first_status(
     now_secs: u32,
 ) -> TargetStatus {
     let mut status = match inheritance {
-        Inheritance::All(_) => inherited,
+        Inheritance::All(_) | Inheritance::AllButJob(_) => inherited,
         Inheritance::StateOf(_) => TargetStatus {
             state: MemberState { state: inherited.state.state, ..MemberState::default() },
             since_secs: inherited.since_secs,
@@ -166,6 +173,20 @@ mod tests {
         ]);
         let expected = [Inheritance::All(1), Inheritance::None, Inheritance::All(0)];
         assert_eq!(inheritances(&old, &new), expected);
+    }
+
+    #[test]
+    fn same_target_begins_anew_where_its_monitor_could_not_be_carried_out_and_keeps_what_is_known() {
+        let pools = [
+            pool("a", tcp_monitor(80), &["127.0.0.1", "127.0.0.2"]),
+            pool("b", tcp_monitor(81), &["127.0.0.1"]),
+        ];
+        let mut old = roster(plan(&pools), State::Up);
+        old.scripts[0] = Arc::new(Script::impeded(&pools[0].monitor));
+        let expected = [Inheritance::AllButJob(0), Inheritance::AllButJob(1), Inheritance::All(2)];
+        assert_eq!(inheritances(&old, &plan(&pools)), expected);
+        let inherited = old.sheet.targets[0].lock().clone();
+        assert_eq!(first_status(expected[0], inherited.clone(), None, 100), inherited);
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! Threads and channels of the probe engine: start, adopt, shut down.
 //!
 //! `threads` prober threads, one keeper, one herald. It does nothing by itself before a plan is adopted, and it never
-//! outlives its handle: dropping it ends and joins the threads.
+//! outlives its handle: dropping it ends and joins the threads. A thread that ends before shows in `is_alive`, for the
+//! owner to act upon; the engine does not restart it.
 
 use std::io;
 use std::sync::Arc;
@@ -14,6 +15,11 @@ use super::keeper::{Keeper, MESSAGES_MAX, Message};
 use super::plan::Plan;
 use super::prober::{IN_FLIGHT_MAX, Prober};
 use super::status::{StatusBoard, ThreadCounters};
+
+/// The keeper has ended: no plan can be adopted any more, and no state changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the health keeper is gone")]
+pub struct EngineGone;
 
 /// The running probe engine.
 pub struct Engine {
@@ -65,10 +71,18 @@ impl Engine {
     /// Goes over to a new plan. The keeper fills the plan's table with what is known of targets it already probes,
     /// calls `publish` once (it makes the new table the one that is read; it should be quick, verdicts wait for it),
     /// and from then on writes the new table only. Returns before that.
-    pub fn adopt(&self, plan: Plan, publish: Box<dyn FnOnce() + Send>) {
-        if self.messages.send(Message::Adopt(Box::new(plan), publish)).is_err() {
-            tracing::error!("the health keeper is gone: the new plan is not adopted");
-        }
+    ///
+    /// # Errors
+    /// When the keeper has ended; `publish` is dropped uncalled. Should it end before it gets to this plan, `publish`
+    /// is dropped just so, but later.
+    pub fn adopt(&self, plan: Plan, publish: Box<dyn FnOnce() + Send>) -> Result<(), EngineGone> {
+        self.messages.send(Message::Adopt(Box::new(plan), publish)).map_err(|_| EngineGone)
+    }
+
+    /// Whether all of its threads still run. One that does not has panicked, or a prober could not wait for events:
+    /// states are frozen from then on, some or all, and only another engine can help.
+    pub fn is_alive(&self) -> bool {
+        !self.threads.iter().any(JoinHandle::is_finished)
     }
 
     /// What is known of members and engine.

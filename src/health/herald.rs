@@ -1,15 +1,17 @@
 //! The thread that logs: state changes and the prober's own troubles, one line each.
 //!
 //! A log that is stuck (a full pipe, a slow disk) stops this thread and nothing else: verdicts go on into the table.
+//! It relies on the log's writer not to panic on an error of writing: this thread must not end before the keeper does.
 //!
 //! # Bounds
-//! `NEWS_MAX` items wait; what comes on top is dropped and counted, and the count is logged.
+//! `NEWS_MAX` items wait; what comes on top is dropped and counted, as is all that is said once this thread has ended.
+//! It logs the count itself.
 
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use crossbeam::channel::{Receiver, Sender, TrySendError, bounded};
+use crossbeam::channel::{Receiver, Sender, bounded};
 
 use super::machine::Change;
 use super::reason::Reason;
@@ -54,7 +56,8 @@ pub(super) fn news_channel(board: Arc<StatusBoard>) -> (Mouth, Receiver<News>) {
 impl Mouth {
     /// Says it without waiting.
     pub(super) fn say(&self, news: News) {
-        if let Err(TrySendError::Full(_)) = self.news.try_send(news) {
+        // Full: the log is stuck. Disconnected: the herald has ended. Either way this will never be logged.
+        if self.news.try_send(news).is_err() {
             self.board.unlogged.fetch_add(1, Ordering::Relaxed);
         }
     }
@@ -153,6 +156,16 @@ mod tests {
         ] {
             assert_eq!(line["fields"][field], value, "{line}");
         }
+    }
+
+    #[test]
+    fn what_no_herald_will_ever_log_is_counted() {
+        let board = Arc::new(StatusBoard::new([]));
+        let (mouth, receiver) = news_channel(board.clone());
+        mouth.say(went_down());
+        drop(receiver);
+        mouth.say(went_down());
+        assert_eq!(board.engine().unlogged, 1);
     }
 
     #[test]

@@ -85,7 +85,7 @@ impl Keeper {
         }
     }
 
-    /// Keeps until told to stop.
+    /// Keeps until told to stop, then ends the probers.
     pub(super) fn run(mut self) {
         while let Ok(message) = self.messages.recv() {
             match message {
@@ -93,9 +93,6 @@ impl Keeper {
                 Message::Adopt(plan, publish) => self.adopt(*plan, publish),
                 Message::Stop => break,
             }
-        }
-        for prober in &self.probers {
-            prober.post([Order::Stop]);
         }
     }
 
@@ -144,7 +141,7 @@ impl Keeper {
         let mut changes = Vec::new();
         for (index, (target, heir)) in targets.iter().zip(&heirs).enumerate() {
             let inherited = match heir {
-                Inheritance::All(old) | Inheritance::StateOf(old) => {
+                Inheritance::All(old) | Inheritance::AllButJob(old) | Inheritance::StateOf(old) => {
                     self.roster.sheet.targets[*old].lock().clone()
                 }
                 Inheritance::None => TargetStatus::default(),
@@ -201,8 +198,12 @@ impl Keeper {
             let script = &roster.scripts[target.script as usize];
             let id = match heir {
                 Inheritance::All(old) => self.roster.targets[*old].id,
-                Inheritance::StateOf(_) | Inheritance::None if script.forced().is_some() => None,
-                Inheritance::StateOf(_) | Inheritance::None => {
+                Inheritance::AllButJob(_) | Inheritance::StateOf(_) | Inheritance::None
+                    if script.forced().is_some() =>
+                {
+                    None
+                }
+                Inheritance::AllButJob(_) | Inheritance::StateOf(_) | Inheritance::None => {
                     let id = TargetId(self.next_id);
                     self.next_id += 1;
                     let (interval, timeout) = (script.monitor.interval, script.monitor.timeout);
@@ -249,6 +250,16 @@ impl Keeper {
         let pool = &self.roster.sheet.pools[place.pool as usize];
         let member = &pool.members[place.member as usize];
         News { pool: pool.name.clone(), member: member.name.clone(), address: member.address, reason, event }
+    }
+}
+
+/// However the keeper ends, by a panic too, the probers end with it: without it they probe for no one, and whoever
+/// joins them would wait for ever.
+impl Drop for Keeper {
+    fn drop(&mut self) {
+        for prober in &self.probers {
+            prober.post([Order::Stop]);
+        }
     }
 }
 

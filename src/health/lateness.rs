@@ -101,12 +101,6 @@ impl Histogram {
         Duration::from_micros(self.max_micros)
     }
 
-    /// How many were no longer than `bound`, to the bucket: for the cumulative buckets of a metric.
-    pub fn count_up_to(&self, bound: Duration) -> u64 {
-        let micros = u64::try_from(bound.as_micros()).unwrap_or(u64::MAX);
-        self.buckets.iter().enumerate().take_while(|(b, _)| upper_micros(*b) <= micros).map(|(_, n)| n).sum()
-    }
-
     /// The duration that the share `quantile` (0.0..=1.0) of them did not pass; zero when there are none. Never below
     /// the true value, at most 12.5 % above it.
     pub fn quantile(&self, quantile: f64) -> Duration {

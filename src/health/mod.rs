@@ -42,7 +42,7 @@ pub mod schedule;
 /// What is known of every member and of the engine, for API and metrics.
 pub mod status;
 
-pub use engine::Engine;
+pub use engine::{Engine, EngineGone};
 pub use plan::Plan;
 pub use status::{Status, StatusBoard};
 

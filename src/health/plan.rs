@@ -81,11 +81,6 @@ impl Plan {
         }
         Plan { table, scripts, targets, pools: named.into() }
     }
-
-    /// How many different targets there are.
-    pub fn target_count(&self) -> usize {
-        self.targets.len()
-    }
 }
 
 #[cfg(not(steerd_loom))]
@@ -105,7 +100,7 @@ mod tests {
             pool("b", tcp_monitor(80), &["127.0.0.2", "127.0.0.1"]),
             pool("c", tcp_monitor(81), &["127.0.0.1"]),
         ]);
-        assert_eq!((plan.scripts.len(), plan.target_count()), (2, 3));
+        assert_eq!((plan.scripts.len(), plan.targets.len()), (2, 3));
         assert_eq!(plan.targets[0].places, [Place { pool: 0, member: 0 }, Place { pool: 1, member: 1 }]);
         assert_eq!(plan.targets[2].places, [Place { pool: 2, member: 0 }]);
         assert_eq!(plan.pools[1].members[0].target, 1);
@@ -116,6 +111,6 @@ mod tests {
         let mut pool = pool("a", tcp_monitor(80), &["127.0.0.1", "127.0.0.2"]);
         pool.members[0].weight = 0;
         pool.members[1].enabled = false;
-        assert_eq!(plan(&[pool]).target_count(), 2);
+        assert_eq!(plan(&[pool]).targets.len(), 2);
     }
 }

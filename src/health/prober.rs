@@ -334,7 +334,7 @@ impl Prober {
             self.counters.inconclusive.fetch_add(1, Ordering::Relaxed);
         }
         let report = Report { target: job.id, conclusion, duration, verdict_at };
-        // The keeper is gone only when the engine shuts down.
+        // Without a keeper there is no one to probe for.
         self.stopped |= self.reports.send(Message::Report(report)).is_err();
         job.schedule.advance(started, verdict_at, &mut self.prng);
         self.timers.push(Reverse((job.schedule.due(), ticket)));

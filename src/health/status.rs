@@ -20,7 +20,7 @@ use super::reason::Reason;
 pub struct StatusBoard {
     sheet: Mutex<Arc<Sheet>>,
     threads: Box<[Arc<ThreadCounters>]>,
-    /// State changes whose log line was dropped because the log was stuck.
+    /// State changes and other events whose log line was dropped: the log was stuck, or the herald has ended.
     pub(super) unlogged: AtomicU64,
 }
 
@@ -123,7 +123,7 @@ pub struct EngineStatus {
     pub started: u64,
     /// Probes that could not be made for a reason of this machine's own.
     pub inconclusive: u64,
-    /// State changes whose log line was dropped because the log was stuck.
+    /// State changes and other events whose log line was dropped: the log was stuck, or the herald has ended.
     pub unlogged: u64,
     /// How much later than planned probes started.
     pub lateness: Histogram,

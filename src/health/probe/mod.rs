@@ -93,6 +93,13 @@ impl Script {
         Script { monitor: monitor.clone(), exchange }
     }
 
+    /// What a monitor is made to on a machine that lacks something (trusted roots, say): it cannot be carried out.
+    #[cfg(test)]
+    pub(super) fn impeded(monitor: &Arc<Monitor>) -> Script {
+        let broken = tcp::Content::new(0, b"", Some("("), monitor.timeout);
+        Script { monitor: monitor.clone(), exchange: Exchange::Content(broken) }
+    }
+
     /// The verdict that is given without a probe.
     pub(super) fn forced(&self) -> Option<bool> {
         match self.exchange {
@@ -170,7 +177,7 @@ impl Script {
     }
 
     /// A verdict for a monitor that cannot be carried out on this machine, known before anything is sent.
-    fn impediment(&self) -> Option<Conclusion> {
+    pub(super) fn impediment(&self) -> Option<Conclusion> {
         match &self.exchange {
             Exchange::Content(content) => {
                 content.is_broken().then(|| Conclusion::failure(Reason::Prober(ProberFault::Pattern)))

@@ -3,7 +3,7 @@
 //! By default any certificate is accepted (as in polaris-gslb), but the handshake's signatures are still checked with
 //! the key in it, so that a peer which does not hold that key fails. (A certificate that webpki cannot read, X.509 v1
 //! say, fails with it.) With `verify: true` the chain and the name must verify against the machine's own roots, which
-//! are read once a process, when the first such monitor is compiled.
+//! are read once a process, when the first such monitor is compiled (at every reload, as long as none are found).
 //!
 //! Sessions are not resumed: a resumed session shows neither the certificate nor the key, and a probe is there to see
 //! what a new client sees. No ALPN is offered.
@@ -70,8 +70,8 @@ pub(super) fn reason_of(error: &rustls::Error) -> Reason {
     })
 }
 
-/// The two client configurations a process needs: without and with verification. A failure is not kept, so that the
-/// next reload tries again.
+/// The two client configurations a process needs: without and with verification. A failure is not kept here, only in
+/// the monitor it was met for; the next reload makes that anew, and begins its targets' probing anew with it.
 static CONFIGS: Mutex<[Option<Arc<ClientConfig>>; 2]> = Mutex::new([None, None]);
 
 fn shared_config(verify: bool) -> Result<Arc<ClientConfig>, Reason> {

@@ -2,6 +2,7 @@
 
 use std::io::Write;
 use std::net::TcpStream;
+use std::panic::resume_unwind;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
@@ -9,8 +10,9 @@ use std::time::Duration;
 use super::rig::*;
 use super::{forced_monitor, monitor, pool, tcp_monitor};
 use crate::config::model::{Monitor, Pool, Probe};
+use crate::health::probe::Script;
 use crate::health::reason::{ProberFault, Reason};
-use crate::health::{Engine, Plan};
+use crate::health::{Engine, EngineGone, Plan};
 use crate::state::health_table::{HealthTable, State};
 
 /// Serves 200 while the switch is on, 503 otherwise.
@@ -145,10 +147,29 @@ fn publication_happens_exactly_once_a_plan_in_order() {
             let expected = if round % 2 == 0 { State::Up } else { State::Down };
             assert!(words(&seen)[0].iter().all(|word| word.state() == expected));
         };
-        engine.adopt(Plan::new(&pools, table), Box::new(publish));
+        engine.adopt(Plan::new(&pools, table), Box::new(publish)).unwrap();
     }
     engine.shutdown();
     assert_eq!(calls.load(Ordering::SeqCst), 50);
+}
+
+#[test]
+fn keeper_that_is_gone_is_seen_and_takes_the_other_threads_with_it() {
+    let engine = Engine::start(2, 1).unwrap();
+    assert!(engine.is_alive());
+    assert_eq!(engine.adopt(plan(&[]), Box::new(|| ())), Ok(()));
+    assert!(engine.is_alive());
+    // A panic, without the noise of one.
+    engine.adopt(plan(&[]), Box::new(|| resume_unwind(Box::new(())))).unwrap();
+    wait_until("the keeper's end", || !engine.is_alive());
+    wait_until("a refusal", || engine.adopt(plan(&[]), Box::new(|| ())) == Err(EngineGone));
+    // The probers have no target, so nothing but the keeper's end can have ended them.
+    let (sender, ended) = crossbeam::channel::bounded(1);
+    std::thread::spawn(move || {
+        engine.shutdown();
+        sender.send(()).unwrap();
+    });
+    ended.recv_timeout(PATIENCE).unwrap();
 }
 
 #[test]
@@ -164,6 +185,23 @@ fn probe_that_cannot_be_made_is_counted_and_changes_no_state() {
     assert_eq!(health.reason, Some(Reason::Prober(ProberFault::Pattern)));
     assert!(status.engine.inconclusive >= 3);
     assert_eq!(states(&rig), [[State::Up]]);
+}
+
+#[test]
+fn reload_mends_what_this_machine_lacked_though_the_target_is_the_same() {
+    let server = Server::start(mute);
+    let pools = [pool("a", tcp_monitor(server.port()), &["127.0.0.1"])];
+    let mut lacking = plan(&pools);
+    lacking.scripts[0] = Arc::new(Script::impeded(&pools[0].monitor));
+    let mut rig = Rig::over(Engine::start(1, 7).unwrap(), &[]);
+    rig.adopt_plan(lacking);
+    rig.first_outcomes();
+    assert_eq!(states(&rig), [[State::Unknown]]);
+    rig.adopt(&pools);
+    let status = rig.wait("a success", |status| status.pools[0].members[0].health.succeeded == 1);
+    assert_eq!(states(&rig), [[State::Up]]);
+    let health = &status.pools[0].members[0].health;
+    assert_eq!((health.inconclusive, health.succeeded), (1, 1), "what was counted before is kept");
 }
 
 #[test]

@@ -13,7 +13,7 @@ use crate::health::{Engine, Plan};
 use crate::state::health_table::{HealthTable, State, Word};
 
 /// How long a test waits for what must happen: only a failing test waits so long.
-const PATIENCE: Duration = Duration::from_secs(60);
+pub(super) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A listener on a port of the kernel's choice that hands each connection to a function, in a thread of its own.
 pub(super) struct Server {
@@ -153,6 +153,11 @@ pub(super) fn content(port: u16, send: &[u8], match_re: &str) -> Probe {
     Probe::TcpContent { port, send: send.to_vec(), match_re: Some(match_re.into()) }
 }
 
+/// A plan for these pools with a table of its own.
+pub(super) fn plan(pools: &[Pool]) -> Plan {
+    Plan::new(pools, Arc::new(HealthTable::new(pools.iter().map(|pool| pool.members.len()))))
+}
+
 /// An engine, and the table it writes at present.
 pub(super) struct Rig {
     pub(super) engine: Engine,
@@ -174,12 +179,16 @@ impl Rig {
 
     /// Goes over to other pools, and waits until they are published. Returns the states the new table had then.
     pub(super) fn adopt(&mut self, pools: &[Pool]) -> Vec<Vec<Word>> {
-        let table = Arc::new(HealthTable::new(pools.iter().map(|pool| pool.members.len())));
+        self.adopt_plan(plan(pools))
+    }
+
+    /// As [`Rig::adopt`], for a plan that was tampered with.
+    pub(super) fn adopt_plan(&mut self, plan: Plan) -> Vec<Vec<Word>> {
         let (sender, receiver) = crossbeam::channel::bounded(1);
-        let published = table.clone();
+        let published = plan.table.clone();
+        self.table = published.clone();
         let publish = move || sender.send(words(&published)).unwrap();
-        self.engine.adopt(Plan::new(pools, table.clone()), Box::new(publish));
-        self.table = table;
+        self.engine.adopt(plan, Box::new(publish)).unwrap();
         receiver.recv_timeout(PATIENCE).unwrap()
     }
 
@@ -202,6 +211,15 @@ impl Rig {
         self.wait("first outcomes", |status| {
             status.pools.iter().flat_map(|pool| &pool.members).all(|member| member.health.reason.is_some())
         })
+    }
+}
+
+/// Waits until this holds.
+pub(super) fn wait_until(what: &str, holds: impl Fn() -> bool) {
+    let end = Instant::now() + PATIENCE;
+    while !holds() {
+        assert!(Instant::now() < end, "waited in vain for {what}");
+        thread::park_timeout(Duration::from_millis(1));
     }
 }
 
