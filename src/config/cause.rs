@@ -5,7 +5,7 @@
 
 use std::fmt;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use ipnet::IpNet;
@@ -252,6 +252,24 @@ pub enum Cause {
     /// No address with port.
     #[error("{text} is not an address to listen on")]
     NotSocketAddress { text: Found, port_needed: bool },
+    /// The same with a port, where a socket is wanted.
+    #[error("{text} is an IPv4 address written as IPv6")]
+    MappedSocketAddress { text: Found, plain: SocketAddr },
+    /// `fe80::1` alone: which interface's?
+    #[error("{text} is a link-local address without its interface")]
+    LinkLocalWithoutScope { text: Found, ip: Ipv6Addr, port: u16 },
+    /// Multicast and broadcast.
+    #[error("{text} is a {what} address: nothing is served there")]
+    NotUnicast { text: Found, what: &'static str },
+    /// An address of `listen` behind the wildcard that takes its port.
+    #[error("`{address}` is covered by `{wildcard}`")]
+    CoveredByWildcard { address: SocketAddr, wildcard: SocketAddr, first_line: u32 },
+    /// A wildcard of `listen` behind an address that takes its port.
+    #[error("`{wildcard}` covers `{address}`")]
+    WildcardCovers { wildcard: SocketAddr, address: SocketAddr, first_line: u32 },
+    /// One of them is a wildcard that takes the other's port.
+    #[error("`{address}` and the address `{listen}` of `listen` overlap")]
+    AdminOverlapsListen { address: SocketAddr, listen: SocketAddr },
     /// The same address for DNS and HTTP.
     #[error("`{address}` is already an address of `listen`")]
     AdminIsListen { address: SocketAddr },
@@ -404,6 +422,15 @@ impl Cause {
             Cause::TextLength { max, unit, .. } => format!("accepted are 1 to {max} {unit}"),
             Cause::Wildcard { .. } => "list the names one by one".to_owned(),
             Cause::MappedAddress { plain, .. } => did_you_mean(&plain.to_string()),
+            Cause::MappedSocketAddress { plain, .. } => did_you_mean(&plain.to_string()),
+            Cause::LinkLocalWithoutScope { ip, port, .. } => format!(
+                "accepted is `[{ip}%2]:{port}`, where 2 is the interface's number as `ip link` shows it"
+            ),
+            Cause::NotUnicast { .. } => "accepted are addresses of this machine, `0.0.0.0` and `::`".to_owned(),
+            Cause::CoveredByWildcard { first_line, .. } | Cause::WildcardCovers { first_line, .. } => {
+                format!("given on line {first_line}: the port would be in use; keep one of them")
+            }
+            Cause::AdminOverlapsListen { .. } => "give it another port".to_owned(),
             Cause::NotSocketAddress { port_needed: true, .. } => {
                 "accepted are `127.0.0.1:8053` and `[::1]:8053`".to_owned()
             }
