@@ -352,7 +352,10 @@ pub enum Cause {
     TwrrWithoutTopology,
     /// An address nothing can be reached at.
     #[error("nothing can be reached at the address {address}")]
-    UnreachableMember { address: IpAddr },
+    UnreachableAddress { address: IpAddr },
+    /// A fallback address for queries that never get as far.
+    #[error("the fallback address `{address}` is never answered: the pool has no enabled {family} member")]
+    FallbackWithoutMembers { address: IpAddr, family: &'static str },
     /// The command line's topology comes first.
     #[error("this topology is replaced by the one named on the command line")]
     TopologyReplaced,
@@ -463,6 +466,9 @@ impl Cause {
                 "name your servers in `server.ns`, or put the name below a zone of `zones`; until then its NS record \
                  says `ns.invalid.`"
                     .to_owned()
+            }
+            Cause::FallbackWithoutMembers { .. } => {
+                "queries for a family without members are answered with no data".to_owned()
             }
             Cause::LowTtl { .. } => "20 to 60 s is usual for a steered name".to_owned(),
             Cause::TwrrWithoutTopology => "give `topology` or `topology_file`, or use `wrr`".to_owned(),
