@@ -127,6 +127,12 @@ pub enum Cause {
     /// The system would not give us the file.
     #[error("the file cannot be read: {}", io_text(*.kind, *.os_error))]
     Unreadable { kind: io::ErrorKind, os_error: Option<i32> },
+    /// A FIFO, a socket or a device: reading it could wait for ever.
+    #[error("the file is not a regular file")]
+    NotRegularFile,
+    /// The same, of the file named by `topology_file`.
+    #[error("the topology file {path} is not a regular file")]
+    TopologyNotRegularFile { path: Found },
     /// The file named by `topology_file` could not be read.
     #[error("the topology file {path} cannot be read: {}", io_text(*.kind, *.os_error))]
     TopologyUnreadable { path: Found, kind: io::ErrorKind, os_error: Option<i32> },

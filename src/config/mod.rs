@@ -160,14 +160,17 @@ fn open_topology(
     let name = path.value.display().to_string();
     let text = source::read(&path.value);
     files.push(path.value);
-    match text {
+    let cause = match &text {
         Err(BadSource { cause: Cause::Unreadable { kind, os_error }, .. }) if !overridden => {
-            let cause = Cause::TopologyUnreadable { path: Found::new(&name), kind, os_error };
-            findings.error(FileId(0), path.span, cause);
-            None
+            Cause::TopologyUnreadable { path: Found::new(&name), kind: *kind, os_error: *os_error }
         }
-        text => Some(Source::new(&name, FileId(1), text, findings)),
-    }
+        Err(BadSource { cause: Cause::NotRegularFile, .. }) if !overridden => {
+            Cause::TopologyNotRegularFile { path: Found::new(&name) }
+        }
+        _ => return Some(Source::new(&name, FileId(1), text, findings)),
+    };
+    findings.error(FileId(0), path.span, cause);
+    None
 }
 
 /// Reads a topology file.

@@ -211,6 +211,18 @@ fn a_topology_file_is_relative_to_the_main_file() {
 }
 
 #[test]
+fn a_topology_file_that_is_no_regular_file_is_reported_where_it_is_named() {
+    let main = "zones: {example.com: {ns: ns1.example.net}}\ntopology_file: /dev/zero\n";
+    let files = directory(&[("main.yaml", main)]);
+    let path = files.path().join("main.yaml");
+    let report = load(&path, None).unwrap_err().to_string();
+    assert!(report.contains("error: the topology file `/dev/zero` is not a regular file"), "{report}");
+    assert!(report.contains("main.yaml:2:16"), "{report}");
+    let report = load(&path, Some(Path::new("/dev/zero"))).unwrap_err().to_string();
+    assert!(report.contains("error: the file is not a regular file\n  --> /dev/zero"), "{report}");
+}
+
+#[test]
 fn the_command_lines_topology_replaces_the_files() {
     let main = "zones: {example.com: {ns: ns1.example.net}}\ntopology: {a: 10.0.0.0/8}\n";
     let files = directory(&[("main.yaml", main), ("t.yaml", "dc1: 192.0.2.0/24\n")]);
