@@ -122,7 +122,7 @@ fn run(
     let config = main.map(|mut main| {
         let given = main.topology_place().is_some() || topology_override.is_some();
         let inline = main.topology.take().unwrap_or_default();
-        link(main, separate.unwrap_or(inline), given, files, &mut findings)
+        link(main, separate.unwrap_or(inline), given, files.clone(), &mut findings)
     });
     let sources = [Some(main_source), topology_source];
     let texts: Vec<(Arc<str>, &str)> =
@@ -131,7 +131,7 @@ fn run(
     let report = findings.finish(&texts);
     match config {
         Some(config) if usable => Ok(Loaded { config, warnings: report.into_warnings() }),
-        _ => Err(report),
+        _ => Err(report.of_files(files)),
     }
 }
 

@@ -211,6 +211,28 @@ fn a_topology_file_is_relative_to_the_main_file() {
 }
 
 #[test]
+fn a_report_names_every_file_that_was_read_or_tried() {
+    let main = "globalnames: {a.example: p}\ntopology_file: t.yaml\npools: {}\n";
+    let files = directory(&[("main.yaml", main)]);
+    let (path, topology) = (files.path().join("main.yaml"), files.path().join("t.yaml"));
+    assert_eq!(
+        load(&path, None).unwrap_err().files(),
+        [path.clone(), topology.clone()],
+        "it is not there yet"
+    );
+    fs::write(&topology, "dc1: nonsense\n").unwrap();
+    assert_eq!(load(&path, None).unwrap_err().files(), [path.clone(), topology.clone()]);
+    let other = files.path().join("other.yaml");
+    assert_eq!(load(&path, Some(&other)).unwrap_err().files(), [path.clone(), other.clone()]);
+    // Only a change of this file can mend it.
+    fs::write(&path, "topology_file: t.yaml\npools: [a\n").unwrap();
+    assert_eq!(load(&path, None).unwrap_err().files(), [path.as_path()]);
+    fs::remove_file(&path).unwrap();
+    assert_eq!(load(&path, Some(&other)).unwrap_err().files(), [path, other]);
+    assert!(load_str("f", "").unwrap_err().files().is_empty());
+}
+
+#[test]
 fn a_topology_file_that_is_no_regular_file_is_reported_where_it_is_named() {
     let main = "zones: {example.com: {ns: ns1.example.net}}\ntopology_file: /dev/zero\n";
     let files = directory(&[("main.yaml", main)]);
