@@ -45,6 +45,7 @@ pub(super) static SERVER: Section = Section {
 pub(super) fn default_server() -> Server {
     Server {
         listen: vec![SocketAddr::from(([0, 0, 0, 0], 53)), SocketAddr::from(([0u16; 8], 53))],
+        listen_is_default: true,
         workers: None,
         admin: None,
         state_dir: None,
@@ -72,7 +73,10 @@ pub(super) fn read_server<'t>(
     let mut per_client = None;
     d.section(field, &SERVER, |d, name, field| {
         match name {
-            "listen" => set(&mut server.listen, read_listen(d, field)?),
+            "listen" => {
+                server.listen_is_default = false;
+                set(&mut server.listen, read_listen(d, field)?);
+            }
             "workers" => set(&mut server.workers, value(d.value(field, workers)?)),
             "admin" => admin = d.value(field, admin_address)?,
             "state_dir" => {
@@ -245,6 +249,14 @@ mod tests {
             (None, None, 1232, true)
         );
         assert_eq!((server.tcp_max_connections, server.tcp_max_connections_per_client), (1024, 64));
+    }
+
+    #[test]
+    fn the_default_of_listen_is_told_from_the_same_addresses_written_out() {
+        let is_default = |server: &str| loaded(&format!("{NAMES}{server}")).server.listen_is_default;
+        assert!(is_default(""));
+        assert!(is_default("server: {workers: 1}\n"));
+        assert!(!is_default("server: {listen: [0.0.0.0, '::']}\n"));
     }
 
     #[test]
