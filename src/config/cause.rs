@@ -5,7 +5,7 @@
 
 use std::fmt;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use ipnet::IpNet;
@@ -127,6 +127,12 @@ pub enum Cause {
     /// The system would not give us the file.
     #[error("the file cannot be read: {}", io_text(*.kind, *.os_error))]
     Unreadable { kind: io::ErrorKind, os_error: Option<i32> },
+    /// A FIFO, a socket or a device: reading it could wait for ever.
+    #[error("the file is not a regular file")]
+    NotRegularFile,
+    /// The same, of the file named by `topology_file`.
+    #[error("the topology file {path} is not a regular file")]
+    TopologyNotRegularFile { path: Found },
     /// The file named by `topology_file` could not be read.
     #[error("the topology file {path} cannot be read: {}", io_text(*.kind, *.os_error))]
     TopologyUnreadable { path: Found, kind: io::ErrorKind, os_error: Option<i32> },
@@ -252,6 +258,24 @@ pub enum Cause {
     /// No address with port.
     #[error("{text} is not an address to listen on")]
     NotSocketAddress { text: Found, port_needed: bool },
+    /// The same with a port, where a socket is wanted.
+    #[error("{text} is an IPv4 address written as IPv6")]
+    MappedSocketAddress { text: Found, plain: SocketAddr },
+    /// `fe80::1` alone: which interface's?
+    #[error("{text} is a link-local address without its interface")]
+    LinkLocalWithoutScope { text: Found, ip: Ipv6Addr, port: u16 },
+    /// Multicast and broadcast.
+    #[error("{text} is a {what} address: nothing is served there")]
+    NotUnicast { text: Found, what: &'static str },
+    /// An address of `listen` behind the wildcard that takes its port.
+    #[error("`{address}` is covered by `{wildcard}`")]
+    CoveredByWildcard { address: SocketAddr, wildcard: SocketAddr, first_line: u32 },
+    /// A wildcard of `listen` behind an address that takes its port.
+    #[error("`{wildcard}` covers `{address}`")]
+    WildcardCovers { wildcard: SocketAddr, address: SocketAddr, first_line: u32 },
+    /// One of them is a wildcard that takes the other's port.
+    #[error("`{address}` and the address `{listen}` of `listen` overlap")]
+    AdminOverlapsListen { address: SocketAddr, listen: SocketAddr },
     /// The same address for DNS and HTTP.
     #[error("`{address}` is already an address of `listen`")]
     AdminIsListen { address: SocketAddr },
@@ -334,7 +358,10 @@ pub enum Cause {
     TwrrWithoutTopology,
     /// An address nothing can be reached at.
     #[error("nothing can be reached at the address {address}")]
-    UnreachableMember { address: IpAddr },
+    UnreachableAddress { address: IpAddr },
+    /// A fallback address for queries that never get as far.
+    #[error("the fallback address `{address}` is never answered: the pool has no enabled {family} member")]
+    FallbackWithoutMembers { address: IpAddr, family: &'static str },
     /// The command line's topology comes first.
     #[error("this topology is replaced by the one named on the command line")]
     TopologyReplaced,
@@ -404,6 +431,15 @@ impl Cause {
             Cause::TextLength { max, unit, .. } => format!("accepted are 1 to {max} {unit}"),
             Cause::Wildcard { .. } => "list the names one by one".to_owned(),
             Cause::MappedAddress { plain, .. } => did_you_mean(&plain.to_string()),
+            Cause::MappedSocketAddress { plain, .. } => did_you_mean(&plain.to_string()),
+            Cause::LinkLocalWithoutScope { ip, port, .. } => format!(
+                "accepted is `[{ip}%2]:{port}`, where 2 is the interface's number as `ip link` shows it"
+            ),
+            Cause::NotUnicast { .. } => "accepted are addresses of this machine, `0.0.0.0` and `::`".to_owned(),
+            Cause::CoveredByWildcard { first_line, .. } | Cause::WildcardCovers { first_line, .. } => {
+                format!("given on line {first_line}: the port would be in use; keep one of them")
+            }
+            Cause::AdminOverlapsListen { .. } => "give it another port".to_owned(),
             Cause::NotSocketAddress { port_needed: true, .. } => {
                 "accepted are `127.0.0.1:8053` and `[::1]:8053`".to_owned()
             }
@@ -436,6 +472,9 @@ impl Cause {
                 "name your servers in `server.ns`, or put the name below a zone of `zones`; until then its NS record \
                  says `ns.invalid.`"
                     .to_owned()
+            }
+            Cause::FallbackWithoutMembers { .. } => {
+                "queries for a family without members are answered with no data".to_owned()
             }
             Cause::LowTtl { .. } => "20 to 60 s is usual for a steered name".to_owned(),
             Cause::TwrrWithoutTopology => "give `topology` or `topology_file`, or use `wrr`".to_owned(),

@@ -122,7 +122,7 @@ fn run(
     let config = main.map(|mut main| {
         let given = main.topology_place().is_some() || topology_override.is_some();
         let inline = main.topology.take().unwrap_or_default();
-        link(main, separate.unwrap_or(inline), given, files, &mut findings)
+        link(main, separate.unwrap_or(inline), given, files.clone(), &mut findings)
     });
     let sources = [Some(main_source), topology_source];
     let texts: Vec<(Arc<str>, &str)> =
@@ -131,7 +131,7 @@ fn run(
     let report = findings.finish(&texts);
     match config {
         Some(config) if usable => Ok(Loaded { config, warnings: report.into_warnings() }),
-        _ => Err(report),
+        _ => Err(report.of_files(files)),
     }
 }
 
@@ -160,14 +160,17 @@ fn open_topology(
     let name = path.value.display().to_string();
     let text = source::read(&path.value);
     files.push(path.value);
-    match text {
+    let cause = match &text {
         Err(BadSource { cause: Cause::Unreadable { kind, os_error }, .. }) if !overridden => {
-            let cause = Cause::TopologyUnreadable { path: Found::new(&name), kind, os_error };
-            findings.error(FileId(0), path.span, cause);
-            None
+            Cause::TopologyUnreadable { path: Found::new(&name), kind: *kind, os_error: *os_error }
         }
-        text => Some(Source::new(&name, FileId(1), text, findings)),
-    }
+        Err(BadSource { cause: Cause::NotRegularFile, .. }) if !overridden => {
+            Cause::TopologyNotRegularFile { path: Found::new(&name) }
+        }
+        _ => return Some(Source::new(&name, FileId(1), text, findings)),
+    };
+    findings.error(FileId(0), path.span, cause);
+    None
 }
 
 /// Reads a topology file.

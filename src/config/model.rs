@@ -35,6 +35,8 @@ pub struct Config {
 pub struct Server {
     /// Addresses served over UDP and TCP each; port 0 lets the kernel choose (tests). At least one.
     pub listen: Vec<SocketAddr>,
+    /// Whether nobody wrote `listen`: the server may then leave out a family that the machine does not have.
+    pub listen_is_default: bool,
     /// Worker threads; `None` is `auto`, one a core this process may run on. 1..=1024.
     pub workers: Option<u16>,
     /// Address of the HTTP listener (metrics, state); `None` leaves it out.

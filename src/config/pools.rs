@@ -86,6 +86,7 @@ fn read_pool<'t>(d: &mut Decoder<'t, '_>, field: Field<'t>, name: String) -> Rea
     let at = field.at;
     let mut method = None;
     let mut fallback = Fallback::Any;
+    let mut fallback_places = Vec::new();
     let mut max_addrs_returned = 1;
     let mut members = Vec::new();
     let mut kind = None;
@@ -93,7 +94,7 @@ fn read_pool<'t>(d: &mut Decoder<'t, '_>, field: Field<'t>, name: String) -> Rea
     let seen = d.section(field, &POOL, |d, key, field| {
         match key {
             "lb_method" => method = d.value(field, word(METHODS, METHOD_WORDS))?,
-            "fallback" => fallback = read_fallback(d, field)?,
+            "fallback" => (fallback, fallback_places) = read_fallback(d, field)?,
             "max_addrs_returned" => {
                 let read = d.value(field, integer(1..=1024))?;
                 max_addrs_returned = read.map_or(max_addrs_returned, |read| read.value);
@@ -115,6 +116,7 @@ fn read_pool<'t>(d: &mut Decoder<'t, '_>, field: Field<'t>, name: String) -> Rea
     if !members.is_empty() && !members.iter().any(|member| member.enabled && member.weight > 0) {
         d.warning(at, Cause::NeverDrawn { pool: Found::new(&read.name) });
     }
+    check_fallback_families(d, &members, &fallback_places);
     let monitor = kind.zip(parameters).map(|(kind, parameters)| parameters.build(d, kind.value, at));
     if let (Some(Placed { value: method, span }), Some(monitor)) = (method, monitor) {
         read.twrr_at = (method == Method::Twrr).then_some(span);
@@ -124,13 +126,29 @@ fn read_pool<'t>(d: &mut Decoder<'t, '_>, field: Field<'t>, name: String) -> Rea
     Ok(read)
 }
 
-/// Reads `fallback`: a word, an address, or a list of addresses.
-fn read_fallback<'t>(d: &mut Decoder<'t, '_>, field: Field<'t>) -> Read<Fallback> {
+/// Warns about the first fallback address of each family in which the pool has no member: for want of any, a query for
+/// that family is answered with no data before a fallback is thought of.
+fn check_fallback_families(d: &mut Decoder<'_, '_>, members: &[Member], fallbacks: &[Placed<IpAddr>]) {
+    if members.is_empty() {
+        return;
+    }
+    for (is_ipv6, family) in [(false, "IPv4"), (true, "IPv6")] {
+        if members.iter().any(|member| member.enabled && member.ip.is_ipv6() == is_ipv6) {
+            continue;
+        }
+        if let Some(first) = fallbacks.iter().find(|fallback| fallback.value.is_ipv6() == is_ipv6) {
+            d.warning(first.span, Cause::FallbackWithoutMembers { address: first.value, family });
+        }
+    }
+}
+
+/// Reads `fallback`: a word, an address, or a list of addresses. The places of the addresses stand beside.
+fn read_fallback<'t>(d: &mut Decoder<'t, '_>, field: Field<'t>) -> Read<(Fallback, Vec<Placed<IpAddr>>)> {
     if let Node::Scalar(scalar) = &field.node {
         match &*scalar.text {
-            "any" => return Ok(Fallback::Any),
-            "refuse" => return Ok(Fallback::Refuse),
-            "nodata" => return Ok(Fallback::Nodata),
+            "any" => return Ok((Fallback::Any, Vec::new())),
+            "refuse" => return Ok((Fallback::Refuse, Vec::new())),
+            "nodata" => return Ok((Fallback::Nodata, Vec::new())),
             _ => {}
         }
     }
@@ -157,6 +175,7 @@ fn read_fallback<'t>(d: &mut Decoder<'t, '_>, field: Field<'t>) -> Read<Fallback
             }
             None => {
                 first_lines.insert(read.value, read.span.line);
+                warn_if_unreachable(d, &read);
                 addresses.push(read);
             }
         }
@@ -165,7 +184,8 @@ fn read_fallback<'t>(d: &mut Decoder<'t, '_>, field: Field<'t>) -> Read<Fallback
     if addresses.len() > MAX_MEMBERS {
         d.error(at, Cause::TooMany { what: "addresses in `fallback`", limit: MAX_MEMBERS });
     }
-    Ok(Fallback::Addresses(addresses.into_iter().map(|address| address.value).collect()))
+    let fallback = Fallback::Addresses(addresses.iter().map(|address| address.value).collect());
+    Ok((fallback, addresses))
 }
 
 /// Reads `members`: a map by address, or a list of mappings with `ip` or of addresses.
@@ -284,15 +304,25 @@ fn new_member() -> Member {
 
 /// Gives a member its address, and where it has no name of its own, the address as name.
 fn finish_member(d: &mut Decoder<'_, '_>, mut member: Member, ip: Placed<IpAddr>) -> Placed<Member> {
-    let address = ip.value;
-    if address.is_unspecified() || address.is_multicast() || address == IpAddr::from([255; 4]) {
-        d.warning(ip.span, Cause::UnreachableMember { address });
-    }
-    member.ip = address;
+    warn_if_unreachable(d, &ip);
+    member.ip = ip.value;
     if member.name.is_empty() {
-        member.name = address.to_string();
+        member.name = ip.value.to_string();
     }
     Placed { value: member, span: ip.span }
+}
+
+/// Warns about an address that no client can open a connection to, wherever it stands.
+fn warn_if_unreachable(d: &mut Decoder<'_, '_>, ip: &Placed<IpAddr>) {
+    let address = ip.value;
+    let is_unreachable = match address {
+        IpAddr::V4(v4) => v4.is_unspecified() || v4.is_multicast() || v4.is_broadcast(),
+        // A record has no room for the interface that a link-local address needs.
+        IpAddr::V6(v6) => v6.is_unspecified() || v6.is_multicast() || v6.is_unicast_link_local(),
+    };
+    if is_unreachable {
+        d.warning(ip.span, Cause::UnreachableAddress { address });
+    }
 }
 
 #[cfg(test)]
@@ -377,6 +407,44 @@ mod tests {
             errors(&with(&format!("lb_method: wrr\nmembers:\n{FORCED}"))),
             ["5:5: `members` has no value"]
         );
+    }
+
+    #[test]
+    fn addresses_that_nothing_can_be_reached_at_are_warned_about() {
+        let unreachable = ["0.0.0.0", "'::'", "224.0.0.1", "'ff02::1'", "255.255.255.255", "'fe80::1'"];
+        for address in unreachable {
+            let members = format!("lb_method: wrr\n{FORCED}members: [{address}]\n");
+            let fallback =
+                format!("lb_method: wrr\n{FORCED}members: [192.0.2.1, '2001:db8::1']\nfallback: {address}\n");
+            let plain = address.trim_matches('\'');
+            for (text, place) in [(members, "7:15"), (fallback, "8:15")] {
+                let warning = format!("{place}: nothing can be reached at the address {plain}");
+                assert_eq!(warnings(&with(&text)), [warning]);
+            }
+        }
+        // An IPv4 link-local address needs no scope.
+        assert!(warnings(&with(&format!("lb_method: wrr\n{FORCED}members: [169.254.0.1]\n"))).is_empty());
+    }
+
+    #[test]
+    fn fallback_addresses_of_a_family_without_members_are_warned_about_once() {
+        let text = |members: &str, fallback: &str| {
+            with(&format!("lb_method: wrr\n{FORCED}members: {members}\nfallback: {fallback}\n"))
+        };
+        let warning = |place, address, family| {
+            format!(
+                "{place}: the fallback address `{address}` is never answered: the pool has no enabled {family} member \
+                 (queries for a family without members are answered with no data)"
+            )
+        };
+        assert_eq!(
+            warnings(&text("[192.0.2.1]", "['::1', 192.0.2.9, '::2']")),
+            [warning("8:16", "::1", "IPv6")]
+        );
+        let disabled = "[{ip: 192.0.2.1, enabled: off}, '2001:db8::1']";
+        assert_eq!(warnings(&text(disabled, "192.0.2.9")), [warning("8:15", "192.0.2.9", "IPv4")]);
+        let weightless = "[{ip: 192.0.2.1, weight: 0}, '2001:db8::1']";
+        assert!(warnings(&text(weightless, "[192.0.2.9, '::1']")).is_empty());
     }
 
     #[test]

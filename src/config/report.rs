@@ -4,6 +4,7 @@
 //! a source line is drawn is `render`'s.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::cause::Cause;
@@ -82,9 +83,21 @@ pub struct Report {
     diagnostics: Vec<Diagnostic>,
     omitted_errors: usize,
     omitted_warnings: usize,
+    files: Vec<PathBuf>,
 }
 
 impl Report {
+    /// Every file that was read or tried, the main file first: a change of any of them, or its appearance, may mend what is
+    /// wrong. Empty for a text that is no file.
+    pub fn files(&self) -> &[PathBuf] {
+        &self.files
+    }
+
+    /// The same report, of a run over these files.
+    pub(super) fn of_files(self, files: Vec<PathBuf>) -> Report {
+        Report { files, ..self }
+    }
+
     /// The diagnostics shown, by file and place.
     pub fn diagnostics(&self) -> &[Diagnostic] {
         &self.diagnostics
@@ -209,7 +222,12 @@ impl Findings {
             keep
         });
         let diagnostics = attach_excerpts(self.found, files);
-        Report { diagnostics, omitted_errors: unshown_errors, omitted_warnings: unshown_warnings }
+        Report {
+            diagnostics,
+            omitted_errors: unshown_errors,
+            omitted_warnings: unshown_warnings,
+            files: Vec::new(),
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Pure functions from a scalar to a value or a `Cause`; nothing here reads a stream or reports.
 
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
@@ -157,16 +157,39 @@ pub(super) fn listen_address(scalar: &Scalar<'_>) -> Result<SocketAddr, Cause> {
         Some(inside) => inside.parse::<Ipv6Addr>().ok().map(IpAddr::V6),
         None => text.parse::<IpAddr>().ok(),
     };
-    alone
+    let address = alone
         .map(|ip| SocketAddr::new(ip, DNS_PORT))
         .or_else(|| text.parse().ok())
-        .ok_or_else(|| Cause::NotSocketAddress { text: found(scalar), port_needed: false })
+        .ok_or_else(|| Cause::NotSocketAddress { text: found(scalar), port_needed: false })?;
+    servable(scalar, address)
 }
 
 /// An address with its port.
 pub(super) fn socket_address(scalar: &Scalar<'_>) -> Result<SocketAddr, Cause> {
     let text = &*scalar.text;
-    text.parse().map_err(|_| Cause::NotSocketAddress { text: found(scalar), port_needed: true })
+    let address =
+        text.parse().map_err(|_| Cause::NotSocketAddress { text: found(scalar), port_needed: true })?;
+    servable(scalar, address)
+}
+
+/// An address that a socket can be bound to, if the machine has it. An IPv4 one in IPv6 form cannot: our sockets carry
+/// one family each.
+fn servable(scalar: &Scalar<'_>, address: SocketAddr) -> Result<SocketAddr, Cause> {
+    let text = found(scalar);
+    if let SocketAddr::V6(v6) = address {
+        if let Some(plain) = v6.ip().to_ipv4_mapped() {
+            return Err(Cause::MappedSocketAddress { text, plain: SocketAddr::from((plain, v6.port())) });
+        }
+        // The kernel does not guess the interface (RFC 4007 §11.2 writes it behind a `%`).
+        if v6.ip().is_unicast_link_local() && v6.scope_id() == 0 {
+            return Err(Cause::LinkLocalWithoutScope { text, ip: *v6.ip(), port: v6.port() });
+        }
+    }
+    match address.ip() {
+        ip if ip.is_multicast() => Err(Cause::NotUnicast { text, what: "multicast" }),
+        IpAddr::V4(Ipv4Addr::BROADCAST) => Err(Cause::NotUnicast { text, what: "broadcast" }),
+        IpAddr::V4(_) | IpAddr::V6(_) => Ok(address),
+    }
 }
 
 #[cfg(test)]

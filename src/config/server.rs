@@ -1,14 +1,13 @@
 //! The `server` section: addresses, limits and switches of the process. Opens no socket and asks nothing of the system.
 
 use std::collections::HashMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::cause::{Cause, Found};
 use super::decode::{Decoder, Field, Placed, Read, Section, key};
 use super::model::{Server, SoaFields};
-use super::report::Span;
 use super::scalars::{boolean, duration, integer, listen_address, socket_address, text_octets};
 use super::zones::{read_name_servers, read_soa};
 
@@ -46,6 +45,7 @@ pub(super) static SERVER: Section = Section {
 pub(super) fn default_server() -> Server {
     Server {
         listen: vec![SocketAddr::from(([0, 0, 0, 0], 53)), SocketAddr::from(([0u16; 8], 53))],
+        listen_is_default: true,
         workers: None,
         admin: None,
         state_dir: None,
@@ -73,7 +73,10 @@ pub(super) fn read_server<'t>(
     let mut per_client = None;
     d.section(field, &SERVER, |d, name, field| {
         match name {
-            "listen" => set(&mut server.listen, read_listen(d, field)?),
+            "listen" => {
+                server.listen_is_default = false;
+                set(&mut server.listen, read_listen(d, field)?);
+            }
             "workers" => set(&mut server.workers, value(d.value(field, workers)?)),
             "admin" => admin = d.value(field, admin_address)?,
             "state_dir" => {
@@ -136,19 +139,13 @@ fn admin_address(scalar: &super::events::Scalar<'_>) -> Result<Option<SocketAddr
 
 fn read_listen<'t>(d: &mut Decoder<'t, '_>, field: Field<'t>) -> Read<Option<Vec<SocketAddr>>> {
     let mut addresses = Vec::new();
-    let mut first_lines: HashMap<SocketAddr, Span> = HashMap::new();
+    let mut taken = TakenPorts::default();
     let at = field.at;
     let count = d.list(field, "listen", |d, item| {
-        let Some(Placed { value, span }) = d.value(item, listen_address)? else { return Ok(()) };
-        // Port 0 is another port each time.
-        match first_lines.get(&value).filter(|_| value.port() != 0) {
-            Some(first) => {
-                let item = Found::new(&value.to_string());
-                d.error(span, Cause::Duplicate { what: "address", item, first_line: first.line });
-            }
-            None => {
-                first_lines.insert(value, span);
-                addresses.push(value);
+        if let Some(address) = d.value(item, listen_address)? {
+            match taken.take(address) {
+                Ok(()) => addresses.push(address.value),
+                Err(cause) => d.error(address.span, cause),
             }
         }
         Ok(())
@@ -159,10 +156,62 @@ fn read_listen<'t>(d: &mut Decoder<'t, '_>, field: Field<'t>) -> Read<Option<Vec
     Ok(Some(addresses).filter(|addresses| !addresses.is_empty()))
 }
 
+/// The addresses of `listen` so far: a port is free at an address that neither stands there nor overlaps one that does.
+#[derive(Default)]
+struct TakenPorts {
+    first_lines: HashMap<SocketAddr, u32>,
+    /// The first address of a family (true: IPv6) and port.
+    first_of_port: HashMap<(bool, u16), SocketAddr>,
+}
+
+impl TakenPorts {
+    /// Takes an address, or says what stands in its way.
+    fn take(&mut self, Placed { value: address, span }: Placed<SocketAddr>) -> Result<(), Cause> {
+        // Port 0 is another port each time.
+        if address.port() == 0 {
+            return Ok(());
+        }
+        if let Some(&first_line) = self.first_lines.get(&address) {
+            let item = Found::new(&address.to_string());
+            return Err(Cause::Duplicate { what: "address", item, first_line });
+        }
+        let wildcard = wildcard_of(address);
+        if let Some(&first_line) = self.first_lines.get(&wildcard) {
+            return Err(Cause::CoveredByWildcard { address, wildcard, first_line });
+        }
+        let first = *self.first_of_port.entry((address.is_ipv6(), address.port())).or_insert(address);
+        if address == wildcard && first != wildcard {
+            let first_line = self.first_lines.get(&first).copied().unwrap_or_default();
+            return Err(Cause::WildcardCovers { wildcard, address: first, first_line });
+        }
+        self.first_lines.insert(address, span.line);
+        Ok(())
+    }
+}
+
+/// Every address of the same family, at the same port.
+fn wildcard_of(address: SocketAddr) -> SocketAddr {
+    let ip = match address {
+        SocketAddr::V4(_) => IpAddr::from(Ipv4Addr::UNSPECIFIED),
+        SocketAddr::V6(_) => IpAddr::from(Ipv6Addr::UNSPECIFIED),
+    };
+    SocketAddr::new(ip, address.port())
+}
+
 fn check_admin(d: &mut Decoder<'_, '_>, server: &mut Server, admin: Option<Placed<Option<SocketAddr>>>) {
     let Some(Placed { value: Some(address), span }) = admin else { return };
-    if address.port() != 0 && server.listen.contains(&address) {
-        d.error(span, Cause::AdminIsListen { address });
+    let overlaps = |listen: &SocketAddr| {
+        // The HTTP listener's IPv6 wildcard takes IPv4 too, unlike those of `listen`.
+        let takes_both =
+            address.ip() == IpAddr::from(Ipv6Addr::UNSPECIFIED) && address.port() == listen.port();
+        takes_both || *listen == wildcard_of(address) || address == wildcard_of(*listen)
+    };
+    if address.port() != 0 {
+        if server.listen.contains(&address) {
+            d.error(span, Cause::AdminIsListen { address });
+        } else if let Some(&listen) = server.listen.iter().find(|listen| overlaps(listen)) {
+            d.error(span, Cause::AdminOverlapsListen { address, listen });
+        }
     }
     server.admin = Some(address);
 }
@@ -203,6 +252,14 @@ mod tests {
     }
 
     #[test]
+    fn the_default_of_listen_is_told_from_the_same_addresses_written_out() {
+        let is_default = |server: &str| loaded(&format!("{NAMES}{server}")).server.listen_is_default;
+        assert!(is_default(""));
+        assert!(is_default("server: {workers: 1}\n"));
+        assert!(!is_default("server: {listen: [0.0.0.0, '::']}\n"));
+    }
+
+    #[test]
     fn every_setting_is_read() {
         let text = format!(
             "{NAMES}server:\n  listen: ['127.0.0.1:5300', '::1']\n  workers: 4\n  admin: 127.0.0.1:8053\n  state_dir: /s\n  \
@@ -222,6 +279,88 @@ mod tests {
         assert_eq!((server.tcp_max_connections, server.tcp_max_connections_per_client), (32, 32));
         assert_eq!((server.tcp_idle_timeout, server.probe_threads), (Duration::from_millis(500), 3));
         assert_eq!((server.ns.len(), server.soa.serial), (1, 7));
+    }
+
+    /// The errors of these lines of `server`.
+    fn server_errors(lines: &str) -> Vec<String> {
+        errors(&format!("{NAMES}server: {{{lines}}}\n"))
+    }
+
+    #[test]
+    fn an_address_that_no_socket_can_have_is_refused() {
+        let unicast = "(accepted are addresses of this machine, `0.0.0.0` and `::`)";
+        for (address, message) in [
+            (
+                "[::ffff:127.0.0.1]:0",
+                "`[::ffff:127.0.0.1]:0` is an IPv4 address written as IPv6 (did you mean `127.0.0.1:0`?)".to_owned(),
+            ),
+            (
+                "[fe80::1]:53",
+                "`[fe80::1]:53` is a link-local address without its interface (accepted is `[fe80::1%2]:53`, where 2 is \
+                 the interface's number as `ip link` shows it)"
+                    .to_owned(),
+            ),
+            ("224.0.0.1:53", format!("`224.0.0.1:53` is a multicast address: nothing is served there {unicast}")),
+            ("[ff02::1]:53", format!("`[ff02::1]:53` is a multicast address: nothing is served there {unicast}")),
+            (
+                "255.255.255.255:53",
+                format!("`255.255.255.255:53` is a broadcast address: nothing is served there {unicast}"),
+            ),
+        ] {
+            assert_eq!(server_errors(&format!("listen: '{address}'")), [format!("2:18: {message}")]);
+            assert_eq!(server_errors(&format!("admin: '{address}'")), [format!("2:17: {message}")]);
+        }
+        let scoped = loaded(&format!("{NAMES}server: {{listen: '[fe80::1%2]:53'}}\n")).server;
+        assert_eq!(scoped.listen[0].to_string(), "[fe80::1%2]:53");
+    }
+
+    #[test]
+    fn an_address_and_the_wildcard_that_covers_it_are_one_too_many() {
+        assert_eq!(
+            server_errors("listen: ['0.0.0.0:5399', '127.0.0.1:5399']"),
+            [
+                "2:35: `127.0.0.1:5399` is covered by `0.0.0.0:5399` (given on line 2: the port would be in use; keep one \
+                 of them)"
+            ]
+        );
+        assert_eq!(
+            server_errors("listen: ['::1', '::', '127.0.0.1']"),
+            [
+                "2:26: `[::]:53` covers `[::1]:53` (given on line 2: the port would be in use; keep one of them)"
+            ]
+        );
+        for apart in
+            ["['0.0.0.0:0', '127.0.0.1:0']", "['0.0.0.0:53', '::1']", "['0.0.0.0:53', '127.0.0.1:54']"]
+        {
+            assert!(
+                !loaded(&format!("{NAMES}server: {{listen: {apart}}}\n")).server.listen.is_empty(),
+                "{apart}"
+            );
+        }
+    }
+
+    #[test]
+    fn admin_and_listen_never_share_a_port_by_a_wildcard() {
+        for (listen, admin) in [
+            ("'0.0.0.0:5399'", "127.0.0.1:5399"),
+            ("127.0.0.1:5399", "0.0.0.0:5399"),
+            // The HTTP listener's IPv6 wildcard takes IPv4 too.
+            ("127.0.0.1:5399", "[::]:5399"),
+        ] {
+            let errors = server_errors(&format!("listen: {listen}, admin: '{admin}'"));
+            let listen = listen.trim_matches('\'');
+            let message =
+                format!("`{admin}` and the address `{listen}` of `listen` overlap (give it another port)");
+            assert_eq!(errors.len(), 1);
+            assert!(errors[0].ends_with(&message), "{errors:?}");
+        }
+        for (listen, admin) in [("'[::]:5399'", "127.0.0.1:5399"), ("'0.0.0.0:0'", "127.0.0.1:0")] {
+            loaded(&format!("{NAMES}server: {{listen: {listen}, admin: '{admin}'}}\n"));
+        }
+        assert_eq!(
+            server_errors("admin: '127.0.0.1:53'"),
+            ["2:17: `127.0.0.1:53` and the address `0.0.0.0:53` of `listen` overlap (give it another port)"]
+        );
     }
 
     #[test]

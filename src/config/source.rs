@@ -1,4 +1,5 @@
-//! Files to text: bounded, UTF-8, without control characters. Knows no YAML.
+//! Files to text: bounded, UTF-8, without control characters. Opens regular files only, and so never waits for a writer.
+//! Knows no YAML.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -30,6 +31,11 @@ pub(super) fn read(path: &Path) -> Result<String, BadSource> {
 }
 
 fn read_at_most(path: &Path, limit_octets: u64) -> Result<String, BadSource> {
+    // Opening a FIFO waits for a writer, and the supervisor with it; a directory has words of the system's own.
+    let kind = std::fs::metadata(path).map_err(|error| BadSource::nowhere(unreadable(&error)))?;
+    if !kind.is_file() && !kind.is_dir() {
+        return Err(BadSource::nowhere(Cause::NotRegularFile));
+    }
     let mut octets = Vec::new();
     let read = File::open(path).and_then(|file| {
         // The exact size at once: growing by doubling would hold a large file twice.
@@ -129,8 +135,26 @@ mod tests {
     }
 
     #[test]
-    fn an_endless_file_is_refused() {
-        let bad = read_at_most(Path::new("/dev/zero"), 1 << 20).unwrap_err();
-        assert_eq!(bad.cause, Cause::TooLarge { limit_octets: 1 << 20 });
+    fn a_file_beyond_the_limit_is_refused() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("a.yaml");
+        fs::write(&path, [b'#'; 17]).unwrap();
+        assert_eq!(read_at_most(&path, 16).unwrap_err().cause, Cause::TooLarge { limit_octets: 16 });
+        assert_eq!(read_at_most(&path, 17).unwrap().len(), 17);
+    }
+
+    #[test]
+    fn what_could_wait_for_ever_is_never_opened() {
+        let directory = tempfile::tempdir().unwrap();
+        let fifo = directory.path().join("fifo.yaml");
+        assert!(std::process::Command::new("mkfifo").arg(&fifo).status().unwrap().success());
+        let socket = directory.path().join("socket.yaml");
+        let _listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+        let link = directory.path().join("link.yaml");
+        std::os::unix::fs::symlink(&fifo, &link).unwrap();
+        for path in [&fifo, &socket, &link, Path::new("/dev/zero")] {
+            let bad = read(path).unwrap_err();
+            assert_eq!(bad.cause.to_string(), "the file is not a regular file", "{}", path.display());
+        }
     }
 }

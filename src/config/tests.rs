@@ -211,6 +211,40 @@ fn a_topology_file_is_relative_to_the_main_file() {
 }
 
 #[test]
+fn a_report_names_every_file_that_was_read_or_tried() {
+    let main = "globalnames: {a.example: p}\ntopology_file: t.yaml\npools: {}\n";
+    let files = directory(&[("main.yaml", main)]);
+    let (path, topology) = (files.path().join("main.yaml"), files.path().join("t.yaml"));
+    assert_eq!(
+        load(&path, None).unwrap_err().files(),
+        [path.clone(), topology.clone()],
+        "it is not there yet"
+    );
+    fs::write(&topology, "dc1: nonsense\n").unwrap();
+    assert_eq!(load(&path, None).unwrap_err().files(), [path.clone(), topology.clone()]);
+    let other = files.path().join("other.yaml");
+    assert_eq!(load(&path, Some(&other)).unwrap_err().files(), [path.clone(), other.clone()]);
+    // Only a change of this file can mend it.
+    fs::write(&path, "topology_file: t.yaml\npools: [a\n").unwrap();
+    assert_eq!(load(&path, None).unwrap_err().files(), [path.as_path()]);
+    fs::remove_file(&path).unwrap();
+    assert_eq!(load(&path, Some(&other)).unwrap_err().files(), [path, other]);
+    assert!(load_str("f", "").unwrap_err().files().is_empty());
+}
+
+#[test]
+fn a_topology_file_that_is_no_regular_file_is_reported_where_it_is_named() {
+    let main = "zones: {example.com: {ns: ns1.example.net}}\ntopology_file: /dev/zero\n";
+    let files = directory(&[("main.yaml", main)]);
+    let path = files.path().join("main.yaml");
+    let report = load(&path, None).unwrap_err().to_string();
+    assert!(report.contains("error: the topology file `/dev/zero` is not a regular file"), "{report}");
+    assert!(report.contains("main.yaml:2:16"), "{report}");
+    let report = load(&path, Some(Path::new("/dev/zero"))).unwrap_err().to_string();
+    assert!(report.contains("error: the file is not a regular file\n  --> /dev/zero"), "{report}");
+}
+
+#[test]
 fn the_command_lines_topology_replaces_the_files() {
     let main = "zones: {example.com: {ns: ns1.example.net}}\ntopology: {a: 10.0.0.0/8}\n";
     let files = directory(&[("main.yaml", main), ("t.yaml", "dc1: 192.0.2.0/24\n")]);
