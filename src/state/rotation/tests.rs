@@ -6,7 +6,8 @@ use std::net::IpAddr;
 use proptest::prelude::*;
 
 use super::*;
-use crate::state::pool::{Candidate, Family, push_record};
+use crate::state::health_table::State;
+use crate::state::pool::{Candidate, Method, push_record};
 use crate::state::topology::RegionId;
 
 /// One IPv4 pool; members are (weight, region), their addresses 192.0.2.index or 198.51.x.y for fallback ones.
