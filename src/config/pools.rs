@@ -13,11 +13,11 @@ use super::model::{Fallback, Member, Method, Pool};
 use super::monitor::{MONITOR_WORDS, Parameters, read_kind, read_parameters};
 use super::report::Span;
 use super::scalars::{address, boolean, integer, text_chars, word};
+// Of a pool, and of fallback addresses besides.
+use crate::state::rotation::MAX_MEMBERS;
 
 /// Longest name of a pool or a member.
 const MAX_NAME_CHARS: usize = 256;
-/// Most members of a pool, and most fallback addresses.
-const MAX_MEMBERS: usize = 1024;
 const DEFAULT_WEIGHT: u32 = 1;
 
 const METHODS: &[(&str, Method)] =

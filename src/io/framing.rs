@@ -17,8 +17,6 @@ pub const PREFIX: usize = 2;
 pub enum StreamAction {
     /// Send the first so many octets of the reply buffer, at most [`MAX_MESSAGE`].
     Reply(usize),
-    /// Send nothing, go on.
-    NoReply,
     /// Send what is owed for earlier messages, then close.
     Close,
 }
@@ -86,7 +84,6 @@ where
                 }
                 Err(_) => done.stop = Some(Stop::Caller),
             },
-            StreamAction::NoReply => {}
             StreamAction::Close => done.stop = Some(Stop::Caller),
         }
     }

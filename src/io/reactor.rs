@@ -93,7 +93,7 @@ impl WorkerIo {
         let mut udp = Vec::with_capacity(endpoints.len());
         let mut tcp = TcpIo::new(limits, tcp_idle_timeout, STREAMS);
         for (index, endpoint) in endpoints.into_iter().enumerate() {
-            udp.push(UdpIo::new(poll.registry(), Token(UDP + index), endpoint.udp, endpoint.address)?);
+            udp.push(UdpIo::new(poll.registry(), Token(UDP + index), endpoint.udp)?);
             tcp.add_listener(poll.registry(), Token(LISTENERS + index), endpoint.tcp)?;
         }
         let events = Events::with_capacity(EVENTS);
@@ -134,19 +134,6 @@ impl WorkerIo {
         self.now
     }
 
-    /// Number of datagram sockets.
-    pub fn udp_len(&self) -> usize {
-        self.udp.len()
-    }
-
-    /// Datagram socket `index`.
-    ///
-    /// # Panics
-    /// If there is none of that number.
-    pub fn udp(&self, index: usize) -> &UdpIo {
-        &self.udp[index]
-    }
-
     /// One bounded turn of the datagrams: each batch is announced, then `desk` is given each query with the room for its
     /// reply. Nothing is allocated and no clock read.
     pub fn udp_turn(&mut self, batch: &mut Batch, desk: &mut impl DatagramDesk) -> UdpTally {
@@ -171,11 +158,6 @@ impl WorkerIo {
             }
         }
         tally
-    }
-
-    /// Connections of this worker.
-    pub fn tcp_open(&self) -> usize {
-        self.tcp.open()
     }
 
     /// One bounded turn of the streams. `handler` is given the peer, a message of at least 12 octets, and room for a

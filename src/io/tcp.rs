@@ -117,11 +117,6 @@ impl TcpIo {
         Ok(())
     }
 
-    /// Connections of this worker.
-    pub fn open(&self) -> usize {
-        self.streams.len()
-    }
-
     /// Notes that a listener has connections to accept.
     pub(super) fn note_listener(&mut self, index: usize) {
         if let Some(listener) = self.listeners.get_mut(index) {

@@ -4,7 +4,7 @@
 //! the socket is counted and tried again a bounded number of times; it never stops the worker.
 
 use std::io;
-use std::net::{SocketAddr, UdpSocket};
+use std::net::UdpSocket;
 use std::os::fd::{AsFd, AsRawFd};
 
 use mio::unix::SourceFd;
@@ -21,7 +21,6 @@ const ERRORS_IN_A_ROW: u32 = 8;
 #[derive(Debug)]
 pub struct UdpIo {
     socket: UdpSocket,
-    address: SocketAddr,
     ready: bool,
     receive_errors: u64,
     errors_in_a_row: u32,
@@ -32,19 +31,9 @@ impl UdpIo {
     ///
     /// # Errors
     /// What the registration reported.
-    pub(super) fn new(
-        registry: &Registry,
-        token: Token,
-        socket: UdpSocket,
-        address: SocketAddr,
-    ) -> io::Result<UdpIo> {
+    pub(super) fn new(registry: &Registry, token: Token, socket: UdpSocket) -> io::Result<UdpIo> {
         registry.register(&mut SourceFd(&socket.as_raw_fd()), token, Interest::READABLE)?;
-        Ok(UdpIo { socket, address, ready: true, receive_errors: 0, errors_in_a_row: 0 })
-    }
-
-    /// The listen address.
-    pub fn address(&self) -> SocketAddr {
-        self.address
+        Ok(UdpIo { socket, ready: true, receive_errors: 0, errors_in_a_row: 0 })
     }
 
     /// Whether a receive may find something.

@@ -11,8 +11,6 @@ use super::error::WireError;
 pub const MAX_NAME_OCTETS: usize = 255;
 /// Longest label (RFC 1035 §3.1).
 pub const MAX_LABEL_OCTETS: usize = 63;
-/// Most labels a name of 255 octets can have, the root not counted.
-pub const MAX_LABELS: usize = 127;
 
 /// Why text is not a domain name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -178,17 +176,6 @@ impl Name {
         lower.octets[..usize::from(self.len)].make_ascii_lowercase();
         lower
     }
-
-    /// Number of labels, the root not counted: 0..=127.
-    pub fn label_count(&self) -> usize {
-        labels(self.as_wire()).count()
-    }
-
-    /// True when `self` is `ancestor` or lies below it, whatever the case.
-    pub fn is_at_or_below(&self, ancestor: &Name) -> bool {
-        let wanted = ancestor.as_wire();
-        suffixes(self.as_wire()).any(|suffix| suffix.eq_ignore_ascii_case(wanted))
-    }
 }
 
 impl PartialEq for Name {
@@ -235,7 +222,7 @@ pub fn fmt_wire(wire: &[u8], f: &mut fmt::Formatter<'_>) -> fmt::Result {
 }
 
 /// The labels of an uncompressed wire-form name, leftmost first, the root left out. Stops at the first fault.
-pub fn labels(wire: &[u8]) -> impl Iterator<Item = &[u8]> {
+fn labels(wire: &[u8]) -> impl Iterator<Item = &[u8]> {
     suffixes(wire)
         .filter_map(|suffix| suffix.get(1..1 + usize::from(*suffix.first()?)))
         .filter(|l| !l.is_empty())
@@ -364,14 +351,6 @@ mod tests {
         assert_eq!(Name::read(b"\x01a\xc0\x00", 0), Err(WireError::Pointer));
     }
 
-    #[test]
-    fn below_is_by_whole_labels() {
-        assert!(name("a.Example.com").is_at_or_below(&name("example.com")));
-        assert!(name("example.com").is_at_or_below(&name("example.com")));
-        assert!(!name("badexample.com").is_at_or_below(&name("example.com")));
-        assert!(name("com").is_at_or_below(&Name::ROOT));
-    }
-
     proptest! {
         #[test]
         fn any_name_survives_text_and_wire(labels in prop::collection::vec(prop::collection::vec(any::<u8>(), 1..20), 0..12)) {
@@ -382,7 +361,7 @@ mod tests {
             let again = Name::from_text(&name.to_string()).unwrap();
             prop_assert_eq!(again.as_wire(), &wire[..]);
             prop_assert_eq!(skip(&wire, 0).unwrap(), wire.len());
-            prop_assert_eq!(name.label_count(), labels.len());
+            prop_assert!(super::labels(&wire).eq(labels.iter().map(|label| &label[..])));
         }
 
         #[test]

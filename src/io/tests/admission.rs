@@ -108,7 +108,7 @@ fn at_the_total_limit_a_connection_that_is_owed_a_reply_is_not_evicted() {
         total += io.tcp_turn(io.now(), |_, message, reply| respond(message, reply));
     }
     assert!(closed_by_server(&mut refused));
-    assert_eq!((total.evicted, io.tcp_open()), (0, 1));
+    assert_eq!((total.evicted, limits.open()), (0, 1));
 }
 
 //----------- Shortage -------------------------------------------------------------------------------------------

@@ -41,7 +41,6 @@ fn respond(message: &[u8], reply: &mut [u8]) -> StreamAction {
             reply[..BIG].fill(message[3]);
             StreamAction::Reply(BIG)
         }
-        b'N' => StreamAction::NoReply,
         b'C' => StreamAction::Close,
         _ => {
             reply[..message.len()].copy_from_slice(message);
