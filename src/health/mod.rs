@@ -44,6 +44,9 @@ pub mod status;
 
 pub use engine::{Engine, EngineGone};
 pub use plan::Plan;
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub use probe::fuzzing;
 pub use status::{Status, StatusBoard};
 
 #[cfg(not(steerd_loom))]

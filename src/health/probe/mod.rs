@@ -9,6 +9,9 @@
 
 /// The connection that carries a script: connect, handshake, send, receive.
 pub(super) mod flight;
+/// The judge of HTTP replies, opened to the fuzzer.
+#[cfg(fuzzing)]
+pub mod fuzzing;
 /// HTTP/1.1 request and status line.
 mod http;
 /// `tcp_content`: octets sent, a pattern searched in the reply.
