@@ -1,5 +1,5 @@
 //! Any octets as the reply to an HTTP probe: a verdict once reached stays, an end always brings one, and a success has
-//! an expected code in the first final status line.
+//! an expected code in the first final status line (as has a failure an unexpected one), at once when that is whole.
 //!
 //! The first octet chooses what is expected, the others are the reply.
 #![no_main]
@@ -70,7 +70,8 @@ fuzz_target!(|octets: &[u8]| {
             assert_eq!(Some(status), decided);
             assert!(!is_expected(status, expected));
         }
-        Some((Outcome::Failure, Reason::NotHttp)) | None => {}
+        Some((Outcome::Failure, Reason::NotHttp)) => {}
+        None => assert_eq!(decided, None, "what is decided is said"),
         Some(other) => panic!("no verdict on a reply: {other:?}"),
     }
 });
