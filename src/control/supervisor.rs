@@ -242,6 +242,8 @@ impl Supervisor {
     /// Reads the configuration again and puts it in force; if it is wrong, says so and changes nothing.
     pub fn reload(&mut self) {
         let started = Instant::now();
+        // Before the files are read: what changes from now on is seen, and what changed before is not read twice.
+        self.watch.see();
         let began = SystemTime::now();
         let outcome = match self.source.load() {
             Ok(loaded) => {

@@ -47,6 +47,14 @@ impl Watch {
         Watch { files, restless: 0 }
     }
 
+    /// Takes the files as they are now for seen: they are about to be read.
+    pub(super) fn see(&mut self) {
+        for (path, seen) in &mut self.files {
+            *seen = mark(path);
+        }
+        self.restless = 0;
+    }
+
     /// Watches these files too; what was changed since `began` counts as a change, for it may have been read before.
     pub(super) fn follow(&mut self, files: &[PathBuf], began: SystemTime) {
         for path in files {
@@ -109,6 +117,19 @@ mod tests {
         assert!(!watch.has_settled_change());
         assert!(watch.has_settled_change());
         assert!(!watch.has_settled_change());
+    }
+
+    #[test]
+    fn change_that_is_about_to_be_read_is_not_told_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.yaml");
+        fs::write(&path, "one").unwrap();
+        let mut watch = Watch::new(std::slice::from_ref(&path));
+        fs::write(&path, "longer").unwrap();
+        watch.see();
+        assert!(!watch.has_settled_change() && !watch.has_settled_change());
+        fs::write(&path, "longer still").unwrap();
+        assert!(!watch.has_settled_change() && watch.has_settled_change());
     }
 
     #[test]
