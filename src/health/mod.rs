@@ -10,7 +10,7 @@
 //! table.
 //!
 //! # Invariants
-//! * Only the keeper writes a [`HealthTable`](crate::state::health_table::HealthTable) it has adopted.
+//! * Only the keeper writes a `HealthTable` it has adopted.
 //! * A target never has two probes in flight.
 //! * What is the prober's own fault (no descriptors, no ports, no buffers) never changes a state.
 //! * Nothing the log, the board's readers or a target do can hold a verdict back from the table.

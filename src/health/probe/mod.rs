@@ -1,7 +1,7 @@
 //! What one probe says and what it waits for, one file a monitor.
 //!
 //! A `Script` is the pure part: the octets to send and the judgement of the octets received so far. A
-//! [`Flight`](flight::Flight) is the connection that carries it. A script knows no sockets, a flight no HTTP; another
+//! `Flight` is the connection that carries it. A script knows no sockets, a flight no HTTP; another
 //! monitor over TCP or TLS is another file with a request and a judgement.
 //!
 //! # Bounds
