@@ -61,7 +61,8 @@ fn main() -> Result<(), Failure> {
     let mut measured = measured?;
 
     print_spread("verdict -> table", &mut measured.written);
-    print_spread("verdict -> from here none has it", &mut measured.first_without);
+    print_spread("verdict -> first answer without it", &mut measured.first_without);
+    print_spread("verdict -> from here none has it", &mut measured.settled);
     print_spread("verdict -> last answer with it", &mut measured.last_with);
     println!(
         "answers {} in {:.1} s, lost {}, wrong {}",
@@ -99,9 +100,13 @@ struct Sight {
     stop: AtomicBool,
     /// When an answer last had the flapping member.
     last_with: AtomicU64,
-    /// When an answer last lacked it directly behind one that had it. With several sockets and workers that can happen more
-    /// than once a flip, so this is the first answer from which on none has it: never earlier than the first without it.
+    /// Set before the member fails: the next answer without it is the first.
+    armed: AtomicBool,
+    /// When the first answer without it came.
     first_without: AtomicU64,
+    /// When an answer last lacked it directly behind one that had it: from there on none has it. With several sockets and
+    /// workers that is later than the first without it, by what was already under way.
+    settled: AtomicU64,
 }
 
 impl Sight {
@@ -111,7 +116,9 @@ impl Sight {
             origin: Instant::now(),
             stop: AtomicBool::new(false),
             last_with: zero(),
+            armed: AtomicBool::new(false),
             first_without: zero(),
+            settled: zero(),
         }
     }
 
@@ -160,8 +167,11 @@ fn query(server: SocketAddr, sight: &Sight) -> std::io::Result<Tally> {
             }
             if has_it || had_it {
                 let now = sight.origin.elapsed().as_nanos() as u64;
-                let cell = if has_it { &sight.last_with } else { &sight.first_without };
+                let cell = if has_it { &sight.last_with } else { &sight.settled };
                 cell.store(now, Ordering::Relaxed);
+                if !has_it && sight.armed.swap(false, Ordering::Relaxed) {
+                    sight.first_without.store(now, Ordering::Relaxed);
+                }
             }
             had_it = has_it;
         }
@@ -174,6 +184,7 @@ fn query(server: SocketAddr, sight: &Sight) -> std::io::Result<Tally> {
 struct Measured {
     written: Vec<Duration>,
     first_without: Vec<Duration>,
+    settled: Vec<Duration>,
     last_with: Vec<Duration>,
 }
 
@@ -186,11 +197,13 @@ fn measure(flips: usize, port: u16, board: &StatusBoard, sight: &Sight) -> Resul
         await_state(board, State::Up, || drop(listener.accept()))?;
         // A phase of its own for each flip: probes and flips must not run in step.
         std::thread::sleep(SETTLE + Duration::from_micros(flip as u64 * 997 % 60_000));
+        sight.armed.store(true, Ordering::Relaxed);
         drop(listener);
         let times = await_state(board, State::Down, || ())?;
         std::thread::sleep(SETTLE);
         measured.written.push(times.written_at - times.verdict_at);
         measured.first_without.push(sight.since(times.verdict_at, &sight.first_without));
+        measured.settled.push(sight.since(times.verdict_at, &sight.settled));
         measured.last_with.push(sight.since(times.verdict_at, &sight.last_with));
     }
     Ok(measured)
