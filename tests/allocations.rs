@@ -96,6 +96,44 @@ fn no_kind_of_answer_allocates() {
     assert_free(&mut generation, &mut worker, "transfer", &query("example.com", Rtype::AXFR, Opt::None));
 }
 
+/// What the fixture has none of: an answer too large for a datagram, and every fallback.
+const CORNERS: &str = "
+globalnames: {big.test: big, any.test: any, nodata.test: nodata, addresses.test: addresses, refuse.test: refuse}
+pools:
+  big: {lb_method: wrr, max_addrs_returned: 100, members: [BIG], monitor: forced, monitor_params: {status: up}}
+  any: {lb_method: fogroup, fallback: any, members: [192.0.2.1, 192.0.2.2], monitor: forced, monitor_params: {status: down}}
+  nodata: {lb_method: wrr, fallback: nodata, members: [192.0.2.3], monitor: forced, monitor_params: {status: down}}
+  addresses: {lb_method: wrr, fallback: [192.0.2.99], members: [192.0.2.4], monitor: forced, monitor_params: {status: down}}
+  refuse: {lb_method: wrr, fallback: refuse, members: [192.0.2.5], monitor: forced, monitor_params: {status: down}}
+";
+
+#[test]
+fn truncated_answers_and_fallbacks_allocate_nothing() {
+    let members: Vec<String> = (1..=100).map(|last| format!("198.51.100.{last}")).collect();
+    let text = CORNERS.replace("BIG", &members.join(", "));
+    let loaded = steerd::config::load_str("corners.yaml", &text).unwrap_or_else(|report| panic!("{report}"));
+    let snapshot = std::sync::Arc::new(steerd::config::compile::compile(&loaded.config, 1));
+    for (pool, model) in snapshot.pools.iter().enumerate() {
+        let state = if pool == 0 { State::Up } else { State::Down };
+        let words = (0..usize::from(model.member_count)).map(|member| (member, Word::new(state, 1)));
+        snapshot.health.write(pool, words);
+    }
+    let (mut generation, mut worker) = (Generation::first(snapshot, 1), WorkerState::default());
+    for name in ["big.test", "any.test", "nodata.test", "addresses.test", "refuse.test", "below.refuse.test"]
+    {
+        for opt in [Opt::None, Opt::Plain, Opt::ClientSubnet] {
+            assert_free(&mut generation, &mut worker, name, &query(name, Rtype::A, opt));
+        }
+    }
+    // The answers were those that were meant.
+    use steerd::state::counters::Counter;
+    for counter in
+        [Counter::Truncated, Counter::Answered, Counter::FromFallback, Counter::NoData, Counter::Refused]
+    {
+        assert!(worker.counters.get(counter) > 0, "{counter:?}");
+    }
+}
+
 #[test]
 fn no_malformed_packet_allocates() {
     let (mut generation, mut worker) = (fixture::generation(), WorkerState::default());
