@@ -97,7 +97,7 @@ impl Script {
     }
 
     /// What a monitor is made to on a machine that lacks something (trusted roots, say): it cannot be carried out.
-    #[cfg(test)]
+    #[cfg(all(test, not(steerd_loom)))]
     pub(super) fn impeded(monitor: &Arc<Monitor>) -> Script {
         let broken = tcp::Content::new(0, b"", Some("("), monitor.timeout);
         Script { monitor: monitor.clone(), exchange: Exchange::Content(broken) }
