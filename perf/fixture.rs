@@ -105,7 +105,8 @@ pub(crate) fn query(qname: &str, qtype: Rtype, opt: Opt) -> Vec<u8> {
 pub(crate) fn kinds() -> Vec<(&'static str, Vec<u8>)> {
     vec![
         ("pool", query("www.example.com", Rtype::A, Opt::None)),
-        ("pool-edns", query("WWW.example.com", Rtype::A, Opt::Plain)),
+        ("pool-edns", query("www.example.com", Rtype::A, Opt::Plain)),
+        ("pool-mixed-case", query("wWw.eXample.Com", Rtype::A, Opt::Plain)),
         ("pool-ecs", query("www.example.com", Rtype::A, Opt::ClientSubnet)),
         ("pool-two", query("a.b.example.com", Rtype::A, Opt::Plain)),
         ("pool-aaaa", query("www.example.com", Rtype::AAAA, Opt::Plain)),

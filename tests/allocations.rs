@@ -115,7 +115,7 @@ fn truncated_answers_and_fallbacks_allocate_nothing() {
     let snapshot = std::sync::Arc::new(steerd::config::compile::compile(&loaded.config, 1));
     for (pool, model) in snapshot.pools.iter().enumerate() {
         let state = if pool == 0 { State::Up } else { State::Down };
-        let words = (0..usize::from(model.member_count)).map(|member| (member, Word::new(state, 1)));
+        let words = (0..usize::from(model.rules.member_count)).map(|member| (member, Word::new(state, 1)));
         snapshot.health.write(pool, words);
     }
     let (mut generation, mut worker) = (Generation::first(snapshot, 1), WorkerState::default());
@@ -163,7 +163,8 @@ fn rotations_rebuilt_after_a_flip_allocate_nothing() {
                 1 => State::Down,
                 _ => State::Unknown,
             };
-            let words = (0..usize::from(model.member_count)).map(|m| (m, Word::new(state(m), flip + 2)));
+            let words =
+                (0..usize::from(model.rules.member_count)).map(|m| (m, Word::new(state(m), flip + 2)));
             snapshot.health.write(pool, words);
         }
         generation.rotations.take_rebuilds();

@@ -9,11 +9,12 @@ use std::sync::Arc;
 use super::model::{self, Config, SoaFields};
 use crate::state::health_table::HealthTable;
 use crate::state::names::NameIndexBuilder;
-use crate::state::pool::{Candidate, Fallback, Family, FamilyPool, Method, Pool, push_record};
+use crate::state::pool::{Candidate, Fallback, Family, FamilyPool, Method, Pool, PoolRules, push_record};
 use crate::state::rotation::Carry;
 use crate::state::snapshot::{Binding, Protocol, Rrset, Shape, Snapshot, Zone};
 use crate::state::template::{Template, TemplateBuilder, TemplateName};
 use crate::state::topology::{RegionId, Topology};
+use crate::wire::edns::opt_record;
 use crate::wire::message::Rtype;
 use crate::wire::name::{Name, suffixes};
 
@@ -32,8 +33,8 @@ pub fn compile(config: &Config, generation: u64) -> Snapshot {
     let (mut first_member, mut first_rotation) = (0, 0);
     let mut pools = Vec::with_capacity(config.pools.len());
     for model in &config.pools {
-        let pool = compile_pool(model, &topology, first_member, first_rotation);
-        first_member += u32::from(pool.member_count);
+        let pool = compile_pool(model, &topology, pools.len() as u32, first_member, first_rotation);
+        first_member += u32::from(pool.rules.member_count);
         first_rotation += (pool.v4.rotation_count() + pool.v6.rotation_count()) as u32;
         pools.push(pool);
     }
@@ -43,11 +44,12 @@ pub fn compile(config: &Config, generation: u64) -> Snapshot {
         names: owners.names.finish(),
         shapes: owners.shapes.into(),
         zones: owners.zones.into(),
-        health: Arc::new(HealthTable::new(pools.iter().map(|pool| usize::from(pool.member_count)))),
+        health: Arc::new(HealthTable::new(pools.iter().map(|pool| usize::from(pool.rules.member_count)))),
         pools: pools.into(),
         topology,
         protocol: Protocol {
             edns_udp_size: config.server.edns_udp_size,
+            opt: opt_record(config.server.edns_udp_size),
             client_subnet: config.server.ecs,
             version: config.server.version.as_deref().map(|text| text.as_bytes().into()),
             id: config.server.id.as_deref().map(|text| text.as_bytes().into()),
@@ -81,16 +83,23 @@ pub fn carry(old: &Snapshot, old_config: &Config, new: &Snapshot, new_config: &C
             old_config.pools[old_id].members.iter().enumerate().map(|(i, m)| (m.ip, i)).collect();
         for (at, member) in model.members.iter().enumerate() {
             if let Some(&before) = old_members.get(&member.ip) {
-                carry
-                    .members
-                    .push((old_pool.first_member + before as u32, new_pool.first_member + at as u32));
+                carry.members.push((
+                    old_pool.rules.first_member + before as u32,
+                    new_pool.rules.first_member + at as u32,
+                ));
             }
         }
     }
     carry
 }
 
-fn compile_pool(model: &model::Pool, topology: &Topology, first_member: u32, first_rotation: u32) -> Pool {
+fn compile_pool(
+    model: &model::Pool,
+    topology: &Topology,
+    pool_id: u32,
+    first_member: u32,
+    first_rotation: u32,
+) -> Pool {
     let (fallback, addresses) = match &model.fallback {
         model::Fallback::Any => (Fallback::Any, &[][..]),
         model::Fallback::Refuse => (Fallback::Refuse, &[][..]),
@@ -102,22 +111,23 @@ fn compile_pool(model: &model::Pool, topology: &Topology, first_member: u32, fir
         model::Method::Twrr => Method::Regional,
         model::Method::Fogroup => Method::FirstUp,
     };
-    let v4 = compile_family(model, Family::V4, addresses, topology, first_rotation);
-    let v6 =
-        compile_family(model, Family::V6, addresses, topology, first_rotation + v4.rotation_count() as u32);
-    Pool {
+    let rules = PoolRules {
+        pool_id,
+        first_member,
+        member_count: model.members.len() as u16,
+        max_addrs_returned: model.max_addrs_returned,
         method,
         fallback,
-        max_addrs_returned: model.max_addrs_returned,
-        member_count: model.members.len() as u16,
-        first_member,
-        v4,
-        v6,
-    }
+    };
+    let v4 = compile_family(model, rules, Family::V4, addresses, topology, first_rotation);
+    let first_rotation = first_rotation + v4.rotation_count() as u32;
+    let v6 = compile_family(model, rules, Family::V6, addresses, topology, first_rotation);
+    Pool { rules, v4, v6 }
 }
 
 fn compile_family(
     model: &model::Pool,
+    rules: PoolRules,
     family: Family,
     fallbacks: &[IpAddr],
     topology: &Topology,
@@ -149,6 +159,7 @@ fn compile_family(
         regions.dedup();
     }
     FamilyPool {
+        rules,
         family,
         has_members,
         candidates: candidates.into(),

@@ -1,21 +1,25 @@
 //! Query name to what it owns (RFC 1034 §4.3.2, RFC 4592 §2.2).
 
 use super::parse::Query;
-use crate::state::names::{Lookup, Node};
+use crate::state::names::{Node, Record};
 use crate::state::snapshot::{Shape, Snapshot, Zone};
 use crate::wire::message::Class;
 
-/// Where a query name leads.
+/// An existing name; an empty non-terminal owns nothing.
 #[derive(Clone, Copy)]
-pub enum Found<'s> {
-    /// An existing name; an empty non-terminal owns nothing.
-    Name(&'s Shape, InZone),
-    /// No such name in a zone that is served.
-    NxDomain(InZone),
-    /// Class CH: questions about the server itself.
-    Chaos,
-    /// Outside every zone, or of a class that is not served.
-    Refused,
+pub struct Owner<'s>(Record<'s>);
+
+impl<'s> Owner<'s> {
+    /// What it owns.
+    #[inline(always)]
+    pub fn shape(self, snapshot: &'s Snapshot) -> &'s Shape {
+        &snapshot.shapes[self.0.node().shape as usize]
+    }
+
+    /// Where it lies.
+    pub fn in_zone(self) -> InZone {
+        self.0.node().into()
+    }
 }
 
 /// A zone, and how much of the query name is its apex.
@@ -39,18 +43,22 @@ impl InZone {
     }
 }
 
-/// Finds the query's name.
-#[inline]
-pub fn lookup<'s>(snapshot: &'s Snapshot, query: &Query<'_>) -> Found<'s> {
-    match query.qclass {
-        Class::IN => {}
-        Class::CH => return Found::Chaos,
-        _ => return Found::Refused,
+impl From<Node> for InZone {
+    fn from(node: Node) -> InZone {
+        InZone { zone: node.zone, apex_len: node.apex_len }
     }
-    let in_zone = |node: Node| InZone { zone: node.zone, apex_len: node.apex_len };
-    match snapshot.names.lookup(query.qname()) {
-        Lookup::Exact(node) => Found::Name(&snapshot.shapes[node.shape as usize], in_zone(node)),
-        Lookup::Encloser(node) => Found::NxDomain(in_zone(node)),
-        Lookup::Nothing => Found::Refused,
+}
+
+/// Finds the query's own name; `None` where it does not exist or its class is not IN.
+#[inline(always)]
+pub fn lookup<'s>(snapshot: &'s Snapshot, query: Query<'_>) -> Option<Owner<'s>> {
+    if query.qclass != Class::IN {
+        return None;
     }
+    snapshot.names.find(query.qname()).map(Owner)
+}
+
+/// The zone in which a name that does not exist would lie; `None` outside every zone.
+pub fn enclosing_zone(snapshot: &Snapshot, query: &Query<'_>) -> Option<InZone> {
+    snapshot.names.closest_encloser(query.qname()).map(InZone::from)
 }

@@ -8,10 +8,8 @@ use crate::wire::name::uncompressed_len;
 use crate::wire::record::Record;
 
 /// A well-formed query.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Query<'a> {
-    /// The header's flags as received.
-    pub flags: u16,
     /// Header and question as received, the question's case kept: what a reply begins with.
     pub asked: &'a [u8],
     /// Query type.
@@ -21,12 +19,37 @@ pub struct Query<'a> {
     /// The OPT record.
     pub edns: Option<Edns<'a>>,
     /// The client subnet, where it is to be used.
-    pub client_subnet: Option<ClientSubnet>,
+    pub client_subnet: Option<ClientSubnet<'a>>,
 }
 
-impl Query<'_> {
-    /// The query name as received.
+impl<'a> Query<'a> {
+    /// Whether there is anything in the OPT record to be read.
+    #[inline(always)]
+    pub fn has_options(&self) -> bool {
+        self.edns.is_some_and(|edns| !edns.options.is_empty())
+    }
+
+    /// The query with its client subnet, where that is to be used.
+    ///
+    /// # Errors
+    /// What is wrong with the options.
     #[inline]
+    pub fn with_options(self, use_client_subnet: bool) -> Result<Query<'a>, WireError> {
+        let client_subnet = match self.edns {
+            Some(edns) if use_client_subnet => edns.client_subnet()?,
+            _ => None,
+        };
+        Ok(Query { client_subnet, ..self })
+    }
+
+    /// The header's flags as received.
+    #[inline(always)]
+    pub fn flags(&self) -> u16 {
+        self.asked.first_chunk().map_or(0, |&[_, _, high, low]| u16::from_be_bytes([high, low]))
+    }
+
+    /// The query name as received.
+    #[inline(always)]
     pub fn qname(&self) -> &[u8] {
         &self.asked[HEADER_OCTETS..self.asked.len() - QUESTION_TAIL_OCTETS]
     }
@@ -54,53 +77,42 @@ pub struct Fault<'a> {
     pub error: WireError,
 }
 
-/// Reads a message.
-#[inline]
-pub fn parse(message: &[u8], use_client_subnet: bool) -> Result<Query<'_>, Rejection<'_>> {
-    match parse_plain(message, use_client_subnet) {
-        Some(query) => Ok(query),
-        None => parse_any(message, use_client_subnet),
-    }
-}
-
-/// Reads what nearly every query looks like: one question, then nothing or one OPT record of version 0. `None` for
-/// anything else, which is then for [`parse_any`] to judge. Kept apart so that this way carries no error with it.
-#[inline]
-fn parse_plain(message: &[u8], use_client_subnet: bool) -> Option<Query<'_>> {
+/// Reads what nearly every query looks like: one question, then nothing or one OPT record of version 0, whose options are
+/// left unread. `None` for anything else, which is then for [`parse_any`] to judge. Kept apart so that this way carries no
+/// error with it.
+#[inline(always)]
+pub fn parse_plain(message: &[u8]) -> Option<Query<'_>> {
     let head: &[u8; HEADER_OCTETS] = message.first_chunk()?;
-    let flags = u16::from_be_bytes([head[2], head[3]]);
-    // QDCOUNT 1, ANCOUNT 0, NSCOUNT 0, ARCOUNT 0 or 1.
-    let arcount = match head[4..] {
-        [0, 1, 0, 0, 0, 0, 0, arcount @ (0 | 1)] => arcount,
-        _ => return None,
-    };
-    if flags & (FLAG_QR | OPCODE_MASK) != 0 {
+    // QDCOUNT 1, ANCOUNT 0; NSCOUNT 0, ARCOUNT 0 or 1.
+    let [_, _, high, _, qd_an @ .., ns_high, ns_low, ar_high, arcount] = *head;
+    if (FLAG_QR | OPCODE_MASK).to_be_bytes()[0] & high != 0 || qd_an != [0, 1, 0, 0] {
         return None;
     }
+    let has_record = match u32::from_be_bytes([ns_high, ns_low, ar_high, arcount]) {
+        0 => false,
+        1 => true,
+        _ => return None,
+    };
     let asked_len = HEADER_OCTETS + uncompressed_len(message, HEADER_OCTETS).ok()? + QUESTION_TAIL_OCTETS;
     let (asked, rest) = message.split_at_checked(asked_len)?;
     let (qtype, qclass) = type_and_class(asked)?;
     let mut edns = None;
-    let mut client_subnet = None;
-    if arcount == 1 {
+    if has_record {
         let opt = Edns::alone(rest)?;
-        if opt.version != 0 {
+        if opt.version() != 0 {
             return None;
-        }
-        if use_client_subnet && !opt.options.is_empty() {
-            client_subnet = opt.client_subnet().ok()?;
         }
         edns = Some(opt);
     }
     if qtype == Rtype::OPT {
         return None;
     }
-    Some(Query { flags, asked, qtype, qclass, edns, client_subnet })
+    Some(Query { asked, qtype, qclass, edns, client_subnet: None })
 }
 
 /// Reads any message, and says what is wrong with it.
 #[inline(never)]
-fn parse_any(message: &[u8], use_client_subnet: bool) -> Result<Query<'_>, Rejection<'_>> {
+pub fn parse_any(message: &[u8], use_client_subnet: bool) -> Result<Query<'_>, Rejection<'_>> {
     let header = Header::read(message).ok_or(Rejection::Drop(DropReason::Short))?;
     if header.flags & FLAG_QR != 0 {
         return Err(Rejection::Drop(DropReason::Response));
@@ -131,23 +143,19 @@ fn read_body<'a>(
     fault.asked = asked;
     let (qtype, qclass) = type_and_class(asked).ok_or(WireError::Truncated)?;
     read_records(message, asked_len, header, fault)?;
-    let mut client_subnet = None;
-    if let Some(edns) = &fault.edns {
-        if edns.version != 0 {
-            return Err(WireError::EdnsVersion);
-        }
-        if use_client_subnet {
-            client_subnet = edns.client_subnet()?;
-        }
+    if fault.edns.is_some_and(|edns| edns.version() != 0) {
+        return Err(WireError::EdnsVersion);
     }
+    let query = Query { asked, qtype, qclass, edns: fault.edns, client_subnet: None };
+    let query = query.with_options(use_client_subnet)?;
     if qtype == Rtype::OPT {
         return Err(WireError::QueryType);
     }
-    Ok(Query { flags: header.flags, asked, qtype, qclass, edns: fault.edns, client_subnet })
+    Ok(query)
 }
 
 /// The last four octets of a question.
-#[inline]
+#[inline(always)]
 fn type_and_class(asked: &[u8]) -> Option<(Rtype, Class)> {
     let tail: &[u8; QUESTION_TAIL_OCTETS] = asked.last_chunk()?;
     Some((Rtype(u16::from_be_bytes([tail[0], tail[1]])), Class(u16::from_be_bytes([tail[2], tail[3]]))))
@@ -171,7 +179,7 @@ fn read_records<'a>(
             if fault.edns.is_some() {
                 return Err(WireError::Opt);
             }
-            fault.edns = Some(Edns::from_record(&record)?);
+            fault.edns = Some(Edns::from_record(message, &record)?);
         }
     }
     Ok(())
@@ -191,7 +199,7 @@ mod tests {
     }
 
     fn error(message: &[u8]) -> WireError {
-        match parse(message, true) {
+        match parse_any(message, true) {
             Err(Rejection::Fault(fault)) => fault.error,
             other => panic!("{other:?}"),
         }
@@ -201,12 +209,12 @@ mod tests {
     fn query_is_read_with_its_question_as_asked() {
         let opt = b"\x00\x00\x29\x02\x58\x00\x00\x80\x00\x00\x0b\x00\x08\x00\x07\x00\x01\x18\x00\x0a\x01\x02";
         let octets = message([1, 0, 0, 1], 0x0100, &[QUESTION, opt]);
-        let query = parse(&octets, true).unwrap();
+        let query = parse_any(&octets, true).unwrap();
         assert_eq!((&query.asked[12..], query.qname(), query.qtype), (QUESTION, &QUESTION[..17], Rtype::A));
         let edns = query.edns.unwrap();
-        assert_eq!((edns.udp_size, edns.dnssec_ok), (600, true));
+        assert_eq!((edns.udp_size(), edns.dnssec_ok()), (600, true));
         assert!(query.client_subnet.is_some());
-        assert!(parse(&octets, false).unwrap().client_subnet.is_none());
+        assert!(parse_any(&octets, false).unwrap().client_subnet.is_none());
     }
 
     #[test]
@@ -214,15 +222,15 @@ mod tests {
         let record = b"\xc0\x0c\x00\x01\x00\x01\x00\x00\x00\x00\x00\x04abcd";
         let opt = b"\x00\x00\x29\x04\xd0\x00\x00\x00\x00\x00\x00";
         let octets = message([1, 1, 1, 3], 0, &[QUESTION, record, record, record, opt, record, b"garbage"]);
-        let query = parse(&octets, true).unwrap();
-        assert_eq!(query.edns.unwrap().udp_size, 1232);
+        let query = parse_any(&octets, true).unwrap();
+        assert_eq!(query.edns.unwrap().udp_size(), 1232);
     }
 
     #[test]
     fn each_fault_has_its_error() {
         let opt = b"\x00\x00\x29\x04\xd0\x00\x00\x00\x00\x00\x00";
         let notify = message([1, 0, 0, 1], 0x2000, &[QUESTION, opt]);
-        let Err(Rejection::Fault(fault)) = parse(&notify, true) else { panic!("NOTIFY is not served") };
+        let Err(Rejection::Fault(fault)) = parse_any(&notify, true) else { panic!("NOTIFY is not served") };
         assert!(fault.edns.is_some() && fault.asked.ends_with(QUESTION), "what could be read is repeated");
         for (octets, expected) in [
             (message([0, 0, 0, 0], 0, &[]), WireError::QuestionCount),
@@ -254,7 +262,7 @@ mod tests {
 
     #[test]
     fn what_cannot_be_answered_is_dropped() {
-        let drop_of = |octets: &[u8]| match parse(octets, true) {
+        let drop_of = |octets: &[u8]| match parse_any(octets, true) {
             Err(Rejection::Drop(reason)) => reason,
             other => panic!("{other:?}"),
         };
@@ -284,10 +292,12 @@ mod tests {
                 let at = at.index(octets.len());
                 octets[at] ^= bits;
             }
-            let facts = |q: Query<'_>| (q.flags, q.asked.to_vec(), q.qtype, q.qclass, q.edns.map(|e| (e.udp_size, e.dnssec_ok, e.options.to_vec())), q.client_subnet);
-            if let Some(plain) = parse_plain(&octets, use_client_subnet) {
-                let any = parse_any(&octets, use_client_subnet).expect("what is plain is a query");
-                prop_assert_eq!(facts(plain), facts(any));
+            if let Some(plain) = parse_plain(&octets) {
+                match (plain.with_options(use_client_subnet), parse_any(&octets, use_client_subnet)) {
+                    (Ok(plain), Ok(any)) => prop_assert_eq!(plain, any),
+                    (Err(error), Err(Rejection::Fault(fault))) => prop_assert_eq!(error, fault.error),
+                    (plain, any) => prop_assert!(false, "{:?} but {:?}", plain, any),
+                }
             }
         }
 
@@ -298,7 +308,7 @@ mod tests {
                 octets[2] &= 0x07;
                 octets[4..12].copy_from_slice(&[0, 1, 0, 0, 0, 0, 0, 1]);
             }
-            if let Ok(query) = parse(&octets, true) {
+            if let Ok(query) = parse_any(&octets, true) {
                 prop_assert!(octets.starts_with(query.asked) && query.qname().ends_with(&[0]));
             }
         }

@@ -3,45 +3,55 @@
 //! A reply never exceeds what its transport carries; what does not fit sets TC and leaves the whole RRset out
 //! (RFC 2181 §9). An error reply is never larger than the question with header and OPT.
 
-use super::choose::Choice;
-use super::lookup::InZone;
+use std::net::IpAddr;
+
+use super::choose::{FixedChoice, PoolChoice, choose_fixed, choose_pool};
+use super::lookup::{InZone, Owner};
 use super::parse::{Fault, Query};
 use super::respond::Transport;
 use crate::state::counters::{Counter, Counters};
-use crate::state::rotation::{Draw, RotationTable, Source};
+use crate::state::pool::{Fallback, FamilyPool};
+use crate::state::rotation::{Drawn, MAX_RECORD_OCTETS, RotationTable, Source};
 use crate::state::snapshot::Snapshot;
-use crate::wire::edns::{ClientSubnet, Edns, FLAG_DO, MIN_UDP_SIZE, OPT_FIXED_OCTETS};
-use crate::wire::message::{FLAG_AA, FLAG_QR, FLAG_RD, FLAG_TC, HEADER_OCTETS, OPCODE_MASK, Rcode, Rtype};
+use crate::wire::edns::{
+    ClientSubnet, Edns, FLAG_DO, MIN_UDP_SIZE, OPT_FIXED_OCTETS, OPT_FLAGS_AT, OPT_RCODE_AT,
+};
+use crate::wire::message::{FLAG_AA, FLAG_QR, FLAG_RD, FLAG_TC, HEADER_OCTETS, OPCODE_MASK, Rcode};
 
 /// The answer to ANY: HINFO "RFC8482", "" of the query name, for an hour (RFC 8482 §4.2).
 const HINFO_RECORD: &[u8] = b"\xC0\x0C\x00\x0D\x00\x01\x00\x00\x0E\x10\x00\x09\x07RFC8482\x00";
 /// Head of a TXT record of class CH for the query name, TTL 0.
 const CHAOS_TXT_HEAD: &[u8] = b"\xC0\x0C\x00\x10\x00\x03\x00\x00\x00\x00";
 
-/// What stands between question and OPT.
-struct Body {
-    rcode: Rcode,
+/// What stands between question and OPT. Small enough to be returned in registers.
+#[derive(Clone, Copy)]
+pub struct Body {
+    len_octets: u32,
+    /// Header flags with the lower bits of the response code.
     flags: u16,
     ancount: u16,
     nscount: u16,
-    len_octets: usize,
     scope_len: u8,
     counter: Counter,
 }
 
 impl Body {
     /// A reply without any record.
+    #[inline(always)]
     fn empty(rcode: Rcode, flags: u16, counter: Counter) -> Body {
-        Body { rcode, flags, ancount: 0, nscount: 0, len_octets: 0, scope_len: 0, counter }
+        let flags = flags | rcode.0 & 0x000F;
+        Body { len_octets: 0, flags, ancount: 0, nscount: 0, scope_len: 0, counter }
     }
 
     /// A reply with answer records.
-    fn answer(count: u16, len_octets: usize) -> Body {
-        Body { ancount: count, len_octets, ..Body::empty(Rcode::NOERROR, FLAG_AA, Counter::Answered) }
+    #[inline(always)]
+    fn answer(count: u16, len_octets: u32) -> Body {
+        let empty = Body::empty(Rcode::NOERROR, FLAG_AA, Counter::Answered);
+        Body { ancount: count, len_octets, ..empty }
     }
 
-    fn truncated() -> Body {
-        Body::empty(Rcode::NOERROR, FLAG_AA | FLAG_TC, Counter::Truncated)
+    fn truncated(rcode: Rcode) -> Body {
+        Body::empty(rcode, FLAG_AA | FLAG_TC, Counter::Truncated)
     }
 
     fn refused() -> Body {
@@ -49,39 +59,52 @@ impl Body {
     }
 }
 
-/// Writes the reply to a query; returns its octets.
-#[inline]
-pub fn render(
+/// Where a single address record goes: behind the question. It fits whatever the client takes: 12 octets of header, 259 of
+/// question, this record and 35 of OPT are less than the 512 that every reply may have.
+#[inline(always)]
+pub fn room_for_one<'r>(query: Query<'_>, reply: &'r mut [u8]) -> Option<&'r mut [u8; MAX_RECORD_OCTETS]> {
+    reply.get_mut(query.asked.len()..)?.first_chunk_mut()
+}
+
+/// Where any body goes: behind the question, as long as the transport and an OPT record leave it.
+fn room<'r>(
     snapshot: &Snapshot,
-    rotations: &mut RotationTable,
-    counters: &Counters,
     transport: Transport,
-    query: &Query<'_>,
-    choice: Choice<'_>,
-    reply: &mut [u8],
-) -> usize {
-    let body_at = query.asked.len();
+    query: Query<'_>,
+    reply: &'r mut [u8],
+) -> &'r mut [u8] {
     let limit = match transport {
         Transport::Tcp => usize::from(u16::MAX),
         Transport::Udp => {
-            let offered = query.edns.map_or(MIN_UDP_SIZE, |edns| edns.udp_size);
+            let offered = query.edns.map_or(MIN_UDP_SIZE, |edns| edns.udp_size());
             usize::from(offered.min(snapshot.protocol.edns_udp_size))
         }
     };
     let subnet_octets = query.client_subnet.map_or(0, |subnet| subnet.len_octets());
     let opt_octets = query.edns.map_or(0, |_| OPT_FIXED_OCTETS + subnet_octets);
-    // 12 + 259 + 35 octets at the most: the 512 that every reply may have always leave room for a body.
     let body_end = limit.min(reply.len()) - opt_octets;
-    let body = write_body(snapshot, rotations, counters, query, choice, &mut reply[body_at..body_end]);
+    &mut reply[query.asked.len()..body_end]
+}
+
+/// Puts header and OPT around the body, the query's header and question being there already; returns the reply's octets.
+#[inline(always)]
+pub fn finish(
+    snapshot: &Snapshot,
+    counters: &Counters,
+    query: Query<'_>,
+    body: Body,
+    reply: &mut [u8],
+) -> usize {
     counters.bump(body.counter);
-    write_head(reply, query.flags, query.asked, &body, query.edns.is_some());
-    let mut end = body_at + body.len_octets;
-    if let Some(edns) = &query.edns {
+    write_header(reply, 1, body, query.edns.is_some());
+    let mut end = query.asked.len() + body.len_octets as usize;
+    if let Some(edns) = query.edns {
         counters.bump(Counter::Edns);
-        if query.client_subnet.is_some() {
+        end += write_opt(snapshot, edns, &mut reply[end..]);
+        if let Some(subnet) = query.client_subnet {
             counters.bump(Counter::ClientSubnet);
+            end += write_subnet(subnet, body.scope_len, end, reply);
         }
-        end += write_opt(snapshot, edns, body.rcode, query.client_subnet, body.scope_len, &mut reply[end..]);
     }
     end
 }
@@ -96,65 +119,99 @@ pub fn render_error(snapshot: &Snapshot, counters: &Counters, fault: &Fault<'_>,
         _ => Counter::FormErr,
     };
     counters.bump(counter);
-    write_head(reply, fault.flags, fault.asked, &Body::empty(rcode, 0, counter), fault.edns.is_some());
     let mut end = fault.asked.len();
-    if let Some(edns) = &fault.edns {
+    reply[..end].copy_from_slice(fault.asked);
+    let qdcount = u64::from(end > HEADER_OCTETS);
+    write_header(reply, qdcount, Body::empty(rcode, 0, counter), fault.edns.is_some());
+    if let Some(edns) = fault.edns {
         counters.bump(Counter::Edns);
-        end += write_opt(snapshot, edns, rcode, None, 0, &mut reply[end..]);
+        let opt_at = end;
+        end += write_opt(snapshot, edns, &mut reply[end..]);
+        reply[opt_at + OPT_RCODE_AT] = (rcode.0 >> 4) as u8;
     }
     end
 }
 
-#[inline]
-fn write_body(
+/// The body of a pool's answer that was drawn.
+#[inline(always)]
+pub fn drawn_body(counters: &Counters, family: &FamilyPool, scope_len: u8, drawn: Drawn) -> Body {
+    counters.bump(match drawn.source {
+        Source::Up => Counter::FromUp,
+        Source::Unknown => Counter::FromUnknown,
+        Source::Fallback => Counter::FromFallback,
+        Source::Empty => Counter::Exhausted,
+    });
+    let len_octets = drawn.count * family.family.record_octets() as u32;
+    Body { scope_len, ..Body::answer(drawn.count as u16, len_octets) }
+}
+
+/// A pool's answer that is no single record, or that there is none.
+#[inline(never)]
+#[expect(
+    clippy::too_many_arguments,
+    reason = "all there is to know of a query, of which the usual way needs little"
+)]
+pub fn write_pool(
     snapshot: &Snapshot,
     rotations: &mut RotationTable,
     counters: &Counters,
-    query: &Query<'_>,
-    choice: Choice<'_>,
-    into: &mut [u8],
+    client: IpAddr,
+    transport: Transport,
+    query: Query<'_>,
+    owner: Owner<'_>,
+    reply: &mut [u8],
 ) -> Body {
-    match choice {
-        Choice::Pool { from, ttl_secs, scope_len, in_zone } => {
-            let body = match rotations.draw(from, &snapshot.health, ttl_secs, into) {
-                Draw::Records { count, len_octets, source } => {
-                    counters.bump(match source {
-                        Source::Up => Counter::FromUp,
-                        Source::Unknown => Counter::FromUnknown,
-                        Source::Fallback | Source::Empty => Counter::FromFallback,
-                    });
-                    Body::answer(count, len_octets)
-                }
-                Draw::TooLarge => Body::truncated(),
-                Draw::NoData => {
-                    counters.bump(Counter::Exhausted);
-                    write_negative(snapshot, query, Rcode::NOERROR, Counter::NoData, in_zone, into)
-                }
-                Draw::Refuse => {
-                    counters.bump(Counter::Exhausted);
-                    Body::refused()
-                }
-            };
-            Body { scope_len, ..body }
+    let in_zone = owner.in_zone();
+    let into = room(snapshot, transport, query, reply);
+    // Decided again rather than handed on: handing it on would cost every answer of one record.
+    let Some(choice) = choose_pool(snapshot, client, query, owner) else { return Body::refused() };
+    let PoolChoice { family, scope, ttl_secs, scope_len } = choice;
+    let drawn = rotations.draw(&snapshot.health, family, scope, ttl_secs, into);
+    let body = match (drawn, family.rules.fallback) {
+        (Drawn { count: 1.., .. }, _) => return drawn_body(counters, family, scope_len, drawn),
+        (Drawn { source: Source::Empty, .. }, Fallback::Refuse) => {
+            counters.bump(Counter::Exhausted);
+            Body::refused()
         }
-        Choice::Static(template, in_zone) => match template.write(in_zone.apex_offset(query), into) {
-            Some(len_octets) => Body::answer(template.record_count(), len_octets),
-            None => Body::truncated(),
+        (Drawn { source: Source::Empty, .. }, _) => {
+            counters.bump(Counter::Exhausted);
+            write_negative(snapshot, query, Rcode::NOERROR, Counter::NoData, in_zone, into)
+        }
+        _ => Body::truncated(Rcode::NOERROR),
+    };
+    Body { scope_len, ..body }
+}
+
+/// Writes everything that is not drawn.
+#[inline(never)]
+pub fn write_fixed(
+    snapshot: &Snapshot,
+    rotations: &mut RotationTable,
+    transport: Transport,
+    query: Query<'_>,
+    owner: Option<Owner<'_>>,
+    reply: &mut [u8],
+) -> Body {
+    let into = room(snapshot, transport, query, reply);
+    match choose_fixed(snapshot, rotations, &query, owner) {
+        FixedChoice::Static(template, in_zone) => match template.write(in_zone.apex_offset(&query), into) {
+            Some(len) => Body::answer(template.record_count(), len as u32),
+            None => Body::truncated(Rcode::NOERROR),
         },
-        Choice::Hinfo => write_parts(&[HINFO_RECORD], into),
-        Choice::Chaos(text) => {
+        FixedChoice::Hinfo => write_parts(&[HINFO_RECORD], into),
+        FixedChoice::Chaos(text) => {
             let len = [0, (text.len() + 1) as u8, text.len() as u8];
             // RDLENGTH is two octets: a text of 255 octets has 256 with its length.
             let len = if text.len() == 255 { [1, 0, 255] } else { len };
             write_parts(&[CHAOS_TXT_HEAD, &len, text], into)
         }
-        Choice::NoData(in_zone) => {
+        FixedChoice::NoData(in_zone) => {
             write_negative(snapshot, query, Rcode::NOERROR, Counter::NoData, in_zone, into)
         }
-        Choice::NxDomain(in_zone) => {
+        FixedChoice::NxDomain(in_zone) => {
             write_negative(snapshot, query, Rcode::NXDOMAIN, Counter::NxDomain, in_zone, into)
         }
-        Choice::Refused => Body::refused(),
+        FixedChoice::Refused => Body::refused(),
     }
 }
 
@@ -163,60 +220,82 @@ fn write_body(
 fn write_parts(parts: &[&[u8]], into: &mut [u8]) -> Body {
     let mut at = 0;
     for part in parts {
-        let Some(to) = into.get_mut(at..at + part.len()) else { return Body::truncated() };
+        let Some(to) = into.get_mut(at..at + part.len()) else { return Body::truncated(Rcode::NOERROR) };
         to.copy_from_slice(part);
         at += part.len();
     }
-    Body::answer(1, at)
+    Body::answer(1, at as u32)
 }
 
 /// The zone's SOA in the authority section (RFC 2308 §2).
 #[inline(never)]
 fn write_negative(
     snapshot: &Snapshot,
-    query: &Query<'_>,
+    query: Query<'_>,
     rcode: Rcode,
     counter: Counter,
     in_zone: InZone,
     into: &mut [u8],
 ) -> Body {
-    match in_zone.zone(snapshot).negative_soa.write(in_zone.apex_offset(query), into) {
-        Some(len_octets) => Body { nscount: 1, len_octets, ..Body::empty(rcode, FLAG_AA, counter) },
-        None => Body { rcode, ..Body::truncated() },
+    match in_zone.zone(snapshot).negative_soa.write(in_zone.apex_offset(&query), into) {
+        Some(len) => Body { nscount: 1, len_octets: len as u32, ..Body::empty(rcode, FLAG_AA, counter) },
+        None => Body::truncated(rcode),
     }
 }
 
-/// Header and question. AD and CD are cleared, as RFC 4035 §3.1.6 asks of an authoritative server.
-#[inline]
-fn write_head(reply: &mut [u8], asked_flags: u16, asked: &[u8], body: &Body, has_opt: bool) {
-    reply[..asked.len()].copy_from_slice(asked);
-    let flags = FLAG_QR | asked_flags & (OPCODE_MASK | FLAG_RD) | body.flags | body.rcode.0 & 0x000F;
-    let qdcount = u64::from(asked.len() > HEADER_OCTETS);
+/// The header, where that of the query stands already. AD and CD are cleared, as RFC 4035 §3.1.6 asks of an authoritative
+/// server.
+#[inline(always)]
+fn write_header(reply: &mut [u8], qdcount: u64, body: Body, has_opt: bool) {
+    let asked_flags = u16::from_be_bytes([reply[2], reply[3]]);
+    let flags = FLAG_QR | asked_flags & (OPCODE_MASK | FLAG_RD) | body.flags;
     let counts =
         qdcount << 48 | u64::from(body.ancount) << 32 | u64::from(body.nscount) << 16 | u64::from(has_opt);
     reply[2..4].copy_from_slice(&flags.to_be_bytes());
     reply[4..HEADER_OCTETS].copy_from_slice(&counts.to_be_bytes());
 }
 
-/// The OPT record: our UDP size, the upper bits of the response code, version 0, DO as it was asked; returns its octets.
+/// Copies header and question in pieces of a length known at compile time, which may overlap: a few moves instead of a
+/// call.
+#[inline(always)]
+pub fn copy_asked(asked: &[u8], reply: &mut [u8]) {
+    #[inline(always)]
+    fn ends<const N: usize>(asked: &[u8], reply: &mut [u8]) -> Option<()> {
+        let (first, last) = (asked.first_chunk::<N>()?, asked.last_chunk::<N>()?);
+        *reply.first_chunk_mut::<N>()? = *first;
+        *reply.get_mut(asked.len() - N..)?.first_chunk_mut::<N>()? = *last;
+        Some(())
+    }
+    let copied = match asked.len() {
+        17..=32 => ends::<16>(asked, reply),
+        33..=64 => ends::<32>(asked, reply),
+        _ => None,
+    };
+    if copied.is_none() {
+        reply[..asked.len()].copy_from_slice(asked);
+    }
+}
+
+/// The OPT record without options, DO as it was asked; returns its octets.
+#[inline(always)]
+fn write_opt(snapshot: &Snapshot, edns: Edns<'_>, into: &mut [u8]) -> usize {
+    let opt = &snapshot.protocol.opt;
+    match into.first_chunk_mut() {
+        // What is behind the record is overwritten by what follows, or not sent.
+        Some(padded) => *padded = *opt,
+        None => into[..OPT_FIXED_OCTETS].copy_from_slice(&opt[..OPT_FIXED_OCTETS]),
+    }
+    into[OPT_FLAGS_AT] = if edns.dnssec_ok() { (FLAG_DO >> 8) as u8 } else { 0 };
+    OPT_FIXED_OCTETS
+}
+
+/// The client subnet as the option of the OPT record that ends at `end`; returns its octets.
 #[inline]
-fn write_opt(
-    snapshot: &Snapshot,
-    edns: &Edns<'_>,
-    rcode: Rcode,
-    subnet: Option<ClientSubnet>,
-    scope_len: u8,
-    into: &mut [u8],
-) -> usize {
-    let (fixed, options) = into.split_at_mut(OPT_FIXED_OCTETS);
-    let options_len = subnet.and_then(|subnet| subnet.write(scope_len, options)).unwrap_or(0);
-    let flags = if edns.dnssec_ok { FLAG_DO } else { 0 };
-    fixed[0] = 0;
-    fixed[1..3].copy_from_slice(&Rtype::OPT.0.to_be_bytes());
-    fixed[3..5].copy_from_slice(&snapshot.protocol.edns_udp_size.to_be_bytes());
-    fixed[5] = (rcode.0 >> 4) as u8;
-    fixed[6] = 0;
-    fixed[7..9].copy_from_slice(&flags.to_be_bytes());
-    fixed[9..11].copy_from_slice(&(options_len as u16).to_be_bytes());
-    OPT_FIXED_OCTETS + options_len
+fn write_subnet(subnet: ClientSubnet<'_>, scope_len: u8, end: usize, reply: &mut [u8]) -> usize {
+    let (opt, rest) = reply.split_at_mut(end);
+    let len = subnet.write(scope_len, rest).unwrap_or(0);
+    if let Some(rdlength) = opt.last_chunk_mut() {
+        *rdlength = (len as u16).to_be_bytes();
+    }
+    len
 }

@@ -5,10 +5,10 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use super::choose::choose;
+use super::choose::{PoolChoice, choose_pool};
 use super::lookup::lookup;
-use super::parse::{Rejection, parse};
-use super::render::{render, render_error};
+use super::parse::{Query, Rejection, parse_any, parse_plain};
+use super::render::{copy_asked, drawn_body, finish, render_error, room_for_one, write_fixed, write_pool};
 use crate::state::counters::{Counter, Counters};
 use crate::state::publish::Generation;
 
@@ -59,37 +59,104 @@ impl WorkerState {
 /// Answers one message from `client`; the reply is at the beginning of `reply`.
 ///
 /// # Panics
-/// When `reply` is shorter than [`MIN_REPLY_OCTETS`]. Never because of the octets of `query`.
-#[inline]
+/// When `reply` is shorter than [`MIN_REPLY_OCTETS`]. Never because of the octets of `message`.
+#[inline(never)]
 pub fn respond(
     generation: &mut Generation,
     worker: &mut WorkerState,
     client: IpAddr,
     transport: Transport,
-    query: &[u8],
+    message: &[u8],
     reply: &mut [u8],
 ) -> Outcome {
     assert!(reply.len() >= MIN_REPLY_OCTETS, "reply buffer too short");
-    let Generation { snapshot, rotations, .. } = generation;
-    let WorkerState { counters } = worker;
+    let counters = &*worker.counters;
     counters.bump(match transport {
         Transport::Udp => Counter::UdpQueries,
         Transport::Tcp => Counter::TcpQueries,
     });
-    let query = match parse(query, snapshot.protocol.client_subnet) {
-        Ok(query) => query,
+    match parse_plain(message) {
+        Some(query) if !query.has_options() => {
+            Outcome::Reply(answer(generation, counters, client, transport, query, reply))
+        }
+        Some(query) => respond_to_options(generation, counters, client, transport, query, message, reply),
+        None => respond_to_any(generation, counters, client, transport, message, reply),
+    }
+}
+
+/// Answers a query that has options in its OPT record: resolvers that tell a client subnet or a cookie.
+#[inline(never)]
+fn respond_to_options(
+    generation: &mut Generation,
+    counters: &Counters,
+    client: IpAddr,
+    transport: Transport,
+    query: Query<'_>,
+    message: &[u8],
+    reply: &mut [u8],
+) -> Outcome {
+    match query.with_options(generation.snapshot.protocol.client_subnet) {
+        Ok(query) => Outcome::Reply(answer(generation, counters, client, transport, query, reply)),
+        Err(_) => respond_to_any(generation, counters, client, transport, message, reply),
+    }
+}
+
+/// Answers a message that does not look like most queries: rejects it, or answers it like any other.
+#[inline(never)]
+fn respond_to_any(
+    generation: &mut Generation,
+    counters: &Counters,
+    client: IpAddr,
+    transport: Transport,
+    message: &[u8],
+    reply: &mut [u8],
+) -> Outcome {
+    match parse_any(message, generation.snapshot.protocol.client_subnet) {
+        Ok(query) => Outcome::Reply(answer(generation, counters, client, transport, query, reply)),
+        Err(Rejection::Fault(fault)) => {
+            Outcome::Reply(render_error(&generation.snapshot, counters, &fault, reply))
+        }
         Err(Rejection::Drop(reason)) => {
             counters.bump(match reason {
                 DropReason::Short => Counter::DropShort,
                 DropReason::Response => Counter::DropResponse,
             });
-            return Outcome::Drop(reason);
+            Outcome::Drop(reason)
         }
-        Err(Rejection::Fault(fault)) => {
-            return Outcome::Reply(render_error(snapshot, counters, &fault, reply));
+    }
+}
+
+/// Answers a query; returns the reply's octets. All of it is inlined and handed on by value, so that what is known of
+/// the query stays in registers on its way to a pool's answer; whatever is not drawn is one call out of line.
+#[inline(always)]
+fn answer(
+    generation: &mut Generation,
+    counters: &Counters,
+    client: IpAddr,
+    transport: Transport,
+    query: Query<'_>,
+    reply: &mut [u8],
+) -> usize {
+    let Generation { snapshot, rotations, .. } = generation;
+    let snapshot = &**snapshot;
+    let Some(small) = reply.first_chunk_mut::<MIN_REPLY_OCTETS>() else { return 0 };
+    copy_asked(query.asked, small);
+    let owner = lookup(snapshot, query);
+    let choice = owner.and_then(|owner| choose_pool(snapshot, client, query, owner));
+    if let Some(PoolChoice { family, scope, ttl_secs, scope_len }) = choice
+        && let Some(into) = room_for_one(query, small)
+    {
+        let drawn = rotations.draw_single(&snapshot.health, family, scope, ttl_secs, into);
+        if drawn.count > 0 {
+            let body = drawn_body(counters, family, scope_len, drawn);
+            return finish(snapshot, counters, query, body, small);
         }
+    }
+    let body = match owner {
+        Some(owner) if choice.is_some() => {
+            write_pool(snapshot, rotations, counters, client, transport, query, owner, reply)
+        }
+        owner => write_fixed(snapshot, rotations, transport, query, owner, reply),
     };
-    let found = lookup(snapshot, &query);
-    let choice = choose(snapshot, rotations, client, &query, found);
-    Outcome::Reply(render(snapshot, rotations, counters, transport, &query, choice, reply))
+    finish(snapshot, counters, query, body, reply)
 }

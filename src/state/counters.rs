@@ -10,7 +10,7 @@ macro_rules! counters {
     ($($(#[doc = $doc:literal])* $variant:ident => $metric:literal, $labels:literal;)*) => {
         /// Everything that is counted, one cell each.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-        #[repr(usize)]
+        #[repr(u8)]
         pub enum Counter { $($(#[doc = $doc])* $variant,)* }
 
         impl Counter {

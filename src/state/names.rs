@@ -1,6 +1,6 @@
 //! The qname index: every owner name of a snapshot in one open-addressing table over one arena.
 //!
-//! A query name is hashed as it came, eight octets at a time with the bit that tells upper from lower case set, and
+//! A query name is hashed as it came, sixteen octets at a time with the bit that tells upper from lower case set, and
 //! compared with the lower-case name it leads to; nothing is copied. A lookup that hits touches a slot, and the record
 //! it leads to (node and name side by side). A miss walks up the ancestors, beginning no deeper than the deepest
 //! owner, so that a query name with many labels costs no more than the configuration's own depth.
@@ -9,8 +9,11 @@
 
 use crate::wire::name::suffixes;
 
-/// Octets read at a time.
-const WORD: usize = 8;
+/// Octets read at a time: two words.
+const PAIR: usize = 16;
+/// Octets that can be read from the beginning of any record's name: the longest name and one more. The arena ends with as
+/// many, so that one check of bounds serves a whole record.
+const WINDOW: usize = 256;
 /// Octets of a record before its name: shape, zone, length of the name, length of the apex.
 const RECORD_HEAD: usize = 10;
 /// Records begin at multiples of this, so that 32-bit offsets reach 16 GiB.
@@ -26,50 +29,67 @@ const HASH_MULTIPLIER: u64 = 0xD6E8_FEB8_6659_FD93;
 
 /// The hash of a wire-form name, the same whatever its case. Octets that differ only in the case bit without being
 /// letters share a hash too; the comparison tells them apart.
-#[inline]
 fn hash_name(wire: &[u8]) -> u64 {
     let seed = HASH_SEED ^ wire.len() as u64;
-    let Some((words, last)) = words_of(wire) else { return mix(seed, short_word(wire) | CASE) };
-    let hash = words.iter().fold(seed, |hash, word| mix(hash, u64::from_le_bytes(*word) | CASE));
-    mix(hash, u64::from_le_bytes(*last) | CASE)
-}
-
-/// Whether a name, in any case, is the name `lower`, which is in lower case.
-#[inline]
-fn is_same_name(name: &[u8], lower: &[u8]) -> bool {
-    if name.len() != lower.len() {
-        return false;
-    }
-    let same = |word: u64, lower: u64| word == lower || to_lowercase(word) == lower;
-    match (words_of(name), words_of(lower)) {
-        (Some((words, last)), Some((lower_words, lower_last))) => {
-            let pairs = words.iter().zip(lower_words);
-            let mut all =
-                pairs.map(|(word, lower)| same(u64::from_le_bytes(*word), u64::from_le_bytes(*lower)));
-            all.all(|same| same) && same(u64::from_le_bytes(*last), u64::from_le_bytes(*lower_last))
+    match (wire.first_chunk(), wire.last_chunk()) {
+        (Some(first), Some(last)) if wire.len() <= 2 * PAIR => hash_ends(wire.len(), first, last),
+        (_, Some(last)) => {
+            // All whole pairs that end before the last octet, then the last pair, which may overlap them: reading octets
+            // twice is cheaper than copying a tail of unknown length.
+            let (pairs, _) = wire[..wire.len() - 1].as_chunks();
+            mix_pair(pairs.iter().fold(seed, mix_pair), last)
         }
-        _ => same(short_word(name), short_word(lower)),
+        _ => {
+            let (first, second) = short_words(wire);
+            mix(seed, first, second)
+        }
     }
 }
 
-/// All whole words that end before the last octet, and the last eight octets, which may overlap them: reading these
-/// twice is cheaper than copying a tail of unknown length. `None` for fewer than eight octets.
-#[inline]
-fn words_of(wire: &[u8]) -> Option<(&[[u8; WORD]], &[u8; WORD])> {
-    let last = wire.last_chunk()?;
-    let (words, _) = wire[..wire.len() - 1].as_chunks();
-    Some((words, last))
+/// The same of a name of 16 to 32 octets, as most are: two pairs, which may overlap, are all of it.
+#[inline(always)]
+fn hash_ends(len: usize, first: &[u8; PAIR], last: &[u8; PAIR]) -> u64 {
+    mix_pair(mix_pair(HASH_SEED ^ len as u64, first), last)
 }
 
-/// Fewer than eight octets as a word.
-fn short_word(wire: &[u8]) -> u64 {
-    wire.iter().rev().fold(0, |word, octet| word << 8 | u64::from(*octet))
+#[inline(always)]
+fn mix_pair(hash: u64, pair: &[u8; PAIR]) -> u64 {
+    let both = u128::from_le_bytes(*pair);
+    mix(hash, both as u64, (both >> 64) as u64)
+}
+
+/// Whether a name, in any case, is the name `lower`, which is in lower case and followed by anything.
+fn is_same_name(name: &[u8], lower: &[u8; WINDOW]) -> bool {
+    let Some(lower) = lower.get(..name.len()) else { return false };
+    let ends = (name.last_chunk(), lower.last_chunk());
+    let (Some(last), Some(lower_last)) = ends else {
+        let ((first, second), (lower_first, lower_second)) = (short_words(name), short_words(lower));
+        return to_lowercase(first) == lower_first && to_lowercase(second) == lower_second;
+    };
+    let pairs = name.as_chunks().0.iter().zip(lower.as_chunks().0);
+    is_same_pair(last, lower_last) && { pairs }.all(|(pair, lower)| is_same_pair(pair, lower))
+}
+
+/// Whether sixteen octets, in any case, are those of `lower`. A label's length octet is at most 63 and so is never a letter.
+fn is_same_pair(pair: &[u8; PAIR], lower: &[u8; PAIR]) -> bool {
+    let mut folded = *pair;
+    folded.make_ascii_lowercase();
+    folded == *lower
+}
+
+/// Fewer than sixteen octets as two words, which may overlap.
+#[inline]
+fn short_words(wire: &[u8]) -> (u64, u64) {
+    match (wire.first_chunk(), wire.last_chunk()) {
+        (Some(first), Some(last)) => (u64::from_le_bytes(*first), u64::from_le_bytes(*last)),
+        _ => (wire.iter().rev().fold(0, |word, octet| word << 8 | u64::from(*octet)), 0),
+    }
 }
 
 /// One round: a full 64×64 multiplication folded to 64 bits (the core of wyhash).
-#[inline]
-fn mix(hash: u64, word: u64) -> u64 {
-    let product = u128::from(hash ^ word) * u128::from(HASH_MULTIPLIER);
+#[inline(always)]
+fn mix(hash: u64, first: u64, second: u64) -> u64 {
+    let product = u128::from((first | CASE) ^ HASH_MULTIPLIER) * u128::from((second | CASE) ^ hash);
     (product as u64) ^ (product >> 64) as u64
 }
 
@@ -85,7 +105,7 @@ fn to_lowercase(word: u64) -> u64 {
 }
 
 /// What an owner name leads to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Node {
     /// Index of the shape: what the name owns.
     pub shape: u32,
@@ -95,17 +115,6 @@ pub struct Node {
     pub name_len: u8,
     /// Length in octets of the zone's apex: a suffix of the name.
     pub apex_len: u8,
-}
-
-/// What a lookup found.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Lookup {
-    /// The name itself.
-    Exact(Node),
-    /// The closest encloser (RFC 4592 §2.1): the longest existing ancestor.
-    Encloser(Node),
-    /// Neither the name nor any ancestor.
-    Nothing,
 }
 
 /// The frozen index.
@@ -129,60 +138,123 @@ impl NameIndex {
         self.len == 0
     }
 
-    /// Finds a name, in any case, or its closest encloser.
-    #[inline]
-    pub fn lookup(&self, name: &[u8]) -> Lookup {
-        match self.find(name) {
-            Some(node) => Lookup::Exact(node),
-            None => self.closest_encloser(name),
-        }
-    }
-
+    /// Finds a name, in any case.
+    // A call of its own: inlined, its loop would push the rest of the query's life out of the registers; and without calls
+    // in the loop, for the same reason.
     #[inline(never)]
-    fn closest_encloser(&self, name: &[u8]) -> Lookup {
-        // Suffixes count the root: a name of n labels has n + 1.
-        let depth = suffixes(name).count();
-        let too_deep = depth.saturating_sub(self.max_labels + 1);
-        for suffix in suffixes(name).skip(too_deep.max(1)) {
-            if let Some(node) = self.find(suffix) {
-                return Lookup::Encloser(node);
-            }
+    pub fn find(&self, name: &[u8]) -> Option<Record<'_>> {
+        let (Some(first), Some(last)) = (name.first_chunk(), name.last_chunk()) else {
+            return self.find_any(name);
+        };
+        if name.len() > 2 * PAIR {
+            return self.find_any(name);
         }
-        Lookup::Nothing
+        match self.probe(hash_ends(name.len(), first, last), name.len()) {
+            // Nearly always: the first record of this hash is the name's, and the query in lower case.
+            Some(record) if record.is_ends(name.len(), first, last) => Some(record),
+            Some(_) => self.find_any(name),
+            None => None,
+        }
     }
 
-    #[inline]
-    fn find(&self, name: &[u8]) -> Option<Node> {
-        let hash = hash_name(name);
+    /// The first record of this hash and length.
+    #[inline(always)]
+    fn probe(&self, hash: u64, len: usize) -> Option<Record<'_>> {
         let mask = self.slots.len() - 1;
         let mut at = hash as usize & mask;
         loop {
-            let slot = self.slots[at];
+            let slot = *self.slots.get(at)?;
             if slot == 0 {
                 return None;
             }
             if slot >> 32 == hash >> 32 {
-                let (node, lower) = record(&self.arena, slot as u32);
-                if is_same_name(name, lower) {
-                    return Some(node);
+                let record = record(&self.arena, slot as u32)?;
+                if usize::from(record.node().name_len) == len {
+                    return Some(record);
                 }
             }
             at = (at + 1) & mask;
         }
     }
+
+    /// Finds a name of any length, whatever its hash shares.
+    #[inline(never)]
+    fn find_any(&self, name: &[u8]) -> Option<Record<'_>> {
+        let hash = hash_name(name);
+        let mask = self.slots.len() - 1;
+        let mut at = hash as usize & mask;
+        loop {
+            let slot = *self.slots.get(at)?;
+            if slot == 0 {
+                return None;
+            }
+            if slot >> 32 == hash >> 32 {
+                let record = record(&self.arena, slot as u32)?;
+                if record.is_of(name) {
+                    return Some(record);
+                }
+            }
+            at = (at + 1) & mask;
+        }
+    }
+
+    /// The closest encloser of a name that does not exist (RFC 4592 §2.1): its longest existing ancestor.
+    pub fn closest_encloser(&self, name: &[u8]) -> Option<Node> {
+        // Suffixes count the root: a name of n labels has n + 1.
+        let depth = suffixes(name).count();
+        let too_deep = depth.saturating_sub(self.max_labels + 1);
+        suffixes(name).skip(too_deep.max(1)).find_map(|suffix| self.find(suffix)).map(|record| record.node())
+    }
 }
 
-/// The node and the name of the record at `offset` (in units of [`RECORD_ALIGN`]).
-#[inline]
-fn record(arena: &[u8], offset: u32) -> (Node, &[u8]) {
-    let rest = &arena[offset as usize * RECORD_ALIGN..];
-    let (head, rest) = rest.split_at(RECORD_HEAD);
-    let node = Node {
+/// Where a name leads: its node, then its octets in lower case, then whatever comes next in the arena.
+#[derive(Clone, Copy)]
+pub struct Record<'i>(&'i [u8; RECORD_HEAD + WINDOW]);
+
+impl Record<'_> {
+    /// What the name leads to.
+    #[inline(always)]
+    pub fn node(self) -> Node {
+        self.0.first_chunk().map_or(Node::default(), node_of)
+    }
+
+    /// Whether this is the record of `name`, in any case.
+    #[inline(always)]
+    fn is_of(self, name: &[u8]) -> bool {
+        let Some(lower) = self.0.last_chunk() else { return false };
+        usize::from(self.node().name_len) == name.len() && is_same_name(name, lower)
+    }
+
+    /// Whether the name, of this length, begins and ends so; up to 32 octets that is all of it.
+    #[inline(always)]
+    fn is_ends(self, len: usize, first: &[u8; PAIR], last: &[u8; PAIR]) -> bool {
+        let Some(lower) = self.0.last_chunk::<WINDOW>() else { return false };
+        let lower_last = lower.get(len.wrapping_sub(PAIR)..).and_then(|tail| tail.first_chunk());
+        lower.first_chunk() == Some(first) && lower_last == Some(last)
+    }
+}
+
+/// The record at `offset` (in units of [`RECORD_ALIGN`]).
+#[inline(always)]
+fn record(arena: &[u8], offset: u32) -> Option<Record<'_>> {
+    Some(Record(arena.get(offset as usize * RECORD_ALIGN..)?.first_chunk()?))
+}
+
+#[inline(always)]
+fn node_of(head: &[u8; RECORD_HEAD]) -> Node {
+    Node {
         shape: u32::from_le_bytes([head[0], head[1], head[2], head[3]]),
         zone: u32::from_le_bytes([head[4], head[5], head[6], head[7]]),
         name_len: head[8],
         apex_len: head[9],
-    };
+    }
+}
+
+/// The node and the name of the record at `offset`, while the arena still grows.
+fn head_and_name(arena: &[u8], offset: u32) -> (Node, &[u8]) {
+    let rest = &arena[offset as usize * RECORD_ALIGN..];
+    let (head, rest) = rest.split_first_chunk().expect("an offset of this arena leads to a record");
+    let node = node_of(head);
     (node, &rest[..usize::from(node.name_len)])
 }
 
@@ -199,14 +271,16 @@ impl NameIndexBuilder {
     pub fn with_capacity(names: usize) -> NameIndexBuilder {
         let slots = (names * 100 / MAX_LOAD_PERCENT + 8).next_power_of_two();
         // Offset 0 means an empty slot, so the first record starts behind a hole. 40: a typical record, padded.
-        let mut arena = Vec::with_capacity(RECORD_ALIGN + names * 40);
+        let mut arena = Vec::with_capacity(RECORD_ALIGN + names * 40 + WINDOW);
         arena.resize(RECORD_ALIGN, 0);
         NameIndexBuilder { slots: vec![0; slots], arena, len: 0, max_labels: 0 }
     }
 
     /// The node of a name in lower-case wire form.
     pub fn get(&self, lower: &[u8]) -> Option<Node> {
-        self.slot_of(lower, hash_name(lower)).ok().map(|at| record(&self.arena, self.slots[at] as u32).0)
+        self.slot_of(lower, hash_name(lower))
+            .ok()
+            .map(|at| head_and_name(&self.arena, self.slots[at] as u32).0)
     }
 
     /// Adds a name in lower-case wire form; returns `false`, changing nothing, when it is there already.
@@ -229,7 +303,8 @@ impl NameIndexBuilder {
     }
 
     /// Freezes the index.
-    pub fn finish(self) -> NameIndex {
+    pub fn finish(mut self) -> NameIndex {
+        self.arena.resize(self.arena.len() + WINDOW, 0);
         NameIndex {
             slots: self.slots.into_boxed_slice(),
             arena: self.arena.into_boxed_slice(),
@@ -247,7 +322,7 @@ impl NameIndexBuilder {
             if slot == 0 {
                 return Err(at);
             }
-            if slot >> 32 == hash >> 32 && record(&self.arena, slot as u32).1 == lower {
+            if slot >> 32 == hash >> 32 && head_and_name(&self.arena, slot as u32).1 == lower {
                 return Ok(at);
             }
             at = (at + 1) & mask;
@@ -258,7 +333,7 @@ impl NameIndexBuilder {
         let mut slots = vec![0; self.slots.len() * 2];
         let mask = slots.len() - 1;
         for &slot in self.slots.iter().filter(|slot| **slot != 0) {
-            let hash = hash_name(record(&self.arena, slot as u32).1);
+            let hash = hash_name(head_and_name(&self.arena, slot as u32).1);
             let mut at = hash as usize & mask;
             while slots[at] != 0 {
                 at = (at + 1) & mask;
@@ -280,6 +355,19 @@ mod tests {
         Name::from_text(text).unwrap().as_wire().to_vec()
     }
 
+    /// The name itself (true) or its closest encloser.
+    fn found(index: &NameIndex, text: &str) -> Option<(bool, Node)> {
+        let name = wire(text);
+        let exact = index.find(&name).map(|record| (true, record.node()));
+        exact.or_else(|| index.closest_encloser(&name).map(|node| (false, node)))
+    }
+
+    fn same(name: &[u8], lower: &[u8]) -> bool {
+        let mut window = [0xEE; WINDOW];
+        window[..lower.len()].copy_from_slice(lower);
+        is_same_name(name, &window)
+    }
+
     #[test]
     fn case_is_that_of_ascii_letters_alone() {
         let all: Vec<u8> = (0..=255).collect();
@@ -290,14 +378,14 @@ mod tests {
         for text in ["a", "ab.c", "abcdef", "abcdefg", "abc.defgh", "a.[@z`{.example.com", "abcdefghijklmno"]
         {
             let (lower, upper) = (wire(text), wire(text).to_ascii_uppercase());
-            assert!(is_same_name(&upper, &lower) && hash_name(&upper) == hash_name(&lower), "{text}");
+            assert!(same(&upper, &lower) && hash_name(&upper) == hash_name(&lower), "{text}");
             for at in 0..lower.len() {
                 let mut other = lower.clone();
                 other[at] ^= 0x20;
                 let is_letter = lower[at].is_ascii_alphabetic();
-                assert_eq!(is_same_name(&other, &lower), is_letter, "{text} at {at}");
+                assert_eq!(same(&other, &lower), is_letter, "{text} at {at}");
             }
-            assert!(!is_same_name(&lower[1..], &lower));
+            assert!(!same(&lower[1..], &lower[..lower.len() - 1]));
         }
     }
 
@@ -308,13 +396,14 @@ mod tests {
         assert!(builder.insert(&wire("a.b.example.com"), 2, 7, 13));
         assert!(!builder.insert(&wire("example.com"), 3, 7, 13));
         let index = builder.finish();
+        let found = |text: &str| found(&index, text);
         let apex = Node { shape: 1, zone: 7, name_len: 13, apex_len: 13 };
-        assert_eq!(index.lookup(&wire("EXAMPLE.com")), Lookup::Exact(apex));
-        assert_eq!(index.lookup(&wire("x.y.z.example.com")), Lookup::Encloser(apex));
-        assert!(matches!(index.lookup(&wire("x.A.b.example.com")), Lookup::Encloser(n) if n.shape == 2));
-        assert_eq!(index.lookup(&wire("com")), Lookup::Nothing);
-        assert_eq!(index.lookup(&wire("example.org")), Lookup::Nothing);
-        assert_eq!(index.lookup(&wire(&"a.".repeat(127))), Lookup::Nothing);
+        assert_eq!(found("EXAMPLE.com"), Some((true, apex)));
+        assert_eq!(found("x.y.z.example.com"), Some((false, apex)));
+        assert!(matches!(found("x.A.b.example.com"), Some((false, n)) if n.shape == 2));
+        assert_eq!(found("com"), None);
+        assert_eq!(found("example.org"), None);
+        assert_eq!(found(&"a.".repeat(127)), None);
     }
 
     proptest! {
@@ -338,11 +427,7 @@ mod tests {
                 let ancestors = lower.match_indices('.').map(|(at, _)| &lower[at + 1..]);
                 let expected = oracle.get(&lower).map(|s| (true, *s))
                     .or_else(|| ancestors.into_iter().find_map(|a| oracle.get(a)).map(|s| (false, *s)));
-                let found = match index.lookup(&wire(&query)) {
-                    Lookup::Exact(node) => Some((true, node.shape)),
-                    Lookup::Encloser(node) => Some((false, node.shape)),
-                    Lookup::Nothing => None,
-                };
+                let found = found(&index, &query).map(|(exact, node)| (exact, node.shape));
                 prop_assert_eq!(found, expected, "{}", query);
             }
         }

@@ -39,7 +39,7 @@ impl Family {
     }
 
     /// The family whose addresses a query type asks for.
-    #[inline]
+    #[inline(always)]
     pub fn asked_by(qtype: Rtype) -> Option<Family> {
         match qtype {
             Rtype::A => Some(Family::V4),
@@ -81,18 +81,27 @@ pub enum Fallback {
     Addresses,
 }
 
-/// A pool of one snapshot.
-pub struct Pool {
+/// What a draw needs to know of the pool as a whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PoolRules {
+    /// Number of the pool in the snapshot.
+    pub pool_id: u32,
+    /// Index of the pool's first member among the members of all pools (for counters).
+    pub first_member: u32,
+    /// Number of members, both families, as the health table counts them.
+    pub member_count: u16,
+    /// Most addresses in one answer.
+    pub max_addrs_returned: u16,
     /// How members are chosen.
     pub method: Method,
     /// What is answered when no member can be drawn.
     pub fallback: Fallback,
-    /// Most addresses in one answer.
-    pub max_addrs_returned: u16,
-    /// Number of members, both families, as the health table counts them.
-    pub member_count: u16,
-    /// Index of the pool's first member among the members of all pools (for counters).
-    pub first_member: u32,
+}
+
+/// A pool of one snapshot.
+pub struct Pool {
+    /// What holds for both families.
+    pub rules: PoolRules,
     /// The pool's members of family v4.
     pub v4: FamilyPool,
     /// The pool's members of family v6.
@@ -101,7 +110,7 @@ pub struct Pool {
 
 impl Pool {
     /// The part that answers queries for a family.
-    #[inline]
+    #[inline(always)]
     pub fn family(&self, family: Family) -> &FamilyPool {
         match family {
             Family::V4 => &self.v4,
@@ -123,6 +132,8 @@ pub struct Candidate {
 
 /// The members of one address family.
 pub struct FamilyPool {
+    /// The pool's rules once more, so that a draw looks in one place.
+    pub rules: PoolRules,
     /// The family.
     pub family: Family,
     /// Whether the pool lists any enabled member of the family: without one, the answer is NODATA, not the fallback.
@@ -141,8 +152,9 @@ pub struct FamilyPool {
 
 impl FamilyPool {
     /// An empty part of a pool.
-    pub fn empty(family: Family) -> FamilyPool {
+    pub fn empty(rules: PoolRules, family: Family) -> FamilyPool {
         FamilyPool {
+            rules,
             family,
             has_members: false,
             candidates: Box::default(),
@@ -156,6 +168,16 @@ impl FamilyPool {
     /// Number of rotations: one over all, one for each region.
     pub fn rotation_count(&self) -> usize {
         1 + self.regions.len()
+    }
+
+    /// The rotation of a region's members: over all where the region has none.
+    #[inline]
+    pub fn scope_of(&self, region: RegionId) -> usize {
+        // A handful of regions is sooner looked through than halved.
+        if self.regions.len() <= 8 {
+            return self.regions.iter().position(|own| *own == region).map_or(0, |at| 1 + at);
+        }
+        self.regions.binary_search(&region).map_or(0, |at| 1 + at)
     }
 
     /// Candidates of the rotation `scope` (0: all), fallback addresses left out.

@@ -24,33 +24,25 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use arrange::{arrange, choose_candidates, guide_len};
 
 use super::health_table::{HealthTable, Word};
-use super::pool::{A_RECORD_OCTETS, AAAA_RECORD_OCTETS, Fallback, Family, FamilyPool, Pool, RECORD_TTL_AT};
+use super::pool::{A_RECORD_OCTETS, AAAA_RECORD_OCTETS, Family, FamilyPool, Pool, RECORD_TTL_AT};
 
 /// Most members of a pool; also the most fallback addresses.
 pub const MAX_MEMBERS: usize = 1024;
+/// Octets of an address record at most.
+pub const MAX_RECORD_OCTETS: usize = AAAA_RECORD_OCTETS;
 /// Never a sequence number at rest (those are even): a rotation that was not built yet.
 const NEVER_BUILT: u64 = u64::MAX;
 /// Guide entries at least; small weights then need no search at all.
 const MIN_GUIDE: usize = 16;
 
-/// What a draw gave.
+/// What a draw wrote. Two numbers, so that they are returned in registers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Draw {
-    /// Records were written.
-    Records {
-        /// Records written.
-        count: u16,
-        /// Octets written.
-        len_octets: usize,
-        /// What the members were drawn from.
-        source: Source,
-    },
-    /// The records do not all fit, and no part of them may go alone (RFC 2181 §9).
-    TooLarge,
-    /// Nothing to draw: NOERROR without an answer.
-    NoData,
-    /// Nothing to draw: REFUSED.
-    Refuse,
+pub struct Drawn {
+    /// Records written. 0: there is nothing to draw ([`Source::Empty`]), or the records do not all fit and no part of them
+    /// may go alone (RFC 2181 §9).
+    pub count: u32,
+    /// What the members were drawn from.
+    pub source: Source,
 }
 
 /// Which members a rotation is made of.
@@ -66,8 +58,9 @@ pub enum Source {
     Empty,
 }
 
-/// The rotation of one (pool, family, scope) in one worker.
+/// The rotation of one (pool, family, scope) in one worker: a cache line.
 #[derive(Clone, Copy)]
+#[repr(align(64))]
 struct Rotation {
     /// Health sequence it was built from.
     sequence: u64,
@@ -102,9 +95,13 @@ struct Entry {
     end: u32,
     /// Index of the candidate.
     candidate: u16,
-    /// Index of the member in the pool.
-    member: u16,
+    /// Index of the member among those of all pools, by which its draws are counted; [`UNCOUNTED`] for a fallback
+    /// address.
+    counter: u32,
 }
+
+/// No member's number: pools have at most 2^16 members of 2^16 pools.
+const UNCOUNTED: u32 = u32::MAX;
 
 /// The rotations and draw counters of one worker.
 pub struct RotationTable {
@@ -118,19 +115,6 @@ pub struct RotationTable {
     words: Box<[Word; MAX_MEMBERS]>,
     /// Rotations rebuilt so far.
     rebuilds: u64,
-}
-
-/// What is drawn from: a family of a pool, in a scope.
-#[derive(Clone, Copy)]
-pub struct DrawFrom<'a> {
-    /// The pool's number in the snapshot.
-    pub pool_id: usize,
-    /// The pool.
-    pub pool: &'a Pool,
-    /// The part of it that answers the query type.
-    pub family: &'a FamilyPool,
-    /// 0: all members; else 1 + the index of the client's region among the family's regions.
-    pub scope: usize,
 }
 
 /// Which rotations and members of an old table live on in a new one: pairs of old and new index.
@@ -172,7 +156,7 @@ impl RotationTable {
                 guide += guide_len(len) as u32;
             }
         }
-        let members: usize = pools.iter().map(|pool| usize::from(pool.member_count)).sum();
+        let members: usize = pools.iter().map(|pool| usize::from(pool.rules.member_count)).sum();
         RotationTable {
             rotations: rotations.into(),
             entries: vec![Entry::default(); entries as usize].into(),
@@ -211,90 +195,119 @@ impl RotationTable {
         }
     }
 
-    /// Draws the next answer and writes its records to the beginning of `into`.
+    /// Draws the next answer of a family in a scope (0: all members; else 1 + the index of the client's region among the
+    /// family's regions) and writes its record to the beginning of `into`, if it is a single one and the rotation is up to
+    /// date; else writes and moves nothing, and has drawn 0 records.
     ///
     /// # Panics
-    /// When the pool, the health table and this table are not of the same snapshot.
-    #[inline]
-    pub fn draw(&mut self, from: DrawFrom<'_>, health: &HealthTable, ttl_secs: u32, into: &mut [u8]) -> Draw {
-        let mut at = self.fresh(from, health);
-        if from.scope > 0 && self.rotations[at].source == Source::Empty {
-            at = self.fresh(DrawFrom { scope: 0, ..from }, health);
+    /// When the family, the health table and this table are not of the same snapshot.
+    // A call of its own: inlined, it would push the rest of the query's life out of the registers.
+    #[inline(never)]
+    pub fn draw_single(
+        &mut self,
+        health: &HealthTable,
+        family: &FamilyPool,
+        scope: usize,
+        ttl_secs: u32,
+        into: &mut [u8; MAX_RECORD_OCTETS],
+    ) -> Drawn {
+        let rotation = &mut self.rotations[family.first_rotation as usize + scope];
+        let source = rotation.source;
+        if rotation.sequence == health.sequence(family.rules.pool_id as usize) && rotation.take == 1 {
+            let leader = entry_at(rotation, &self.entries, &self.guide, rotation.position);
+            let entry = &self.entries[leader];
+            let written = match family.family {
+                Family::V4 => write_record::<A_RECORD_OCTETS>(family, entry.candidate, ttl_secs, into),
+                Family::V6 => write_record::<AAAA_RECORD_OCTETS>(family, entry.candidate, ttl_secs, into),
+            };
+            if written {
+                rotation.position = advance(rotation.position, rotation.step, rotation.total);
+                count_draw(&self.draws, entry);
+                return Drawn { count: 1, source };
+            }
         }
-        match from.family.family {
-            Family::V4 => self.write_records::<A_RECORD_OCTETS>(at, from, ttl_secs, into),
-            Family::V6 => self.write_records::<AAAA_RECORD_OCTETS>(at, from, ttl_secs, into),
+        Drawn { count: 0, source }
+    }
+
+    /// Draws the next answer of a family in a scope and writes its records, all or none, to the beginning of `into`.
+    ///
+    /// # Panics
+    /// When the family, the health table and this table are not of the same snapshot.
+    pub fn draw(
+        &mut self,
+        health: &HealthTable,
+        family: &FamilyPool,
+        scope: usize,
+        ttl_secs: u32,
+        into: &mut [u8],
+    ) -> Drawn {
+        let at = self.settle(health, family, scope);
+        match family.family {
+            Family::V4 => self.write_records::<A_RECORD_OCTETS>(at, family, ttl_secs, into),
+            Family::V6 => self.write_records::<AAAA_RECORD_OCTETS>(at, family, ttl_secs, into),
         }
     }
 
+    /// The rotation to draw from: the scope's own, or the one over all where the scope has nobody; up to date.
+    fn settle(&mut self, health: &HealthTable, family: &FamilyPool, scope: usize) -> usize {
+        let at = self.fresh(health, family, scope);
+        if scope > 0 && self.rotations[at].source == Source::Empty {
+            return self.fresh(health, family, 0);
+        }
+        at
+    }
+
     /// The index of a rotation, rebuilt if the pool's health has moved.
-    #[inline]
-    fn fresh(&mut self, from: DrawFrom<'_>, health: &HealthTable) -> usize {
-        let at = from.family.first_rotation as usize + from.scope;
-        if self.rotations[at].sequence != health.sequence(from.pool_id) {
-            self.rebuild(at, from, health);
+    fn fresh(&mut self, health: &HealthTable, family: &FamilyPool, scope: usize) -> usize {
+        let at = family.first_rotation as usize + scope;
+        if self.rotations[at].sequence != health.sequence(family.rules.pool_id as usize) {
+            self.rebuild(at, health, family, scope);
         }
         at
     }
 
     /// Whether nothing of the pool can be drawn in either family: what refuses a whole synthesized zone.
-    pub fn is_exhausted(&mut self, pool_id: usize, pool: &Pool, health: &HealthTable) -> bool {
+    pub fn is_exhausted(&mut self, health: &HealthTable, pool: &Pool) -> bool {
         [&pool.v4, &pool.v6].into_iter().all(|family| {
-            let at = self.fresh(DrawFrom { pool_id, pool, family, scope: 0 }, health);
+            let at = self.fresh(health, family, 0);
             self.rotations[at].source == Source::Empty
         })
     }
 
-    /// Copies the records of the next answer and moves the rotation on. The length of a record is known at compile time,
-    /// so that a copy is a move or two instead of a call.
-    #[inline]
+    /// Copies the records of the next answer and moves the rotation on.
     fn write_records<const OCTETS: usize>(
         &mut self,
         at: usize,
-        from: DrawFrom<'_>,
+        family: &FamilyPool,
         ttl_secs: u32,
         into: &mut [u8],
-    ) -> Draw {
+    ) -> Drawn {
         let rotation = &mut self.rotations[at];
-        let (source, count) = (rotation.source, rotation.take);
-        if source == Source::Empty {
-            return match from.pool.fallback {
-                Fallback::Refuse => Draw::Refuse,
-                Fallback::Any | Fallback::NoData | Fallback::Addresses => Draw::NoData,
-            };
-        }
+        let (source, take) = (rotation.source, usize::from(rotation.take));
         let (slots, _) = into.as_chunks_mut::<OCTETS>();
-        let Some((first, others)) =
-            slots.get_mut(..usize::from(count)).and_then(|slots| slots.split_first_mut())
-        else {
-            return Draw::TooLarge;
+        let Some((first, others)) = slots.get_mut(..take).and_then(|slots| slots.split_first_mut()) else {
+            return Drawn { count: 0, source };
         };
-        let (records, _) = from.family.records.as_chunks::<OCTETS>();
+        let (records, _) = family.records.as_chunks::<OCTETS>();
         let ttl = ttl_secs.to_be_bytes();
         let position = rotation.position;
         let leader = entry_at(rotation, &self.entries, &self.guide, position);
-        let entry = self.entries[leader];
+        let entry = &self.entries[leader];
         put(first, &records[usize::from(entry.candidate)], ttl);
         rotation.position = advance(position, rotation.step, rotation.total);
+        count_draw(&self.draws, entry);
         if !others.is_empty() {
             write_others(rotation, &self.entries, &self.guide, leader, position, |index, candidate| {
                 put(&mut others[index], &records[usize::from(candidate)], ttl);
             });
         }
-        // Fallback addresses are numbered behind the members, and not counted.
-        if entry.member < from.pool.member_count {
-            let cell = &self.draws[from.pool.first_member as usize + usize::from(entry.member)];
-            // Relaxed load and store: one writer, and the reader needs no order with anything else.
-            cell.store(cell.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
-        }
-        Draw::Records { count, len_octets: usize::from(count) * OCTETS, source }
+        Drawn { count: take as u32, source }
     }
 
     /// Derives a rotation anew from the pool's health words; leaves it as it is while the writer is inside.
-    #[cold]
-    fn rebuild(&mut self, at: usize, from: DrawFrom<'_>, health: &HealthTable) {
-        let DrawFrom { pool_id, pool, family, scope } = from;
-        let words = &mut self.words[..usize::from(pool.member_count)];
+    fn rebuild(&mut self, at: usize, health: &HealthTable, family: &FamilyPool, scope: usize) {
+        let pool_id = family.rules.pool_id as usize;
+        let words = &mut self.words[..usize::from(family.rules.member_count)];
         let sequence = match health.read(pool_id, words) {
             Some(sequence) => sequence,
             None if self.rotations[at].sequence == NEVER_BUILT => {
@@ -307,24 +320,49 @@ impl RotationTable {
         self.rebuilds += 1;
         let rotation = &mut self.rotations[at];
         let entries_at = rotation.entries_at as usize;
-        let (source, len) = choose_candidates(words, pool, family, scope, &mut self.entries[entries_at..]);
+        let (source, len) = choose_candidates(words, family, scope, &mut self.entries[entries_at..]);
         rotation.sequence = sequence;
         rotation.source = source;
         let entries = &mut self.entries[entries_at..entries_at + len];
         let guide_at = rotation.guide_at as usize;
-        arrange(rotation, family, pool.max_addrs_returned, entries, &mut self.guide[guide_at..]);
+        arrange(rotation, family, entries, &mut self.guide[guide_at..]);
     }
 }
 
+/// Counts an answer for the member that leads it.
+#[inline(always)]
+fn count_draw(draws: &[AtomicU64], entry: &Entry) {
+    // Out of bounds only for what is not counted.
+    if let Some(cell) = draws.get(entry.counter as usize) {
+        // Relaxed load and store: one writer, and the reader needs no order with anything else.
+        cell.store(cell.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+    }
+}
+
+/// One record to the beginning of `into`; false where it does not fit. Its length is known at compile time, so that the
+/// copy is a move or two instead of a call.
+#[inline(always)]
+fn write_record<const OCTETS: usize>(
+    family: &FamilyPool,
+    candidate: u16,
+    ttl_secs: u32,
+    into: &mut [u8; MAX_RECORD_OCTETS],
+) -> bool {
+    let record = family.records.as_chunks::<OCTETS>().0.get(usize::from(candidate));
+    let (Some(record), Some(slot)) = (record, into.first_chunk_mut()) else { return false };
+    put(slot, record, ttl_secs.to_be_bytes());
+    true
+}
+
 /// A record into its place, with its TTL.
-#[inline]
+#[inline(always)]
 fn put<const OCTETS: usize>(slot: &mut [u8; OCTETS], record: &[u8; OCTETS], ttl: [u8; 4]) {
     *slot = *record;
     slot[RECORD_TTL_AT..RECORD_TTL_AT + 4].copy_from_slice(&ttl);
 }
 
 /// The index, among all entries, of the one that covers a position.
-#[inline]
+#[inline(always)]
 fn entry_at(rotation: &Rotation, entries: &[Entry], guide: &[u16], position: u32) -> usize {
     let block = (position >> rotation.guide_shift) as usize;
     let mut entry = rotation.entries_at as usize + usize::from(guide[rotation.guide_at as usize + block]);

@@ -9,6 +9,7 @@ use super::names::NameIndex;
 use super::pool::Pool;
 use super::template::Template;
 use super::topology::Topology;
+use crate::wire::edns::OPT_PADDED_OCTETS;
 use crate::wire::message::Rtype;
 
 /// A generation.
@@ -70,6 +71,8 @@ pub struct Zone {
 pub struct Protocol {
     /// Largest UDP reply in octets, also the size offered in return.
     pub edns_udp_size: u16,
+    /// The OPT record of a reply without options, padded: that size, response code and flags 0.
+    pub opt: [u8; OPT_PADDED_OCTETS],
     /// Whether client subnets are read and echoed.
     pub client_subnet: bool,
     /// Data of the TXT record for `version.bind` and `version.server` in class CH.

@@ -1,9 +1,9 @@
 //! Which region an address lies in, and over how wide a prefix that holds.
 //!
 //! The prefix trie exists only while this is built; it is frozen into sorted arrays of range starts (one range for
-//! each maximal run of addresses with the same region) with a root table over the leading bits. A lookup is a binary
-//! search inside one root bucket; the uniform prefix follows from the neighbouring starts by two XORs, so no
-//! per-prefix depth is stored. Lookups allocate nothing.
+//! each maximal run of addresses with the same region) with a root table over the leading bits. Where a root entry lies
+//! in one range, the entry is the answer; else a lookup is a binary search among the entry's ranges, and the uniform
+//! prefix follows from the neighbouring starts by two XORs, so no per-prefix depth is stored. Lookups allocate nothing.
 
 use std::net::IpAddr;
 
@@ -56,7 +56,7 @@ impl Topology {
 
     /// Finds an address. An IPv4-mapped IPv6 address is an IPv6 one: its scope is counted in 128 bits, and the sockets, being
     /// of one family each, never give one.
-    #[inline]
+    #[inline(always)]
     pub fn lookup(&self, address: IpAddr) -> Match {
         match address {
             IpAddr::V4(v4) => self.v4.lookup(v4.to_bits()),
@@ -122,17 +122,28 @@ macro_rules! impl_address {
 impl_address!(u32);
 impl_address!(u128);
 
+/// Leading bits the root table tells apart at most: 65,536 entries.
+const MAX_ROOT_BITS: u32 = 16;
+
 struct Ranges<A> {
     /// First address of each range, ascending; the first is 0, so that every address has a range.
     starts: Box<[A]>,
     regions: Box<[u16]>,
-    /// For each value of the leading `root_bits`: the range of its first address; one more for the end.
+    /// For each value of the leading `root_bits`: the match, where it is the same for all of them, or [`SPLIT`] with the
+    /// index of a split.
     root: Box<[u32]>,
     root_bits: u32,
+    /// First and last range of the root entries that hold several.
+    splits: Box<[(u32, u32)]>,
 }
+
+/// Marks a root entry whose addresses differ; the others are the region with the uniform length above it.
+const SPLIT: u32 = 1 << 31;
+const UNIFORM_SHIFT: u32 = 16;
 
 impl<A: Address> Ranges<A> {
     fn build(mut spans: Vec<Span<A>>) -> Ranges<A> {
+        let longest = spans.iter().map(|span| span.first.common_bits(span.last)).max().unwrap_or(0);
         // Outer prefixes before inner ones: a stack of open spans then gives the innermost at any point.
         spans.sort_by(|a, b| a.first.cmp(&b.first).then(b.last.cmp(&a.last)));
         let mut starts = vec![A::ZERO];
@@ -162,31 +173,73 @@ impl<A: Address> Ranges<A> {
         while let Some(inner) = open.pop() {
             close(&inner, &open, &mut push);
         }
-        let root_bits = (starts.len().next_power_of_two().trailing_zeros() + 1).min(16);
-        let root = (0..=1usize << root_bits)
-            .map(|lead| match lead >> root_bits {
-                0 => starts.partition_point(|s| *s <= A::from_lead(lead, root_bits)) as u32 - 1,
-                _ => starts.len() as u32 - 1,
-            })
-            .collect();
-        Ranges { starts: starts.into(), regions: regions.into(), root, root_bits }
+        let wanted = starts.len().next_power_of_two().trailing_zeros() + 1;
+        let root_bits = wanted.max(longest.min(MAX_ROOT_BITS)).min(MAX_ROOT_BITS);
+        let mut ranges = Ranges {
+            starts: starts.into(),
+            regions: regions.into(),
+            root: Box::default(),
+            root_bits,
+            splits: Box::default(),
+        };
+        let mut splits = Vec::new();
+        let mut low = 0;
+        let root = (0..1usize << root_bits).map(|lead| {
+            let first = A::from_lead(lead, root_bits);
+            let is_before = |range: usize| ranges.starts.get(range + 1).is_some_and(|next| *next <= first);
+            while is_before(low) {
+                low += 1;
+            }
+            let mut high = low;
+            let behind = (lead + 1 < 1 << root_bits).then(|| A::from_lead(lead + 1, root_bits));
+            while ranges.starts.get(high + 1).is_some_and(|next| behind.is_none_or(|behind| *next < behind)) {
+                high += 1;
+            }
+            if low == high {
+                // A uniform prefix around any of these addresses is no longer than the lead, and so the same for all.
+                let found = ranges.of_range(low, first);
+                u32::from(ranges.regions[low]) | u32::from(found.uniform_len) << UNIFORM_SHIFT
+            } else {
+                splits.push((low as u32, high as u32));
+                SPLIT | (splits.len() - 1) as u32
+            }
+        });
+        let root = root.collect();
+        ranges.root = root;
+        ranges.splits = splits.into();
+        ranges
     }
 
-    #[inline]
+    #[inline(always)]
     fn lookup(&self, address: A) -> Match {
-        let lead = address.lead(self.root_bits);
-        let (low, high) = (self.root[lead] as usize, self.root[lead + 1] as usize);
+        let entry = self.root[address.lead(self.root_bits)];
+        if entry & SPLIT != 0 {
+            return self.lookup_split(address, entry & !SPLIT);
+        }
+        Match { region: region(entry as u16), uniform_len: (entry >> UNIFORM_SHIFT) as u8 }
+    }
+
+    #[inline(never)]
+    fn lookup_split(&self, address: A, split: u32) -> Match {
+        let (low, high) = self.splits[split as usize];
+        let (low, high) = (low as usize, high as usize);
         // The range is the last one in low..=high that starts at or before the address.
         let at = low + self.starts[low + 1..=high].partition_point(|start| *start <= address);
+        self.of_range(at, address)
+    }
+
+    /// The match of an address that lies in a range.
+    fn of_range(&self, at: usize, address: A) -> Match {
         // A prefix around the address leaves the range as soon as it holds the last address before it or the first behind.
         let below = if at == 0 { 0 } else { address.common_bits(self.starts[at].previous()) + 1 };
         let above = self.starts.get(at + 1).map_or(0, |next| address.common_bits(*next) + 1);
-        let region = self.regions[at];
-        Match {
-            region: (region != NO_REGION).then_some(RegionId(region)),
-            uniform_len: below.max(above).min(A::BITS) as u8,
-        }
+        Match { region: region(self.regions[at]), uniform_len: below.max(above).min(A::BITS) as u8 }
     }
+}
+
+#[inline(always)]
+fn region(number: u16) -> Option<RegionId> {
+    (number != NO_REGION).then_some(RegionId(number))
 }
 
 /// The addresses behind a closed span belong to the span around it, or to none.

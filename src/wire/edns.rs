@@ -19,51 +19,70 @@ pub const OPTION_CLIENT_SUBNET: u16 = 8;
 /// Most octets of a client-subnet option with its code and length: 4 + 4 + 16.
 pub const CLIENT_SUBNET_MAX_OCTETS: usize = 24;
 
-/// What a query's OPT record says.
+/// Octets of [`opt_record`]: a power of two is one move.
+pub const OPT_PADDED_OCTETS: usize = 16;
+/// Where an OPT record has the upper bits of the response code.
+pub const OPT_RCODE_AT: usize = 5;
+/// Where an OPT record has its flags.
+pub const OPT_FLAGS_AT: usize = 7;
+
+/// An OPT record without options as a reply has it, with zeros behind: this UDP size, version 0, response code and flags 0.
+pub fn opt_record(udp_size: u16) -> [u8; OPT_PADDED_OCTETS] {
+    let ([type_high, type_low], [high, low]) = (Rtype::OPT.0.to_be_bytes(), udp_size.to_be_bytes());
+    let mut record = [0; OPT_PADDED_OCTETS];
+    record[1..5].copy_from_slice(&[type_high, type_low, high, low]);
+    record
+}
+
+/// A query's OPT record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Edns<'a> {
-    /// Largest UDP reply the sender takes, at least 512.
-    pub udp_size: u16,
-    /// Version; only 0 is known.
-    pub version: u8,
-    /// Whether the sender wants DNSSEC records; copied into the reply.
-    pub dnssec_ok: bool,
+    /// Owner, type, UDP size, upper bits of the response code, version, flags and length of the options, as received.
+    fixed: &'a [u8; OPT_FIXED_OCTETS],
     /// The options, undecoded.
     pub options: &'a [u8],
 }
 
 impl<'a> Edns<'a> {
-    /// Takes the fields out of an OPT record.
+    /// The OPT record that a record of that type is.
     ///
     /// # Errors
     /// [`WireError::Opt`] when the owner is not the root.
-    pub fn from_record(record: &Record<'a>) -> Result<Edns<'a>, WireError> {
-        if !record.owner_is_root {
-            return Err(WireError::Opt);
+    pub fn from_record(message: &'a [u8], record: &Record<'a>) -> Result<Edns<'a>, WireError> {
+        let at = record.end - record.rdata.len() - OPT_FIXED_OCTETS;
+        match message.get(at..).and_then(|octets| octets.first_chunk()) {
+            Some(fixed) if record.owner_is_root => Ok(Edns { fixed, options: record.rdata }),
+            _ => Err(WireError::Opt),
         }
-        Ok(Edns {
-            udp_size: record.class.0.max(MIN_UDP_SIZE),
-            version: (record.ttl >> 16) as u8,
-            dnssec_ok: record.ttl as u16 & FLAG_DO != 0,
-            options: record.rdata,
-        })
     }
 
     /// Reads octets that are exactly one OPT record: what nearly every query has behind its question. `None` for anything
     /// else, which is then for a walk over the records to judge.
-    #[inline]
+    #[inline(always)]
     pub fn alone(octets: &'a [u8]) -> Option<Edns<'a>> {
         let (fixed, options) = octets.split_first_chunk::<OPT_FIXED_OCTETS>()?;
-        let field = |at: usize| u16::from_be_bytes([fixed[at], fixed[at + 1]]);
-        if fixed[0] != 0 || field(1) != Rtype::OPT.0 || usize::from(field(9)) != options.len() {
-            return None;
-        }
-        Some(Edns {
-            udp_size: field(3).max(MIN_UDP_SIZE),
-            version: fixed[6],
-            dnssec_ok: field(7) & FLAG_DO != 0,
-            options,
-        })
+        let is_alone = fixed[0] == 0
+            && u16::from_be_bytes([fixed[1], fixed[2]]) == Rtype::OPT.0
+            && usize::from(u16::from_be_bytes([fixed[9], fixed[10]])) == options.len();
+        is_alone.then_some(Edns { fixed, options })
+    }
+
+    /// Largest UDP reply the sender takes, at least 512.
+    #[inline(always)]
+    pub fn udp_size(self) -> u16 {
+        u16::from_be_bytes([self.fixed[3], self.fixed[4]]).max(MIN_UDP_SIZE)
+    }
+
+    /// Version; only 0 is known.
+    #[inline(always)]
+    pub fn version(self) -> u8 {
+        self.fixed[6]
+    }
+
+    /// Whether the sender wants DNSSEC records; copied into the reply.
+    #[inline(always)]
+    pub fn dnssec_ok(self) -> bool {
+        self.fixed[7] & (FLAG_DO >> 8) as u8 != 0
     }
 
     /// Finds the client-subnet option; every option's length is checked on the way. The first one counts.
@@ -71,7 +90,7 @@ impl<'a> Edns<'a> {
     /// # Errors
     /// [`WireError::OptionLength`] when an option runs past the record, [`WireError::ClientSubnet`] when the
     /// option is malformed.
-    pub fn client_subnet(&self) -> Result<Option<ClientSubnet>, WireError> {
+    pub fn client_subnet(self) -> Result<Option<ClientSubnet<'a>>, WireError> {
         let mut found = None;
         let mut rest = self.options;
         while !rest.is_empty() {
@@ -88,27 +107,23 @@ impl<'a> Edns<'a> {
 }
 
 /// The network a resolver asks for (RFC 7871 §6).
+///
+/// # Invariants
+/// The option's data as sent, checked: family 1 (IPv4), 2 (IPv6), or 0 where the client tells nothing; source prefix length;
+/// scope 0; as many octets of the address as the source prefix needs, the bits behind it 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ClientSubnet {
-    /// Address family as sent: 1 IPv4, 2 IPv6, and 0 where the client tells nothing.
-    family: u16,
-    /// Source prefix length.
-    source_len: u8,
-    /// Address octets as sent, zeros behind; only the first ceil(source_len / 8) are meaningful.
-    address: [u8; 16],
-}
+pub struct ClientSubnet<'a>(&'a [u8]);
 
-impl ClientSubnet {
+impl<'a> ClientSubnet<'a> {
     /// Reads the option's data as found in a query.
     ///
     /// # Errors
     /// [`WireError::ClientSubnet`]: unknown family, scope other than 0, too long a prefix, too many or too few
     /// octets, or bits set behind the prefix (RFC 7871 §6 and §7.1.2, all "MUST").
-    pub fn read(data: &[u8]) -> Result<ClientSubnet, WireError> {
+    pub fn read(data: &'a [u8]) -> Result<ClientSubnet<'a>, WireError> {
         let (head, octets) = data.split_first_chunk::<4>().ok_or(WireError::ClientSubnet)?;
-        let family = u16::from_be_bytes([head[0], head[1]]);
-        let (source_len, scope_len) = (head[2], head[3]);
-        let max_len = match family {
+        let [_, _, source_len, scope_len] = *head;
+        let max_len = match u16::from_be_bytes([head[0], head[1]]) {
             // Family 0 with an empty prefix is how some clients (BIND's dig +subnet=0) opt out.
             0 => 0,
             1 => 32,
@@ -118,48 +133,62 @@ impl ClientSubnet {
         if source_len > max_len || scope_len != 0 || octets.len() != usize::from(source_len).div_ceil(8) {
             return Err(WireError::ClientSubnet);
         }
-        let mut address = [0; 16];
-        address[..octets.len()].copy_from_slice(octets);
         let spare_bits = octets.len() * 8 - usize::from(source_len);
         let spare_mask = (1u8 << spare_bits) - 1;
         if octets.last().is_some_and(|last| last & spare_mask != 0) {
             return Err(WireError::ClientSubnet);
         }
-        Ok(ClientSubnet { family, source_len, address })
+        Ok(ClientSubnet(data))
     }
 
     /// The network's address; `None` where the prefix is empty, which asks for an answer that fits everyone.
+    #[inline]
     pub fn address(&self) -> Option<IpAddr> {
-        match (self.family, self.source_len) {
-            (_, 0) => None,
-            (1, _) => {
-                let [a, b, c, d, ..] = self.address;
-                Some(IpAddr::V4(Ipv4Addr::new(a, b, c, d)))
+        match *self.0 {
+            // The prefixes resolvers send for IPv4.
+            [_, 1, _, _, a, b, c] => Some(IpAddr::V4(Ipv4Addr::new(a, b, c, 0))),
+            [_, 1, _, _, ref octets @ ..] if !octets.is_empty() => {
+                Some(IpAddr::V4(Ipv4Addr::from(padded(octets))))
             }
-            _ => Some(IpAddr::V6(Ipv6Addr::from(self.address))),
+            [_, 2, _, _, ref octets @ ..] if !octets.is_empty() => {
+                Some(IpAddr::V6(Ipv6Addr::from(padded::<16>(octets))))
+            }
+            _ => None,
         }
     }
 
     /// Length in octets of [`Self::write`]'s output: at most [`CLIENT_SUBNET_MAX_OCTETS`].
+    #[inline]
     pub fn len_octets(&self) -> usize {
-        8 + usize::from(self.source_len).div_ceil(8)
+        4 + self.0.len()
     }
 
     /// Writes the option as it goes into the reply, code and length first: the query's with the scope filled in.
     ///
     /// Returns the octets written, or `None` when `into` is too short.
+    #[inline]
     pub fn write(&self, scope_len: u8, into: &mut [u8]) -> Option<usize> {
         let len = self.len_octets();
-        let into = into.get_mut(..len)?;
-        into[0..2].copy_from_slice(&OPTION_CLIENT_SUBNET.to_be_bytes());
-        into[2..4].copy_from_slice(&((len - 4) as u16).to_be_bytes());
-        into[4..6].copy_from_slice(&self.family.to_be_bytes());
-        into[6] = self.source_len;
+        let (head, octets) = into.get_mut(..len)?.split_first_chunk_mut::<8>()?;
+        let (&[_, family, source_len, _], address) = self.0.split_first_chunk()?;
         // An empty source prefix is answered with an empty scope (RFC 7871 §7.2.1: the answer fits every address).
-        into[7] = if self.source_len == 0 { 0 } else { scope_len };
-        into[8..].copy_from_slice(&self.address[..len - 8]);
+        let scope_len = if source_len == 0 { 0 } else { scope_len };
+        *head = [0, OPTION_CLIENT_SUBNET as u8, 0, (len - 4) as u8, 0, family, source_len, scope_len];
+        // One octet at a time: there are three or seven, and a call to copy them costs more.
+        for (to, from) in octets.iter_mut().zip(address) {
+            *to = *from;
+        }
         Some(len)
     }
+}
+
+/// Octets with zeros behind.
+fn padded<const N: usize>(octets: &[u8]) -> [u8; N] {
+    let mut all = [0; N];
+    for (to, from) in all.iter_mut().zip(octets) {
+        *to = *from;
+    }
+    all
 }
 
 #[cfg(test)]
@@ -200,7 +229,7 @@ mod tests {
 
     #[test]
     fn options_are_walked_to_the_end() {
-        let edns = |options| Edns { udp_size: 1232, version: 0, dnssec_ok: false, options };
+        let edns = |options| Edns { fixed: &[0; OPT_FIXED_OCTETS], options };
         assert_eq!(edns(&[]).client_subnet(), Ok(None));
         assert_eq!(edns(&[0, 10, 0, 2, 1, 2]).client_subnet(), Ok(None));
         assert_eq!(edns(&[0, 10, 0, 3, 1, 2]).client_subnet(), Err(WireError::OptionLength));
@@ -218,7 +247,7 @@ mod tests {
             octets.extend((options.len() as u16).to_be_bytes());
             octets.extend(&options);
             octets.truncate(octets.len() - cut.min(options.len()));
-            let walked = Record::read(&octets, 0).and_then(|record| Edns::from_record(&record)).ok();
+            let walked = Record::read(&octets, 0).and_then(|record| Edns::from_record(&octets, &record)).ok();
             prop_assert_eq!(Edns::alone(&octets), walked);
         }
 

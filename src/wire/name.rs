@@ -243,22 +243,23 @@ pub fn suffixes(wire: &[u8]) -> impl Iterator<Item = &[u8]> {
 ///
 /// # Errors
 /// A pointer is [`WireError::Pointer`]; other faults as for [`Name::read`].
+#[inline]
 pub fn uncompressed_len(message: &[u8], offset: usize) -> Result<usize, WireError> {
     let mut at = offset;
-    loop {
+    let end = loop {
         let octet = *message.get(at).ok_or(WireError::Truncated)?;
         at += usize::from(octet) + 1;
-        match octet {
-            0 => break,
-            1..=63 => {}
-            64..=191 => return Err(WireError::LabelType),
-            192..=255 => return Err(WireError::Pointer),
+        // One comparison a label: 0 wraps around.
+        if octet.wrapping_sub(1) >= MAX_LABEL_OCTETS as u8 {
+            break octet;
         }
-        if at - offset >= MAX_NAME_OCTETS {
-            return Err(WireError::NameTooLong);
-        }
+    };
+    match end {
+        0 if at - offset <= MAX_NAME_OCTETS => Ok(at - offset),
+        0 => Err(WireError::NameTooLong),
+        64..=191 => Err(WireError::LabelType),
+        _ => Err(WireError::Pointer),
     }
-    Ok(at - offset)
 }
 
 /// Offset behind the possibly compressed name at `offset`; the pointer's target is not looked at.

@@ -2,14 +2,13 @@
 //!
 //! Runs when a pool's health has moved, on the worker's thread: linear in the pool's members, and without allocation.
 
-use super::{Entry, MAX_MEMBERS, MIN_GUIDE, Rotation, Source};
+use super::{Entry, MAX_MEMBERS, MIN_GUIDE, Rotation, Source, UNCOUNTED};
 use crate::state::health_table::{State, Word};
-use crate::state::pool::{Candidate, Fallback, FamilyPool, Method, Pool};
+use crate::state::pool::{Candidate, Fallback, FamilyPool, Method};
 
 /// Writes the candidates that a rotation is made of to the beginning of `entries`; returns what they are, and how many.
 pub(super) fn choose_candidates(
     words: &[Word],
-    pool: &Pool,
     family: &FamilyPool,
     scope: usize,
     entries: &mut [Entry],
@@ -17,7 +16,7 @@ pub(super) fn choose_candidates(
     let state_of = |candidate: &Candidate| words[usize::from(candidate.member)].state();
     let any_up = family.candidates[..family.fallback_at].iter().any(|c| state_of(c) == State::Up);
     let (state, source) = if any_up { (State::Up, Source::Up) } else { (State::Unknown, Source::Unknown) };
-    let most = match pool.method {
+    let most = match family.rules.method {
         Method::FirstUp => 1,
         Method::Weighted | Method::Regional => MAX_MEMBERS,
     };
@@ -26,7 +25,7 @@ pub(super) fn choose_candidates(
     if len > 0 {
         return (source, len);
     }
-    let fallback = match pool.fallback {
+    let fallback = match family.rules.fallback {
         // A region without anybody looks to the rotation over all, which has the fallback.
         _ if scope > 0 => 0..0,
         Fallback::Any => 0..family.fallback_at,
@@ -42,7 +41,11 @@ pub(super) fn choose_candidates(
 fn fill(entries: &mut [Entry], family: &FamilyPool, candidates: impl Iterator<Item = usize>) -> usize {
     let mut len = 0;
     for (entry, candidate) in entries.iter_mut().zip(candidates) {
-        *entry = Entry { end: 0, candidate: candidate as u16, member: family.candidates[candidate].member };
+        let member = family.candidates[candidate].member;
+        // Fallback addresses are numbered behind the members.
+        let is_member = member < family.rules.member_count;
+        let counter = if is_member { family.rules.first_member + u32::from(member) } else { UNCOUNTED };
+        *entry = Entry { end: 0, candidate: candidate as u16, counter };
         len += 1;
     }
     len
@@ -52,13 +55,12 @@ fn fill(entries: &mut [Entry], family: &FamilyPool, candidates: impl Iterator<It
 pub(super) fn arrange(
     rotation: &mut Rotation,
     family: &FamilyPool,
-    max_addrs: u16,
     entries: &mut [Entry],
     guide: &mut [u16],
 ) {
     let weight = |entry: &Entry| family.candidates[usize::from(entry.candidate)].weight;
     let divisor = entries.iter().map(weight).fold(0, gcd).max(1);
-    let take = usize::from(max_addrs).min(entries.len());
+    let take = usize::from(family.rules.max_addrs_returned).min(entries.len());
     let total: u32 = entries.iter().map(|entry| weight(entry) / divisor).sum();
     let certain = split_certain(entries, take, total, |entry| weight(entry) / divisor);
     let mut sum = 0;

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::state::health_table::State;
-use crate::state::pool::{Candidate, Method, push_record};
+use crate::state::pool::{Candidate, Fallback, Method, PoolRules, push_record};
 use crate::state::topology::RegionId;
 
 /// One IPv4 pool; members are (weight, region), their addresses 192.0.2.index or 198.51.x.y for fallback ones.
@@ -35,7 +35,16 @@ fn pool(
     if method != Method::Regional {
         regions.clear();
     }
+    let rules = PoolRules {
+        pool_id: 0,
+        first_member: 0,
+        member_count: members.len() as u16,
+        max_addrs_returned: max,
+        method,
+        fallback,
+    };
     let v4 = FamilyPool {
+        rules,
         family: Family::V4,
         has_members: !members.is_empty(),
         candidates: candidates.into(),
@@ -45,15 +54,7 @@ fn pool(
         first_rotation: 0,
     };
     let first_rotation = v4.rotation_count() as u32;
-    Pool {
-        method,
-        fallback,
-        max_addrs_returned: max,
-        member_count: members.len() as u16,
-        first_member: 0,
-        v4,
-        v6: FamilyPool { first_rotation, ..FamilyPool::empty(Family::V6) },
-    }
+    Pool { rules, v4, v6: FamilyPool { first_rotation, ..FamilyPool::empty(rules, Family::V6) } }
 }
 
 struct Bench {
@@ -65,7 +66,7 @@ struct Bench {
 impl Bench {
     fn new(pool: Pool) -> Bench {
         let table = RotationTable::new(std::slice::from_ref(&pool), 0);
-        let health = HealthTable::new([usize::from(pool.member_count)]);
+        let health = HealthTable::new([usize::from(pool.rules.member_count)]);
         Bench { pool, table, health }
     }
 
@@ -73,21 +74,18 @@ impl Bench {
         self.health.write(0, states.iter().enumerate().map(|(m, s)| (m, Word::new(*s, 1))));
     }
 
-    fn draw(&mut self, scope: usize) -> Result<Vec<[u8; 4]>, Draw> {
-        let from = DrawFrom { pool_id: 0, pool: &self.pool, family: &self.pool.v4, scope };
+    fn draw(&mut self, scope: usize) -> Result<Vec<[u8; 4]>, Source> {
         let mut out = [0; 16 * 1024];
-        match self.table.draw(from, &self.health, 30, &mut out) {
-            Draw::Records { count, len_octets, .. } => {
-                let records = out[..len_octets].chunks(16);
-                assert_eq!(records.len(), usize::from(count));
-                Ok(records
-                    .map(|r| {
-                        assert_eq!(r[..12], [0xC0, 12, 0, 1, 0, 1, 0, 0, 0, 30, 0, 4]);
-                        [r[12], r[13], r[14], r[15]]
-                    })
-                    .collect())
-            }
-            other => Err(other),
+        match self.table.draw(&self.health, &self.pool.v4, scope, 30, &mut out) {
+            Drawn { count: 0, source } => Err(source),
+            Drawn { count, .. } => Ok(out
+                .chunks(A_RECORD_OCTETS)
+                .take(count as usize)
+                .map(|r| {
+                    assert_eq!(r[..12], [0xC0, 12, 0, 1, 0, 1, 0, 0, 0, 30, 0, 4]);
+                    [r[12], r[13], r[14], r[15]]
+                })
+                .collect()),
         }
     }
 }
@@ -140,13 +138,15 @@ fn members_down_or_of_weight_zero_are_not_drawn_and_unknown_ones_only_without_an
 #[test]
 fn fallbacks_answer_when_nothing_can_be_drawn() {
     let down = [State::Down; 2];
-    for (fallback, expected) in
-        [(Fallback::Refuse, Err(Draw::Refuse)), (Fallback::NoData, Err(Draw::NoData)), (Fallback::Any, Ok(2))]
-    {
+    for (fallback, expected) in [
+        (Fallback::Refuse, Err(Source::Empty)),
+        (Fallback::NoData, Err(Source::Empty)),
+        (Fallback::Any, Ok(2)),
+    ] {
         let mut bench = Bench::new(pool(Method::Weighted, fallback, 2, &[(1, None), (1, None)], 0));
         bench.set(&down);
         assert_eq!(bench.draw(0).map(|a| a.len()), expected);
-        let exhausted = bench.table.is_exhausted(0, &bench.pool, &bench.health);
+        let exhausted = bench.table.is_exhausted(&bench.health, &bench.pool);
         assert_eq!(exhausted, fallback != Fallback::Any);
     }
     let mut bench = Bench::new(pool(Method::Weighted, Fallback::Addresses, 2, &[(1, None), (1, None)], 3));
@@ -188,10 +188,9 @@ fn region_is_left_only_when_nobody_there_is_up() {
 fn answer_that_does_not_fit_is_not_written_in_part() {
     let mut bench = Bench::new(pool(Method::Weighted, Fallback::Any, 2, &[(1, None), (1, None)], 0));
     bench.set(&ALL_UP[..2]);
-    let from = DrawFrom { pool_id: 0, pool: &bench.pool, family: &bench.pool.v4, scope: 0 };
     let mut out = [0; 31];
-    assert_eq!(bench.table.draw(from, &bench.health, 1, &mut out), Draw::TooLarge);
-    assert_eq!(out, [0; 31]);
+    let drawn = bench.table.draw(&bench.health, &bench.pool.v4, 0, 1, &mut out);
+    assert_eq!((drawn, out), (Drawn { count: 0, source: Source::Up }, [0; 31]));
 }
 
 #[test]
@@ -234,7 +233,7 @@ proptest! {
         let wanted = if any_up { State::Up } else { State::Unknown };
         let drawable: Vec<usize> = (0..members.len()).filter(|i| members[*i].0 > 0 && states[*i] == wanted).collect();
         if drawable.is_empty() {
-            prop_assert_eq!(bench.draw(0), Err(Draw::NoData));
+            prop_assert_eq!(bench.draw(0), Err(Source::Empty));
             return Ok(());
         }
         let total: u32 = drawable.iter().map(|i| members[*i].0).sum();
