@@ -174,7 +174,7 @@ impl<A: Address> Ranges<A> {
             close(&inner, &open, &mut push);
         }
         let wanted = starts.len().next_power_of_two().trailing_zeros() + 1;
-        let root_bits = wanted.max(longest.min(MAX_ROOT_BITS)).min(MAX_ROOT_BITS);
+        let root_bits = wanted.max(longest).min(MAX_ROOT_BITS);
         let mut ranges = Ranges {
             starts: starts.into(),
             regions: regions.into(),
@@ -182,32 +182,36 @@ impl<A: Address> Ranges<A> {
             root_bits,
             splits: Box::default(),
         };
+        let mut root = vec![0; 1 << root_bits];
         let mut splits = Vec::new();
-        let mut low = 0;
-        let root = (0..1usize << root_bits).map(|lead| {
-            let first = A::from_lead(lead, root_bits);
-            let is_before = |range: usize| ranges.starts.get(range + 1).is_some_and(|next| *next <= first);
-            while is_before(low) {
-                low += 1;
-            }
-            let mut high = low;
-            let behind = (lead + 1 < 1 << root_bits).then(|| A::from_lead(lead + 1, root_bits));
-            while ranges.starts.get(high + 1).is_some_and(|next| behind.is_none_or(|behind| *next < behind)) {
-                high += 1;
-            }
-            if low == high {
-                // A uniform prefix around any of these addresses is no longer than the lead, and so the same for all.
-                let found = ranges.of_range(low, first);
-                u32::from(ranges.regions[low]) | u32::from(found.uniform_len) << UNIFORM_SHIFT
-            } else {
-                splits.push((low as u32, high as u32));
-                SPLIT | (splits.len() - 1) as u32
-            }
-        });
-        let root = root.collect();
-        ranges.root = root;
+        ranges.fill(&mut root, &mut splits, 0, 0);
+        ranges.root = root.into();
         ranges.splits = splits.into();
         ranges
+    }
+
+    /// Fills the root entries of the block whose leading `depth` bits are `lead`. The shortest prefix around an address in
+    /// which everything is of one region is the largest such block that holds it.
+    fn fill(&self, entries: &mut [u32], splits: &mut Vec<(u32, u32)>, lead: usize, depth: u32) {
+        let first = if depth == 0 { A::ZERO } else { A::from_lead(lead, depth) };
+        let low = self.starts.partition_point(|start| *start <= first) - 1;
+        let high = match lead + 1 {
+            behind if behind < 1 << depth => {
+                let behind = A::from_lead(behind, depth);
+                self.starts.partition_point(|start| *start < behind) - 1
+            }
+            _ => self.starts.len() - 1,
+        };
+        if low == high {
+            entries.fill(u32::from(self.regions[low]) | depth << UNIFORM_SHIFT);
+        } else if let [entry] = entries {
+            *entry = SPLIT | splits.len() as u32;
+            splits.push((low as u32, high as u32));
+        } else {
+            let (left, right) = entries.split_at_mut(entries.len() / 2);
+            self.fill(left, splits, lead * 2, depth + 1);
+            self.fill(right, splits, lead * 2 + 1, depth + 1);
+        }
     }
 
     #[inline(always)]
@@ -225,11 +229,6 @@ impl<A: Address> Ranges<A> {
         let (low, high) = (low as usize, high as usize);
         // The range is the last one in low..=high that starts at or before the address.
         let at = low + self.starts[low + 1..=high].partition_point(|start| *start <= address);
-        self.of_range(at, address)
-    }
-
-    /// The match of an address that lies in a range.
-    fn of_range(&self, at: usize, address: A) -> Match {
         // A prefix around the address leaves the range as soon as it holds the last address before it or the first behind.
         let below = if at == 0 { 0 } else { address.common_bits(self.starts[at].previous()) + 1 };
         let above = self.starts.get(at + 1).map_or(0, |next| address.common_bits(*next) + 1);
