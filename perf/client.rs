@@ -4,12 +4,15 @@
 //! client rotation SERVER NAME QUERIES SOCKETS        who led how many answers, and whether any address came twice
 //! client check SERVER SECONDS NAME COUNT ADDRESS...  every answer has COUNT distinct addresses, all of them listed
 //! client first SERVER NAME                           returns with the first NOERROR answer, within 60 s
+//! client port                                        a port that is free for UDP and TCP on 127.0.0.1
+//! client start SERVER NAME COMMAND...                milliseconds from running COMMAND to its first NOERROR answer
 //! client names SERVER NAMES QUERIES ADDRESS...       random names of perf/names exist, their neighbours do not
 //! ```
 #![expect(clippy::print_stdout, reason = "a program whose result is what it prints")]
 
 use std::collections::BTreeMap;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 mod dns;
@@ -21,7 +24,9 @@ type Failure = Box<dyn std::error::Error>;
 const CHECK_SOCKETS: usize = 16;
 /// Pause of `check` between two rounds: it is there to look at answers, not to load the server.
 const CHECK_PAUSE: Duration = Duration::from_millis(2);
-/// Longest wait of `first`.
+/// Pause of `start` between two tries: what its figure is exact to.
+const START_PAUSE: Duration = Duration::from_micros(100);
+/// Longest wait of `first` and `start`.
 const FIRST_LIMIT: Duration = Duration::from_secs(60);
 const NOERROR: u8 = 0;
 const NXDOMAIN: u8 = 3;
@@ -39,6 +44,8 @@ fn main() -> Result<(), Failure> {
             check(server.parse()?, seconds, name, count.parse()?, &addresses(allowed)?)
         }
         ["first", server, name] => first(server.parse()?, name),
+        ["port"] => free_port(),
+        ["start", server, name, program, ref arguments @ ..] => start(server.parse()?, name, program, arguments),
         ["names", server, names, queries, ref allowed @ ..] => {
             names_answer(server.parse()?, names.parse()?, queries.parse()?, &addresses(allowed)?)
         }
@@ -128,6 +135,37 @@ fn first(server: SocketAddr, name: &str) -> Result<(), Failure> {
         std::thread::sleep(Duration::from_millis(1));
     }
     Err("no answer".into())
+}
+
+/// A port from the kernel that both protocols have free at this moment.
+fn free_port() -> Result<(), Failure> {
+    for _ in 0..100 {
+        let listener = TcpListener::bind(("127.0.0.1", 0))?;
+        let port = listener.local_addr()?.port();
+        if UdpSocket::bind(("127.0.0.1", port)).is_ok() {
+            println!("{port}");
+            return Ok(());
+        }
+    }
+    Err("no port is free for both UDP and TCP".into())
+}
+
+/// Runs a server, waits for its first answer, stops it.
+fn start(server: SocketAddr, name: &str, program: &str, arguments: &[&str]) -> Result<(), Failure> {
+    let began = Instant::now();
+    let mut process = Command::new(program).args(arguments).stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
+    let mut took = None;
+    while took.is_none() && began.elapsed() < FIRST_LIMIT && process.try_wait()?.is_none() {
+        // An error: nobody listens yet.
+        match Client::connect(server)?.ask(name) {
+            Ok(Some(answer)) if answer.rcode == NOERROR => took = Some(began.elapsed()),
+            _ => std::thread::sleep(START_PAUSE),
+        }
+    }
+    process.kill()?;
+    process.wait()?;
+    println!("{:.2}", took.ok_or("no answer")?.as_secs_f64() * 1e3);
+    Ok(())
 }
 
 /// Names are those of perf/names: n0.example.com, n1.example.com and so on.
