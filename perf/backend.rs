@@ -19,8 +19,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let flap = Duration::from_millis(flap_ms.parse()?);
     let addresses: Vec<Ipv4Addr> = addresses.iter().map(|text| text.parse()).collect::<Result<_, _>>()?;
     let mut listeners = bind(&addresses)?;
-    let flapping = if flap.is_zero() { None } else { listeners.pop() };
     println!("{}", listeners.first().ok_or("no address")?.local_addr()?.port());
+    let flapping = if flap.is_zero() { None } else { listeners.pop() };
     for listener in listeners {
         // Connections are closed as soon as they are accepted: to connect is all that the probe asks.
         std::thread::spawn(move || listener.incoming().for_each(drop));
