@@ -34,6 +34,8 @@ print_machine() {
 # stands in `under` comes before the program.
 under=()
 start_steerd() {
+  # Emptied before the shell forks: an earlier start's lines are not read for this one's.
+  : >"$scratch/log"
   "${under[@]}" "$release/steerd" serve -c "$1" --log-format json 2>"$scratch/log" &
   steerd_pid=$!
   started+=("$steerd_pid")
