@@ -30,9 +30,13 @@ print_machine() {
   echo "# $(date -u +%Y-%m-%d), ${cpu:-unknown CPU}, $(nproc) cores, Linux $(uname -r), load $(cut -d' ' -f1 /proc/loadavg), $("$release/steerd" --version)"
 }
 
-# start_steerd FILE: sets steerd_pid, dns (address:port), admin where the file has one; the log is $scratch/log.
+# start_steerd FILE: sets steerd_pid, dns (address:port), admin where the file has one; the log is $scratch/log. What
+# stands in `under` comes before the program.
+under=()
 start_steerd() {
-  "$release/steerd" serve -c "$1" --log-format json 2>"$scratch/log" &
+  # Emptied before the shell forks: an earlier start's lines are not read for this one's.
+  : >"$scratch/log"
+  "${under[@]}" "$release/steerd" serve -c "$1" --log-format json 2>"$scratch/log" &
   steerd_pid=$!
   started+=("$steerd_pid")
   local deadline=$((SECONDS + 120))
@@ -75,3 +79,15 @@ metric() {
 
 # value KEY FILE: from the client's `key value` lines; 0 where it is not there.
 value() { awk -v key="$1" '$1 == key { found = $2 } END { print found + 0 }' "$2"; }
+
+# Under callgrind, with the same instructions on every machine: which memcpy, memset and memcmp glibc takes depends on the
+# processor, which valgrind shows by and large as it is. Without these features it is the one for any x86-64.
+callgrind=(env "GLIBC_TUNABLES=glibc.cpu.hwcaps=-AVX2,-AVX,-AVX512F,-AVX512VL,-ERMS,-FSRM,-SSSE3,-SSE4_1,-SSE4_2,-BMI2,-MOVBE,-AVX_Fast_Unaligned_Load"
+  valgrind --tool=callgrind "--callgrind-out-file=$scratch/callgrind")
+
+# collected FILE: the instructions that callgrind reports at the end of a run, in a file of what it said. A later glibc
+# may call the features otherwise: then the figures would be this machine's own.
+collected() {
+  ! grep -qE 'fn=\([0-9]+\) _*(mem|str)[a-z]*_(avx|evex|ssse|sse4|.*erms)' "$scratch/callgrind" || die "glibc has not taken the plain variants: see callgrind in common.bash"
+  sed -n 's/.*Collected : \([0-9]*\).*/\1/p' "$1" | grep . || die "callgrind has not reported: $(tail -3 "$1")"
+}

@@ -57,12 +57,29 @@ pub struct Server {
     pub tcp_max_connections_per_client: u32,
     /// How long a TCP connection may be silent, or refuse to take our octets, before it is closed. 100 ms..=1 h.
     pub tcp_idle_timeout: Duration,
+    /// Octets of received datagrams a socket may hold, before the kernel drops. 4 KiB..=256 MiB.
+    pub receive_buffer: u32,
+    /// Octets of datagrams to send a socket may hold. 4 KiB..=256 MiB.
+    pub send_buffer: u32,
+    /// Microseconds for which the kernel polls the network device before a worker sleeps; 0: it does not. 0..=10,000.
+    pub busy_poll_us: u16,
+    /// Who chooses the worker of a datagram or connection.
+    pub steering: Steering,
     /// Threads that probe. 1..=64.
     pub probe_threads: u16,
     /// NS names of globalnames that are their own apex; empty: synthesized.
     pub ns: Vec<Name>,
     /// SOA fields of globalnames that are their own apex; a `None` name is synthesized.
     pub soa: SoaFields,
+}
+
+/// Which worker a datagram or a connection reaches (`server.steering`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Steering {
+    /// The kernel's hash over both addresses and ports: every worker gets its share, from whatever queue.
+    Hash,
+    /// The worker pinned to the core on which the packet was received.
+    Cpu,
 }
 
 /// The SOA record's fields as configured (RFC 1035 §3.3.13). Times in seconds.

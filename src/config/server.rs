@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use super::cause::{Cause, Found};
 use super::decode::{Decoder, Field, Placed, Read, Section, key};
-use super::model::{Server, SoaFields};
-use super::scalars::{boolean, duration, integer, listen_address, socket_address, text_octets};
+use super::model::{Server, SoaFields, Steering};
+use super::scalars::{boolean, duration, integer, listen_address, socket_address, text_octets, word};
 use super::zones::{read_name_servers, read_soa};
 
 /// Most addresses served.
@@ -17,6 +17,13 @@ const MAX_LISTEN: usize = 64;
 const MAX_TEXT_OCTETS: usize = 255;
 /// What one client may take of all TCP connections unless told otherwise.
 const DEFAULT_PER_CLIENT: u32 = 64;
+/// Octets of a socket's buffer: the kernel's own minimum is about 2 KiB, and beyond the maximum lies a queue of seconds.
+const BUFFER_OCTETS: std::ops::RangeInclusive<u64> = 4096..=256 << 20;
+/// Longest busy poll in microseconds: it keeps a core busy for nothing.
+const MAX_BUSY_POLL_US: u64 = 10_000;
+/// Words of `steering`.
+const STEERINGS: &[(&str, Steering)] = &[("hash", Steering::Hash), ("cpu", Steering::Cpu)];
+const STEERING_WORDS: &str = "`hash` and `cpu`";
 /// Words for no HTTP listener.
 const OFF: [&str; 5] = ["off", "no", "false", "Off", "OFF"];
 
@@ -34,6 +41,10 @@ pub(super) static SERVER: Section = Section {
         key("tcp_max_connections"),
         key("tcp_max_connections_per_client"),
         key("tcp_idle_timeout"),
+        key("receive_buffer"),
+        key("send_buffer"),
+        key("busy_poll_us"),
+        key("steering"),
         key("probe_threads"),
         key("ns"),
         key("soa"),
@@ -56,6 +67,10 @@ pub(super) fn default_server() -> Server {
         tcp_max_connections: 1024,
         tcp_max_connections_per_client: DEFAULT_PER_CLIENT,
         tcp_idle_timeout: Duration::from_secs(10),
+        receive_buffer: 4 << 20,
+        send_buffer: 1 << 20,
+        busy_poll_us: 0,
+        steering: Steering::Hash,
         probe_threads: 2,
         ns: Vec::new(),
         soa: SoaFields::default(),
@@ -95,6 +110,14 @@ pub(super) fn read_server<'t>(
                 let range = duration(Duration::from_millis(100), Duration::from_secs(3600));
                 set(&mut server.tcp_idle_timeout, value(d.value(field, range)?));
             }
+            "receive_buffer" => {
+                set(&mut server.receive_buffer, value(d.value(field, integer(BUFFER_OCTETS))?))
+            }
+            "send_buffer" => set(&mut server.send_buffer, value(d.value(field, integer(BUFFER_OCTETS))?)),
+            "busy_poll_us" => {
+                set(&mut server.busy_poll_us, value(d.value(field, integer(0..=MAX_BUSY_POLL_US))?));
+            }
+            "steering" => set(&mut server.steering, value(d.value(field, word(STEERINGS, STEERING_WORDS))?)),
             "probe_threads" => set(&mut server.probe_threads, value(d.value(field, integer(1..=64))?)),
             "ns" => set(&mut server.ns, read_name_servers(d, field)?.map(values)),
             "soa" => set(&mut server.soa, read_soa(d, field)?.map(|soa| soa.fields)),
@@ -264,7 +287,8 @@ mod tests {
         let text = format!(
             "{NAMES}server:\n  listen: ['127.0.0.1:5300', '::1']\n  workers: 4\n  admin: 127.0.0.1:8053\n  state_dir: /s\n  \
              edns_udp_size: 4096\n  ecs: off\n  version: x 1\n  id: pop7\n  tcp_max_connections: 32\n  \
-             tcp_idle_timeout: 500ms\n  probe_threads: 3\n  ns: ns.example.net\n  soa: {{serial: 7}}\n"
+             tcp_idle_timeout: 500ms\n  receive_buffer: 8192\n  send_buffer: 4096\n  busy_poll_us: 50\n  steering: cpu\n  \
+             probe_threads: 3\n  ns: ns.example.net\n  soa: {{serial: 7}}\n"
         );
         let server = loaded(&text).server;
         assert_eq!(
@@ -278,6 +302,8 @@ mod tests {
         assert_eq!((server.version.as_deref(), server.id.as_deref()), (Some("x 1"), Some("pop7")));
         assert_eq!((server.tcp_max_connections, server.tcp_max_connections_per_client), (32, 32));
         assert_eq!((server.tcp_idle_timeout, server.probe_threads), (Duration::from_millis(500), 3));
+        assert_eq!((server.receive_buffer, server.send_buffer, server.busy_poll_us), (8192, 4096, 50));
+        assert_eq!(server.steering, super::Steering::Cpu);
         assert_eq!((server.ns.len(), server.soa.serial), (1, 7));
     }
 
@@ -361,6 +387,24 @@ mod tests {
             server_errors("admin: '127.0.0.1:53'"),
             ["2:17: `127.0.0.1:53` and the address `0.0.0.0:53` of `listen` overlap (give it another port)"]
         );
+    }
+
+    #[test]
+    fn settings_of_the_kernel_have_their_ranges_and_words() {
+        assert_eq!(
+            server_errors(
+                "receive_buffer: 4095, send_buffer: 268435457, busy_poll_us: 10001, steering: hush"
+            ),
+            [
+                "2:26: `4095` is out of range (accepted are 4096 to 268435456)",
+                "2:45: `268435457` is out of range (accepted are 4096 to 268435456)",
+                "2:70: `10001` is out of range (accepted are 0 to 10000)",
+                "2:87: `hush` is not accepted here (did you mean `hash`?)",
+            ]
+        );
+        let server = loaded(NAMES).server;
+        assert_eq!((server.receive_buffer, server.send_buffer, server.busy_poll_us), (4 << 20, 1 << 20, 0));
+        assert_eq!(server.steering, super::Steering::Hash);
     }
 
     #[test]

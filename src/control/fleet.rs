@@ -6,6 +6,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use super::live::WorkerView;
+use crate::config::model::Server;
 use crate::dataplane::worker::Worker;
 use crate::io::limits::ConnectionLimits;
 use crate::io::listen::Endpoint;
@@ -62,7 +63,7 @@ impl Fleet {
         endpoints: Vec<Vec<Endpoint>>,
         snapshot: &Arc<Snapshot>,
         limits: &Arc<ConnectionLimits>,
-        tcp_idle_timeout: Duration,
+        server: &Server,
     ) -> std::io::Result<(Fleet, Vec<Arc<[AtomicU64]>>)> {
         let mut fleet = Fleet { workers: Vec::new(), stop: Arc::new(AtomicBool::new(false)) };
         let cores = Cores::available();
@@ -70,7 +71,8 @@ impl Fleet {
         for (index, endpoints) in endpoints.into_iter().enumerate() {
             let generation = Box::new(Generation::first(snapshot.clone(), index as u32));
             draws.push(generation.rotations.draw_counts());
-            let started = WorkerIo::new(endpoints, limits.clone(), tcp_idle_timeout)
+            let started = WorkerIo::new(endpoints, limits.clone(), server.tcp_idle_timeout)
+                .inspect(|io| set_busy_poll(io, server.busy_poll_us, index))
                 .and_then(|io| fleet.start_worker(index, io, generation, cores.clone()));
             if let Err(error) = started {
                 fleet.stop();
@@ -180,5 +182,17 @@ impl Fleet {
                 tracing::error!("a worker has panicked");
             }
         }
+    }
+}
+
+/// Has the kernel poll for a worker if the configuration says so. Refused, the server works all the same: one line says it.
+fn set_busy_poll(io: &WorkerIo, busy_poll_us: u16, worker: usize) {
+    if busy_poll_us == 0 {
+        return;
+    }
+    if let Err(error) = io.set_busy_poll(busy_poll_us)
+        && worker == 0
+    {
+        tracing::warn!(%error, "server.busy_poll_us is without effect (CAP_NET_ADMIN and Linux 6.9 are needed)");
     }
 }

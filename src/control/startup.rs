@@ -4,8 +4,9 @@ use std::fs::{File, TryLockError};
 use std::path::Path;
 
 use super::error::StartError;
-use crate::config::model::Server;
+use crate::config::model::{Server, Steering};
 use crate::io::listen::{Endpoint, ListenError, ListenOptions, bind};
+use crate::io::pin::Cores;
 
 /// Open files beside TCP connections: sockets of workers, probes under way, admin connections. With fewer, probes may
 /// find none left, and states stand still.
@@ -17,8 +18,9 @@ const LOCK_FILE: &str = "steerd.lock";
 /// does not have is left out.
 pub(super) fn bind_all(server: &Server, workers: usize) -> Result<Vec<Vec<Endpoint>>, ListenError> {
     let mut by_worker: Vec<Vec<Endpoint>> = (0..workers).map(|_| Vec::new()).collect();
+    let options = listen_options(server, workers);
     for address in &server.listen {
-        let endpoints = match bind(*address, workers, &ListenOptions::default()) {
+        let endpoints = match bind(*address, workers, &options) {
             Err(error @ (ListenError::NoSuchAddress { .. } | ListenError::Other { .. }))
                 if server.listen_is_default && address.is_ipv6() =>
             {
@@ -31,7 +33,51 @@ pub(super) fn bind_all(server: &Server, workers: usize) -> Result<Vec<Vec<Endpoi
             worker.push(endpoint);
         }
     }
+    tell_buffers(&by_worker, &options);
     Ok(by_worker)
+}
+
+/// What the configuration asks of the kernel for each socket.
+fn listen_options(server: &Server, workers: usize) -> ListenOptions {
+    let steer_by_core = match server.steering {
+        Steering::Hash => None,
+        Steering::Cpu => {
+            let cores = Cores::available().of_workers(workers);
+            if cores.is_none() {
+                tracing::warn!(
+                    workers,
+                    "server.steering: cpu needs a core of its own for each worker; the kernel's hash is used"
+                );
+            }
+            cores
+        }
+    };
+    ListenOptions {
+        receive_buffer_octets: server.receive_buffer,
+        send_buffer_octets: server.send_buffer,
+        steer_by_core,
+        ..ListenOptions::default()
+    }
+}
+
+/// Says once what the kernel gave when it is less than what was asked: all sockets are alike.
+fn tell_buffers(by_worker: &[Vec<Endpoint>], options: &ListenOptions) {
+    let Some(Ok(granted)) = by_worker.first().and_then(|one| one.first()).map(Endpoint::buffers) else {
+        return;
+    };
+    for (setting, asked, granted, limit) in [
+        ("server.receive_buffer", options.receive_buffer_octets, granted.receive_octets, "net.core.rmem_max"),
+        ("server.send_buffer", options.send_buffer_octets, granted.send_octets, "net.core.wmem_max"),
+    ] {
+        if granted < asked {
+            tracing::warn!(
+                setting,
+                asked,
+                granted,
+                "UDP sockets got smaller buffers than asked for: raise {limit}, or grant CAP_NET_ADMIN"
+            );
+        }
+    }
 }
 
 /// Makes the state directory if it is not there, and locks it for this process.

@@ -138,8 +138,8 @@ impl Supervisor {
             server.tcp_max_connections,
             u16::try_from(server.tcp_max_connections_per_client).unwrap_or(u16::MAX),
         );
-        let (fleet, draws) = Fleet::start(endpoints, &snapshot, &limits, server.tcp_idle_timeout)
-            .map_err(StartError::Resources)?;
+        let (fleet, draws) =
+            Fleet::start(endpoints, &snapshot, &limits, &server).map_err(StartError::Resources)?;
         let live = Arc::new(Live {
             workers: fleet.views(),
             board: engine.status(),
@@ -353,6 +353,10 @@ fn fixed_at_start(started: &Server, new: &Server) -> Vec<&'static str> {
         ("server.tcp_max_connections", started.tcp_max_connections != new.tcp_max_connections),
         (per_client, started.tcp_max_connections_per_client != new.tcp_max_connections_per_client),
         ("server.tcp_idle_timeout", started.tcp_idle_timeout != new.tcp_idle_timeout),
+        ("server.receive_buffer", started.receive_buffer != new.receive_buffer),
+        ("server.send_buffer", started.send_buffer != new.send_buffer),
+        ("server.busy_poll_us", started.busy_poll_us != new.busy_poll_us),
+        ("server.steering", started.steering != new.steering),
         ("server.probe_threads", started.probe_threads != new.probe_threads),
     ]
     .into_iter()

@@ -91,12 +91,18 @@ impl DatagramDesk for Desk {
 
     #[inline]
     fn answer(&mut self, slot: Slot<'_>) -> usize {
-        if let Some(dropped) = unanswerable(slot.truncated, slot.peer.port()) {
+        if let Some(dropped) = unanswerable(slot.truncated, slot.port) {
             self.state.counters.bump(dropped);
             return 0;
         }
-        let client = slot.peer.ip();
-        match respond(&mut self.generation, &mut self.state, client, Transport::Udp, slot.query, slot.reply) {
+        match respond(
+            &mut self.generation,
+            &mut self.state,
+            slot.client,
+            Transport::Udp,
+            slot.query,
+            slot.reply,
+        ) {
             Outcome::Reply(len) => len,
             Outcome::Drop(_) => 0,
         }

@@ -22,7 +22,7 @@ use crate::sys::socket;
 const PORT_ATTEMPTS: u32 = 64;
 
 /// What is asked of the kernel for each socket.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct ListenOptions {
     /// SO_RCVBUF of a datagram socket; the kernel may give less. Its default holds only about 270 small queries.
     pub receive_buffer_octets: u32,
@@ -30,11 +30,28 @@ pub struct ListenOptions {
     pub send_buffer_octets: u32,
     /// Connections the kernel may complete ahead of accept; it caps this at net.core.somaxconn.
     pub backlog: i32,
+    /// The core of each worker: a packet is given to the worker of the core that received it, or if there is none, to
+    /// one by the core's number. `None`: the kernel's hash over addresses and ports decides.
+    pub steer_by_core: Option<Vec<u32>>,
+}
+
+/// The buffers of a datagram socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Buffers {
+    /// Octets as asked for, not doubled for the kernel's own book-keeping (socket(7)).
+    pub receive_octets: u32,
+    /// The same.
+    pub send_octets: u32,
 }
 
 impl Default for ListenOptions {
     fn default() -> Self {
-        ListenOptions { receive_buffer_octets: 4 << 20, send_buffer_octets: 1 << 20, backlog: 1024 }
+        ListenOptions {
+            receive_buffer_octets: 4 << 20,
+            send_buffer_octets: 1 << 20,
+            backlog: 1024,
+            steer_by_core: None,
+        }
     }
 }
 
@@ -47,6 +64,21 @@ pub struct Endpoint {
     pub udp: UdpSocket,
     /// Streams.
     pub tcp: TcpListener,
+}
+
+impl Endpoint {
+    /// What the kernel gave the datagram socket.
+    ///
+    /// # Errors
+    /// What getsockopt reported.
+    pub fn buffers(&self) -> io::Result<Buffers> {
+        let socket = socket2::SockRef::from(&self.udp);
+        let halved = |octets: usize| u32::try_from(octets / 2).unwrap_or(u32::MAX);
+        Ok(Buffers {
+            receive_octets: halved(socket.recv_buffer_size()?),
+            send_octets: halved(socket.send_buffer_size()?),
+        })
+    }
 }
 
 /// The transport of a socket, as it stands in messages.
@@ -156,6 +188,10 @@ fn sockets(
     for _ in 1..workers {
         all.push((bound, open(bound, transport, true, options).map_err(classify)?));
     }
+    if let (Some(cores), 2..) = (&options.steer_by_core, workers) {
+        // One program for all: the kernel numbers them in the order in which they came to share the port.
+        socket::steer_by_core(all[0].1.as_fd(), cores).map_err(classify)?;
+    }
     Ok(all)
 }
 
@@ -221,6 +257,7 @@ fn privileged_port_hint(address: &SocketAddr) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::io::pin::Cores;
     use std::collections::HashSet;
     use std::io::{Read, Write};
     use std::net::{Ipv4Addr, TcpStream};
@@ -278,6 +315,51 @@ mod tests {
                 worker
             });
         }
+    }
+
+    #[test]
+    fn a_worker_gets_what_its_core_received() {
+        let cores = Cores::available();
+        let Some(numbers) = cores.of_workers(cores.count()) else { panic!("no list of cores") };
+        // The other way round, so that it is not by chance.
+        let workers = numbers.len();
+        let reversed = numbers.iter().rev().copied().collect();
+        for address in ["127.0.0.1:0", "[::1]:0"] {
+            let options =
+                ListenOptions { steer_by_core: Some(Vec::clone(&reversed)), ..ListenOptions::default() };
+            let endpoints = bind(address.parse().unwrap(), workers, &options).unwrap();
+            for (core, worker) in (0..workers).rev().enumerate() {
+                let (cores, to) = (cores.clone(), endpoints[0].address);
+                // Loopback receives on the core that sends.
+                std::thread::spawn(move || {
+                    assert!(cores.pin_current_thread(core));
+                    for _ in 0..20 {
+                        let client = UdpSocket::bind(SocketAddr::new(to.ip(), 0)).unwrap();
+                        client.send_to(b"x", to).unwrap();
+                    }
+                })
+                .join()
+                .unwrap();
+                let mut buffer = [0; 8];
+                let got: Vec<usize> = endpoints
+                    .iter()
+                    .map(|endpoint| std::iter::from_fn(|| endpoint.udp.recv_from(&mut buffer).ok()).count())
+                    .collect();
+                assert_eq!((got[worker], got.iter().sum()), (20, 20), "core {core}: {got:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn buffers_are_told_as_they_were_asked_for() {
+        let options = ListenOptions {
+            receive_buffer_octets: 65_536,
+            send_buffer_octets: 32_768,
+            ..ListenOptions::default()
+        };
+        let endpoints = bind("127.0.0.1:0".parse().unwrap(), 2, &options).unwrap();
+        let expected = Buffers { receive_octets: 65_536, send_octets: 32_768 };
+        endpoints.iter().for_each(|endpoint| assert_eq!(endpoint.buffers().unwrap(), expected));
     }
 
     #[test]

@@ -5,7 +5,8 @@
 //! - A worker owns its sockets: the only thing workers share is `limits::ConnectionLimits`, atomic counters.
 //! - No peer can make a worker wait: every socket is non-blocking, every turn has a bound on its work, and what a
 //!   peer may make us hold is bounded.
-//! - The clock is read once a turn, by `reactor::WorkerIo::wait`; everything else is given the time.
+//! - The clock is read at most once a turn, by `reactor::WorkerIo::wait`, and only where connections need it; everything
+//!   else is given the time.
 
 /// Binds the sockets of all workers to a listen address, refusing to share it with another process.
 pub mod listen;

@@ -20,6 +20,12 @@ impl Cores {
         self.0.len().max(1)
     }
 
+    /// The number of the core to which each of so many workers is pinned; `None` where two would share one.
+    pub fn of_workers(&self, workers: usize) -> Option<Vec<u32>> {
+        let cores = self.0.get(..workers)?;
+        cores.iter().map(|core| u32::try_from(core.id).ok()).collect()
+    }
+
     /// Binds the calling thread to core number `worker`, counted round the available ones. False: it was not possible
     /// and the thread floats, which costs speed and nothing else.
     pub fn pin_current_thread(&self, worker: usize) -> bool {
@@ -48,6 +54,14 @@ mod tests {
             .unwrap();
             assert_eq!(seen, [Cores::available().0[worker % count]]);
         }
+    }
+
+    #[test]
+    fn each_worker_has_a_core_of_its_own_or_none_has() {
+        let cores = Cores(vec![CoreId { id: 3 }, CoreId { id: 5 }]);
+        assert_eq!(cores.of_workers(1), Some(vec![3]));
+        assert_eq!(cores.of_workers(2), Some(vec![3, 5]));
+        assert_eq!(cores.of_workers(3), None);
     }
 
     #[test]

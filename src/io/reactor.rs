@@ -102,13 +102,24 @@ impl WorkerIo {
         Ok(WorkerIo { poll, events, waker, udp, tcp, now: Instant::now(), turns_since_poll })
     }
 
+    /// Has the kernel poll the network device for so many microseconds before it lets this worker sleep.
+    ///
+    /// # Errors
+    /// What setsockopt or ioctl reported; some sockets may have it then. Datagrams come and go all the same.
+    pub fn set_busy_poll(&self, microseconds: u16) -> io::Result<()> {
+        for socket in &self.udp {
+            socket.set_busy_poll(microseconds)?;
+        }
+        crate::sys::socket::busy_poll_while_waiting(&self.poll, microseconds)
+    }
+
     /// Ends a sleep in `wait`, now or the next one. May be used from any thread.
     pub fn waker(&self) -> Arc<Waker> {
         Arc::clone(&self.waker)
     }
 
     /// Returns when there may be something to do: at once if that is known already, else when a socket, the waker, a
-    /// connection's timeout or `longest` says so. Reads the clock for this turn.
+    /// connection's timeout or `longest` says so. Reads the clock where it looked at epoll and a connection needs it.
     ///
     /// # Errors
     /// What epoll reported, other than an interruption; none is expected of an open descriptor.
@@ -122,14 +133,13 @@ impl WorkerIo {
             }
         } else {
             let until_deadline =
-                self.tcp.deadline().map(|deadline| deadline.saturating_duration_since(Instant::now()));
+                self.tcp.deadline().map(|deadline| deadline.saturating_duration_since(self.now));
             self.look([until_deadline, longest].into_iter().flatten().min())?;
         }
-        self.now = Instant::now();
         Ok(())
     }
 
-    /// The time of this turn, as `wait` read it.
+    /// The time, as `wait` read it last: at most `TURNS_PER_POLL` turns ago where there are connections, else older.
     pub fn now(&self) -> Instant {
         self.now
     }
@@ -147,10 +157,7 @@ impl WorkerIo {
                     break;
                 }
                 desk.begin_batch();
-                for index in 0..count {
-                    let length = desk.answer(batch.slot(index));
-                    batch.set_reply(index, length);
-                }
+                batch.answer_each(|slot| desk.answer(slot));
                 let sent = socket.send(batch);
                 tally.received += count as u32;
                 tally.sent += sent.sent;
@@ -166,6 +173,9 @@ impl WorkerIo {
     where
         H: FnMut(std::net::SocketAddr, &[u8], &mut [u8]) -> StreamAction,
     {
+        if self.tcp.is_idle() {
+            return TcpTally::default();
+        }
         self.tcp.turn(self.poll.registry(), now, handler)
     }
 
@@ -173,7 +183,7 @@ impl WorkerIo {
     fn look(&mut self, timeout: Option<Duration>) -> io::Result<()> {
         self.turns_since_poll = 0;
         match self.poll.poll(&mut self.events, timeout) {
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => self.events.clear(),
             outcome => outcome?,
         }
         for event in &self.events {
@@ -187,6 +197,9 @@ impl WorkerIo {
                 token @ LISTENERS..STREAMS => self.tcp.note_listener(token - LISTENERS),
                 STREAMS.. => self.tcp.note(event),
             }
+        }
+        if !self.tcp.is_idle() {
+            self.now = Instant::now();
         }
         Ok(())
     }

@@ -33,6 +33,11 @@ impl<T> Recency<T> {
         Recency { places: Vec::new(), free: Vec::new(), first: NONE, last: NONE }
     }
 
+    /// Whether there is no entry.
+    pub(super) fn is_empty(&self) -> bool {
+        self.first == NONE
+    }
+
     /// The key that the next `insert` will return.
     pub(super) fn next_key(&self) -> usize {
         self.free.last().map_or(self.places.len(), |key| *key as usize)
@@ -166,6 +171,7 @@ mod tests {
                     }
                 }
                 prop_assert_eq!(slab.places.len() - slab.free.len(), list.len());
+                prop_assert_eq!(slab.is_empty(), list.is_empty());
                 prop_assert_eq!(slab.oldest(), list.first().map(|entry| (entry.0, entry.2)));
                 let order: Vec<_> = slab.iter().map(|(key, value)| (key, *value)).collect();
                 let expected: Vec<_> = list.iter().map(|entry| (entry.0, entry.1)).collect();

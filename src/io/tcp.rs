@@ -140,6 +140,12 @@ impl TcpIo {
         !self.queue.is_empty() || (self.paused_until.is_none() && self.listeners.iter().any(|one| one.ready))
     }
 
+    /// Nobody is connected or wants to be: a turn would do nothing, whatever the time.
+    #[inline]
+    pub(super) fn is_idle(&self) -> bool {
+        self.streams.is_empty() && self.paused_until.is_none() && !self.has_work()
+    }
+
     /// When a turn will next have something to do if nothing happens.
     pub(super) fn deadline(&self) -> Option<Instant> {
         let expiry = self.streams.oldest().and_then(|(_, since)| since.checked_add(self.idle_timeout));

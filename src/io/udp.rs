@@ -1,7 +1,10 @@
 //! One non-blocking datagram socket, read and written in batches.
 //!
-//! Readiness is edge-triggered: once reported, the socket counts as ready until a receive finds it empty. An error on
-//! the socket is counted and tried again a bounded number of times; it never stops the worker.
+//! Readiness is edge-triggered: once reported, the socket counts as ready until a receive finds it empty. That is also
+//! what a batch with room left says: recvmmsg asks for more until the kernel has none (it takes no timeout here), so what
+//! comes after it raises another edge (epoll(7): an edge a change of state). Should it have stopped for an error instead,
+//! the next datagram's edge brings both to light; without IP_RECVERR no error of another's making reaches this socket (udp(7)).
+//! An error is counted and tried again a bounded number of times; it never stops the worker.
 
 use std::io;
 use std::net::UdpSocket;
@@ -10,7 +13,7 @@ use std::os::fd::{AsFd, AsRawFd};
 use mio::unix::SourceFd;
 use mio::{Interest, Registry, Token};
 
-use crate::sys::mmsg::SendTally;
+use crate::sys::mmsg::{BATCH, Link, SendTally};
 /// What callers of `io` need of a batch: the data plane does not import `sys`.
 pub use crate::sys::mmsg::{Batch, Slot};
 
@@ -21,6 +24,7 @@ const ERRORS_IN_A_ROW: u32 = 8;
 #[derive(Debug)]
 pub struct UdpIo {
     socket: UdpSocket,
+    link: Link,
     ready: bool,
     receive_errors: u64,
     errors_in_a_row: u32,
@@ -33,10 +37,20 @@ impl UdpIo {
     /// What the registration reported.
     pub(super) fn new(registry: &Registry, token: Token, socket: UdpSocket) -> io::Result<UdpIo> {
         registry.register(&mut SourceFd(&socket.as_raw_fd()), token, Interest::READABLE)?;
-        Ok(UdpIo { socket, ready: true, receive_errors: 0, errors_in_a_row: 0 })
+        let link = Link::new(&socket.local_addr()?);
+        Ok(UdpIo { socket, link, ready: true, receive_errors: 0, errors_in_a_row: 0 })
+    }
+
+    /// Has the kernel poll the device for so many microseconds where this socket has nothing.
+    ///
+    /// # Errors
+    /// What setsockopt reported.
+    pub(super) fn set_busy_poll(&self, microseconds: u16) -> io::Result<()> {
+        crate::sys::socket::busy_poll(self.socket.as_fd(), microseconds)
     }
 
     /// Whether a receive may find something.
+    #[inline]
     pub fn is_ready(&self) -> bool {
         self.ready
     }
@@ -47,15 +61,15 @@ impl UdpIo {
     }
 
     /// Takes what waits into `batch` and returns how many queries that is. No system call where nothing is ready.
+    #[inline]
     pub fn receive(&mut self, batch: &mut Batch) -> usize {
         if !self.ready {
             return 0;
         }
-        match batch.receive(self.socket.as_fd()) {
+        match batch.receive(self.socket.as_fd(), self.link) {
             Ok(count) => {
                 self.errors_in_a_row = 0;
-                // A short batch is not yet an empty socket: the rest may have come meanwhile, and its edge with it.
-                self.ready = count > 0;
+                self.ready = count == BATCH;
                 count
             }
             Err(_) => {

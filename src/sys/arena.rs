@@ -3,10 +3,10 @@
 //! # Invariants
 //! Pointers in the headers point into the same arena, which never moves: it is made by `Arena::allocate` alone.
 
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::ptr::NonNull;
 
-use super::mmsg::{BATCH, QUERY_OCTETS, REPLY_OCTETS};
+use super::mmsg::{BATCH, Link, QUERY_OCTETS, REPLY_OCTETS};
 
 /// Distance of two query slots. Not a multiple of 4096, or the first lines of all slots would share one cache set.
 const QUERY_STRIDE: usize = QUERY_OCTETS + 128;
@@ -63,35 +63,63 @@ impl Arena {
                 (*base).query_vectors[index].iov_base = (&raw mut (*base).queries[index]).cast();
                 (*base).query_vectors[index].iov_len = QUERY_OCTETS;
                 (*base).reply_vectors[index].iov_base = (&raw mut (*base).replies[index]).cast();
-                let header = &raw mut (*base).incoming[index].msg_hdr;
-                (*header).msg_name = (&raw mut (*base).names[index]).cast();
-                (*header).msg_namelen = NAME_OCTETS as _;
-                (*header).msg_iov = &raw mut (*base).query_vectors[index];
-                (*header).msg_iovlen = 1;
-                (*header).msg_control = (&raw mut (*base).controls[index]).cast();
-                (*header).msg_controllen = CONTROL_OCTETS as _;
+                let query = &raw mut (*base).incoming[index].msg_hdr;
+                (*query).msg_iov = &raw mut (*base).query_vectors[index];
+                let reply = &raw mut (*base).outgoing[index].msg_hdr;
+                (*reply).msg_iov = &raw mut (*base).reply_vectors[index];
+                for header in [query, reply] {
+                    (*header).msg_name = (&raw mut (*base).names[index]).cast();
+                    (*header).msg_iovlen = 1;
+                    (*header).msg_control = (&raw mut (*base).controls[index]).cast();
+                }
             }
         }
         arena
     }
+
+    /// Sets the lengths that are the same for all datagrams of a socket. The kernel writes back into a query's header how
+    /// long the sender's address is, which is what it was given, and how much control data there is: the same nothing,
+    /// or what `restore_control` undoes.
+    pub(super) fn set_link(&mut self, link: Link) {
+        let name = if link.is_v6 { size_of::<libc::sockaddr_in6>() } else { size_of::<libc::sockaddr_in>() };
+        for header in self.incoming.iter_mut().chain(&mut self.outgoing) {
+            header.msg_hdr.msg_namelen = name as _;
+            header.msg_hdr.msg_controllen = 0;
+        }
+        if link.tells_destination {
+            self.restore_control(BATCH);
+        }
+    }
+
+    /// Makes room again for the control data of the first `used` queries.
+    #[inline]
+    pub(super) fn restore_control(&mut self, used: usize) {
+        for message in self.incoming.iter_mut().take(used) {
+            message.msg_hdr.msg_controllen = CONTROL_OCTETS as _;
+        }
+    }
 }
 
 impl Name {
-    /// The address as the standard library has it. A family that is neither (our sockets have no other) is 0.0.0.0:0.
-    pub(super) fn decode(&self) -> SocketAddr {
-        let [f0, f1, p0, p1, a @ ..] = self.0;
-        let port = u16::from_be_bytes([p0, p1]);
-        match libc::c_int::from(u16::from_ne_bytes([f0, f1])) {
-            libc::AF_INET => SocketAddrV4::new(Ipv4Addr::new(a[0], a[1], a[2], a[3]), port).into(),
-            libc::AF_INET6 => {
-                let mut octets = [0; 16];
-                octets.copy_from_slice(&a[4..20]);
-                let flow = u32::from_ne_bytes([a[0], a[1], a[2], a[3]]);
-                let scope = u32::from_ne_bytes([a[20], a[21], a[22], a[23]]);
-                SocketAddrV6::new(Ipv6Addr::from(octets), port, flow, scope).into()
-            }
-            _ => SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0).into(),
-        }
+    /// The port; it stands at the same place in both families.
+    #[inline]
+    pub(super) fn port(&self) -> u16 {
+        u16::from_be_bytes([self.0[2], self.0[3]])
+    }
+
+    /// The address in a `sockaddr_in`.
+    #[inline]
+    pub(super) fn ip_v4(&self) -> IpAddr {
+        let [_, _, _, _, a, b, c, d, ..] = self.0;
+        Ipv4Addr::new(a, b, c, d).into()
+    }
+
+    /// The address in a `sockaddr_in6`.
+    #[inline]
+    pub(super) fn ip_v6(&self) -> IpAddr {
+        let mut octets = [0; 16];
+        octets.copy_from_slice(&self.0[8..24]);
+        Ipv6Addr::from(octets).into()
     }
 }
 

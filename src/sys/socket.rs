@@ -4,6 +4,13 @@ use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, BorrowedFd};
 
+/// Packets that one busy poll takes from the device at most; the kernel's own weight of a poll.
+const BUSY_POLL_PACKETS: u16 = 64;
+/// Cores that packets can be steered to: a classic BPF program has at most 4,096 instructions, two a core.
+pub const MAX_STEERED: usize = 2000;
+/// Return the accumulator (<linux/filter.h>).
+const BPF_A: u32 = 0x10;
+
 /// Asks the kernel to say, with every datagram, to which of the machine's addresses it was sent (IP_PKTINFO,
 /// RFC 3542 §6.2 for IPv6). Needed only on a wildcard listener, which must answer from the address asked.
 ///
@@ -50,6 +57,81 @@ pub fn set_buffers(socket: BorrowedFd<'_>, receive_octets: u32, send_octets: u32
     Ok(())
 }
 
+/// Has the kernel poll the network device's queue for up to so many microseconds when it is asked for what the socket does
+/// not have, and leave the device's interrupts off meanwhile (SO_BUSY_POLL, SO_PREFER_BUSY_POLL of socket(7)).
+///
+/// # Errors
+/// What setsockopt reported: EPERM without CAP_NET_ADMIN.
+pub fn busy_poll(socket: BorrowedFd<'_>, microseconds: u16) -> io::Result<()> {
+    set_option(socket, libc::SOL_SOCKET, libc::SO_BUSY_POLL, microseconds.into())?;
+    set_option(socket, libc::SOL_SOCKET, libc::SO_PREFER_BUSY_POLL, 1)
+}
+
+/// The same while an epoll instance is waited for, which the options of its sockets do not bring about
+/// (EPIOCSPARAMS of <linux/eventpoll.h>, Linux 6.9).
+///
+/// # Errors
+/// What ioctl reported: ENOTTY from an older kernel, EPERM without CAP_NET_ADMIN.
+#[expect(unsafe_code, reason = "ioctl is a foreign function")]
+pub fn busy_poll_while_waiting<E: AsRawFd>(epoll: &E, microseconds: u16) -> io::Result<()> {
+    let parameters = libc::epoll_params {
+        busy_poll_usecs: microseconds.into(),
+        busy_poll_budget: BUSY_POLL_PACKETS,
+        prefer_busy_poll: 1,
+        __pad: 0,
+    };
+    // SAFETY: `parameters` is of the type this request reads and lives through the call, which writes nothing. A
+    // descriptor of another kind is an error, not undefined.
+    let outcome = unsafe { libc::ioctl(epoll.as_raw_fd(), libc::EPIOCSPARAMS, &raw const parameters) };
+    if outcome == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Gives each packet for the sockets that share a port to the one whose core received it; `cores` are in the order in which
+/// the sockets came to the port. A packet received on another core goes to a socket by that core's number. To be set
+/// on one of the sockets (SO_ATTACH_REUSEPORT_CBPF of socket(7)).
+///
+/// # Errors
+/// What setsockopt reported; more cores than [`MAX_STEERED`].
+#[expect(unsafe_code, reason = "setsockopt is a foreign function")]
+pub fn steer_by_core(socket: BorrowedFd<'_>, cores: &[u32]) -> io::Result<()> {
+    let mut program = steering_program(cores)?;
+    let header = libc::sock_fprog { len: program.len() as libc::c_ushort, filter: program.as_mut_ptr() };
+    // SAFETY: the pointer and the length describe `header`, whose own pointer and length describe `program`; both live
+    // through the call, and the kernel copies them. The descriptor is open, for it is borrowed.
+    let outcome = unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_ATTACH_REUSEPORT_CBPF,
+            (&raw const header).cast(),
+            size_of::<libc::sock_fprog>() as libc::socklen_t,
+        )
+    };
+    if outcome == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Classic BPF (<linux/filter.h>): the number of the core, then for each socket "is it yours?", last the remainder.
+fn steering_program(cores: &[u32]) -> io::Result<Vec<libc::sock_filter>> {
+    let count = u32::try_from(cores.len()).unwrap_or(u32::MAX);
+    if cores.is_empty() || cores.len() > MAX_STEERED {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, format!("{count} cores to steer by")));
+    }
+    let op = |code: u32, jf: u8, k: u32| libc::sock_filter { code: code as u16, jt: 0, jf, k };
+    let core_number = (libc::SKF_AD_OFF + libc::SKF_AD_CPU) as u32;
+    let mut program = vec![op(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0, core_number)];
+    // Where worker and core have the same number, the remainder alone says so.
+    if !cores.iter().zip(0..).all(|(core, number)| *core == number) {
+        for (core, number) in cores.iter().zip(0..) {
+            // If not equal, past the return.
+            program.push(op(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, 1, *core));
+            program.push(op(libc::BPF_RET | libc::BPF_K, 0, number));
+        }
+    }
+    program.push(op(libc::BPF_ALU | libc::BPF_MOD | libc::BPF_K, 0, count));
+    program.push(op(libc::BPF_RET | BPF_A, 0, 0));
+    Ok(program)
+}
+
 /// One integer option.
 #[expect(unsafe_code, reason = "setsockopt is a foreign function")]
 fn set_option(
@@ -87,6 +169,26 @@ mod tests {
             ignore_path_mtu(socket.as_fd(), &address).unwrap();
             set_buffers(socket.as_fd(), 1 << 18, 1 << 18).unwrap();
         }
+    }
+
+    #[test]
+    fn busy_polling_is_accepted_or_refused_for_want_of_a_capability_or_a_kernel() {
+        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let poll = mio::Poll::new().unwrap();
+        for outcome in [busy_poll(socket.as_fd(), 50), busy_poll_while_waiting(&poll, 50)] {
+            let number = outcome.err().and_then(|error| error.raw_os_error());
+            assert!(matches!(number, None | Some(libc::EPERM | libc::ENOTTY)), "{number:?}");
+        }
+        assert!(busy_poll_while_waiting(&socket, 50).is_err(), "no epoll instance");
+    }
+
+    #[test]
+    fn a_steering_program_has_two_instructions_a_core_or_just_the_remainder() {
+        assert_eq!(steering_program(&[0, 1, 2]).unwrap().len(), 3);
+        assert_eq!(steering_program(&[1, 0]).unwrap().len(), 3 + 2 * 2);
+        assert!(steering_program(&[7; MAX_STEERED]).unwrap().len() <= libc::BPF_MAXINSNS as usize);
+        assert!(steering_program(&[]).is_err());
+        assert!(steering_program(&[7; MAX_STEERED + 1]).is_err());
     }
 
     #[test]

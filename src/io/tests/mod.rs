@@ -252,6 +252,57 @@ fn many_datagrams_of_many_peers_are_each_answered_to_their_sender() {
     }
 }
 
+/// A batch with room left is not read after: what comes just then must raise an edge. Clients that send the moment a reply
+/// comes, one and many at a time, meet that moment again and again; a datagram forgotten is one nobody wakes up for.
+#[test]
+fn what_comes_just_after_a_short_batch_is_not_forgotten() {
+    let server = Server::on_loopback();
+    let address = server.address;
+    let clients: Vec<_> = (1..=4)
+        .map(|burst: usize| {
+            std::thread::spawn(move || {
+                let client = udp(address);
+                for round in 0..1500u32 {
+                    // Also batches that are full, and those just short of it.
+                    let burst = if round % 100 == 0 { 15 + burst % 3 } else { burst };
+                    (0..burst).for_each(|_| assert_eq!(client.send(&round.to_be_bytes()).unwrap(), 4));
+                    for _ in 0..burst {
+                        let mut reply = [0; 8];
+                        assert_eq!(client.recv(&mut reply).expect("a reply"), 4, "round {round}");
+                        assert_eq!(reply[..4], round.to_be_bytes());
+                    }
+                }
+            })
+        })
+        .collect();
+    clients.into_iter().for_each(|client| client.join().unwrap());
+}
+
+#[test]
+fn a_short_batch_is_read_once_and_the_next_datagram_wakes() {
+    let limits = ConnectionLimits::new(10, 10);
+    let (address, mut io) = worker_io("127.0.0.1:0", &limits);
+    let client = udp(address);
+    let mut batch = Batch::new();
+    let one = UdpTally { received: 1, sent: 1, ..Default::default() };
+    for _ in 0..5 {
+        assert_eq!(client.send(b"x").unwrap(), 1);
+        io.wait(Some(PATIENCE)).unwrap();
+        assert_eq!(serve_datagrams(&mut io, &mut batch), one);
+        // Nothing is known to be ready: this turn asks the kernel for nothing.
+        assert_eq!(serve_datagrams(&mut io, &mut batch), UdpTally::default());
+        // Here before the wait begins.
+        assert_eq!(client.send(b"x").unwrap(), 1);
+        assert_eq!(
+            serve_datagrams(&mut io, &mut batch),
+            UdpTally::default(),
+            "not looked for without an event"
+        );
+        io.wait(Some(PATIENCE)).unwrap();
+        assert_eq!(serve_datagrams(&mut io, &mut batch), one);
+    }
+}
+
 #[test]
 fn a_wildcard_listener_answers_from_the_address_that_was_asked() {
     for (bound, asked) in [("0.0.0.0:0", "127.0.0.2"), ("0.0.0.0:0", "127.0.0.1"), ("[::]:0", "::1")] {
