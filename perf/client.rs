@@ -45,7 +45,9 @@ fn main() -> Result<(), Failure> {
         }
         ["first", server, name] => first(server.parse()?, name),
         ["port"] => free_port(),
-        ["start", server, name, program, ref arguments @ ..] => start(server.parse()?, name, program, arguments),
+        ["start", server, name, program, ref arguments @ ..] => {
+            start(server.parse()?, name, program, arguments)
+        }
         ["names", server, names, queries, ref allowed @ ..] => {
             names_answer(server.parse()?, names.parse()?, queries.parse()?, &addresses(allowed)?)
         }
@@ -153,7 +155,8 @@ fn free_port() -> Result<(), Failure> {
 /// Runs a server, waits for its first answer, stops it.
 fn start(server: SocketAddr, name: &str, program: &str, arguments: &[&str]) -> Result<(), Failure> {
     let began = Instant::now();
-    let mut process = Command::new(program).args(arguments).stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
+    let mut process =
+        Command::new(program).args(arguments).stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
     let mut took = None;
     while took.is_none() && began.elapsed() < FIRST_LIMIT && process.try_wait()?.is_none() {
         // An error: nobody listens yet.

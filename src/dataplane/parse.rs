@@ -83,27 +83,20 @@ pub struct Fault<'a> {
 #[inline(always)]
 pub fn parse_plain(message: &[u8]) -> Option<Query<'_>> {
     let head: &[u8; HEADER_OCTETS] = message.first_chunk()?;
-    // QDCOUNT 1, ANCOUNT 0; NSCOUNT 0, ARCOUNT 0 or 1.
-    let [_, _, high, _, qd_an @ .., ns_high, ns_low, ar_high, arcount] = *head;
+    // QDCOUNT 1, ANCOUNT 0.
+    let [_, _, high, _, qd_an @ .., _, _, _, _] = *head;
     if (FLAG_QR | OPCODE_MASK).to_be_bytes()[0] & high != 0 || qd_an != [0, 1, 0, 0] {
         return None;
     }
-    let has_record = match u32::from_be_bytes([ns_high, ns_low, ar_high, arcount]) {
-        0 => false,
-        1 => true,
-        _ => return None,
-    };
     let asked_len = HEADER_OCTETS + uncompressed_len(message, HEADER_OCTETS).ok()? + QUESTION_TAIL_OCTETS;
     let (asked, rest) = message.split_at_checked(asked_len)?;
     let (qtype, qclass) = type_and_class(asked)?;
-    let mut edns = None;
-    if has_record {
-        let opt = Edns::alone(rest)?;
-        if opt.version() != 0 {
-            return None;
-        }
-        edns = Some(opt);
-    }
+    // NSCOUNT 0, ARCOUNT 0 or 1.
+    let edns = match head[8..] {
+        [0, 0, 0, 0] => None,
+        [0, 0, 0, 1] => Some(Edns::alone(rest).filter(|opt| opt.version() == 0)?),
+        _ => return None,
+    };
     if qtype == Rtype::OPT {
         return None;
     }
