@@ -17,6 +17,7 @@ use tokio::sync::oneshot;
 use super::gate::Gate;
 use super::live::Live;
 use super::metrics;
+use crate::io::pin::stand_back;
 
 /// The running listener.
 pub(super) struct Admin {
@@ -46,6 +47,7 @@ impl Admin {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build()?;
         let (stop, stopped) = oneshot::channel::<()>();
         let thread = std::thread::Builder::new().name("admin".into()).spawn(move || {
+            stand_back();
             let outcome = runtime.block_on(async move {
                 let listener = tokio::net::TcpListener::from_std(listener)?;
                 tokio::select! {

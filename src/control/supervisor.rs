@@ -26,7 +26,7 @@ use crate::config::model::{Config, Server};
 use crate::config::{self, Loaded, Report};
 use crate::health::{Engine, EngineGone, Plan};
 use crate::io::limits::ConnectionLimits;
-use crate::io::pin::Cores;
+use crate::io::pin::{Cores, stand_back};
 use crate::state::snapshot::Snapshot;
 
 /// Time between two looks at the configuration files: a change is live within two of them and the time of a load.
@@ -205,6 +205,8 @@ impl Supervisor {
     /// # Errors
     /// [`RunError`] when a part has ended by itself.
     pub fn run(mut self, commands: &Commands) -> Result<(), RunError> {
+        // From now on this thread only reloads: the workers go first.
+        stand_back();
         let ticks = tick(WATCH_TICK);
         let outcome = loop {
             let reload = select_biased! {

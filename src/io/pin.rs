@@ -1,5 +1,7 @@
 //! The core a worker runs on. A worker that stays on one core keeps its caches and its counters' lines there.
 
+/// Called by threads of the control side that nobody waits for: workers go before them.
+pub use crate::sys::limits::stand_back;
 use core_affinity::CoreId;
 
 /// The cores this process may use, as it was started (a cpuset or taskset narrows them).

@@ -1,6 +1,6 @@
-//! Limits of the process: how many files it may hold open, and how to tell that one of them was hit.
+//! Limits of the process: how many files it may hold open, how to tell that one of them was hit, and which threads go first.
 //!
-//! Called at start-up and after a failed accept; never for a query.
+//! Called at start-up, when a thread starts, and after a failed accept; never for a query.
 
 use std::io;
 
@@ -25,6 +25,18 @@ pub fn raise_file_limit() -> io::Result<u64> {
     Ok(limit.rlim_cur)
 }
 
+/// How much nicer than the workers a thread is that nobody waits for: a tenth of their weight.
+const BACKGROUND_NICE: libc::c_int = 10;
+
+/// Lets the workers go before the calling thread: for what takes long and may take longer, such as reading a new
+/// configuration. Not for probes, whose verdicts are waited for.
+#[expect(unsafe_code, reason = "nice is a foreign function")]
+pub fn stand_back() {
+    // SAFETY: takes and returns plain numbers. On Linux it is the calling thread that is meant (nice(2), "C library/kernel
+    // differences"); going down needs no privilege and stops at the lowest priority, so there is no error to report.
+    unsafe { libc::nice(BACKGROUND_NICE) };
+}
+
 /// Whether `error` says that files or memory have run out: trying again at once would fail again.
 pub fn is_shortage(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM))
@@ -39,6 +51,23 @@ mod tests {
         let first = raise_file_limit().unwrap();
         assert!(first > 0);
         assert_eq!(raise_file_limit().unwrap(), first);
+    }
+
+    #[test]
+    fn only_the_calling_thread_stands_back() {
+        // Field 19 of stat is the nice value (proc(5)); two of the fields before it are put aside with the name.
+        let nice = || -> i32 {
+            let stat = std::fs::read_to_string("/proc/thread-self/stat").unwrap();
+            let fields = stat.rsplit_once(") ").unwrap().1;
+            fields.split(' ').nth(16).unwrap().parse().unwrap()
+        };
+        let before = nice();
+        let lowered = std::thread::spawn(move || {
+            stand_back();
+            nice()
+        });
+        assert_eq!(lowered.join().unwrap(), (before + BACKGROUND_NICE).min(19));
+        assert_eq!(nice(), before);
     }
 
     #[test]
