@@ -34,6 +34,8 @@ mod scalars;
 mod server;
 /// Files to text.
 mod source;
+/// The part of YAML that large files keep to, read fast.
+mod subset;
 /// "Did you mean".
 mod suggest;
 /// `topology`, in the main file or one of its own.
@@ -184,5 +186,7 @@ fn read_separate_topology(source: &Source, findings: &mut Findings) -> Topology 
     topology.and_then(|topology| decoder.finish().map(|()| topology)).unwrap_or_default()
 }
 
+#[cfg(test)]
+mod subset_tests;
 #[cfg(test)]
 mod tests;
