@@ -213,7 +213,7 @@ impl Owners {
         let mut own_zones: HashMap<Option<u32>, u32> = HashMap::new();
         // Shapes by (binding, apex RRsets), where the RRsets are told apart by where they come from.
         let mut shapes: HashMap<(Binding, Apex), u32> = HashMap::new();
-        for global in &config.globalnames {
+        for global in config.globalnames.iter() {
             let wire = global.name.as_wire();
             let binding = Binding { pool: global.pool, ttl_secs: global.ttl_secs };
             let home =
