@@ -6,6 +6,7 @@ use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use super::cause::{Cause, Found};
+use super::compile::Apexes;
 use super::decode::{Decoder, Field, Placed, Read, Section, Seen, key};
 use super::model::{Config, GlobalNames, OwnerName, OwnerNameRef, Pool, Server, Topology, Zone};
 use super::names::{Names, read_names, resolve};
@@ -149,12 +150,8 @@ fn check_own_apexes(
     place: Option<Span>,
     findings: &mut Findings,
 ) {
-    let apexes: HashSet<&[u8]> = zones.iter().map(|zone| zone.zone.apex.as_wire()).collect();
-    let in_a_zone = |name: OwnerNameRef<'_>| {
-        !apexes.is_empty()
-            && crate::wire::name::suffixes(name.as_wire()).any(|suffix| apexes.contains(suffix))
-    };
-    if let Some(outside) = globalnames.iter().find(|global| !in_a_zone(global.name)) {
+    let apexes = Apexes::new(zones.iter().map(|zone| &zone.zone.apex));
+    if let Some(outside) = globalnames.iter().find(|global| apexes.above(global.name.as_wire()).is_none()) {
         let name = Found::new(&outside.name.to_string());
         findings.warning(FileId(0), place, Cause::NoNameServers { name });
     }

@@ -24,6 +24,15 @@ const END_OF_TEXT: u8 = b'\n';
 #[derive(Clone, Copy, Debug)]
 struct Beyond;
 
+/// A [`Step`] before its text is cut out.
+#[derive(Clone, Copy, Debug)]
+enum Token {
+    Scalar { begin: u32, end: u32, plain: bool, span: Span },
+    List(Span),
+    Mapping(Span),
+    End,
+}
+
 /// What a collection is, and how its entries are told apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
@@ -107,7 +116,7 @@ impl<'t> Subset<'t> {
         };
         let mut first = reader.clone();
         while first.state != State::Done {
-            first.step().ok()?;
+            first.token().ok()?;
         }
         Some(reader)
     }
@@ -115,12 +124,21 @@ impl<'t> Subset<'t> {
     /// The next node or end; `None` behind the last.
     pub(super) fn next(&mut self) -> Option<Step<'t>> {
         // What `over` has walked over holds no fault.
-        if self.state == State::Done { None } else { self.step().ok() }
+        let token = if self.state == State::Done { None } else { self.token().ok() };
+        token.map(|token| match token {
+            Token::Scalar { begin, end, plain, span } => {
+                let text = Cow::Borrowed(&self.text[begin as usize..end as usize]);
+                Step::Node(Node::Scalar(Scalar { text, plain, span }))
+            }
+            Token::List(span) => Step::Node(Node::List(span)),
+            Token::Mapping(span) => Step::Node(Node::Mapping(span)),
+            Token::End => Step::End,
+        })
     }
 
-    fn step(&mut self) -> Result<Step<'t>, Beyond> {
+    fn token(&mut self) -> Result<Token, Beyond> {
         loop {
-            let step = match self.state {
+            let token = match self.state {
                 State::Root => Some(self.root()?),
                 State::Line => {
                     self.find_line()?;
@@ -135,16 +153,16 @@ impl<'t> Subset<'t> {
                 State::FlowValue => Some(self.flow_value()?),
                 State::FlowItem => Some(self.flow_item()?),
                 State::FlowNext => self.flow_next()?,
-                State::Done => Some(Step::End),
+                State::Done => Some(Token::End),
             };
-            if let Some(step) = step {
-                return Ok(step);
+            if let Some(token) = token {
+                return Ok(token);
             }
         }
     }
 
     /// The root collection, behind a `---` or not.
-    fn root(&mut self) -> Result<Step<'t>, Beyond> {
+    fn root(&mut self) -> Result<Token, Beyond> {
         self.find_line()?;
         if self.column == 0 && self.text[self.at..].starts_with("---") {
             self.at += 3;
@@ -180,7 +198,7 @@ impl<'t> Subset<'t> {
     }
 
     /// Ends collections before the line's first character, or begins what stands there.
-    fn unwind(&mut self) -> Result<Option<Step<'t>>, Beyond> {
+    fn unwind(&mut self) -> Result<Option<Token>, Beyond> {
         let Some(&Level { kind, indent }) = self.levels[..self.depth].last() else {
             // A second root, or text behind it.
             return Err(Beyond);
@@ -201,7 +219,7 @@ impl<'t> Subset<'t> {
         if self.column < indent || (self.column == indent && kind == Kind::IndentlessList && !dash) {
             self.depth -= 1;
             self.state = if self.depth == 0 && self.column < 0 { State::Done } else { State::Unwind };
-            return Ok(Some(Step::End));
+            return Ok(Some(Token::End));
         }
         self.state = match kind {
             _ if self.column > indent => return Err(Beyond),
@@ -213,40 +231,40 @@ impl<'t> Subset<'t> {
     }
 
     /// Begins the block collection whose first key or dash is the next character.
-    fn open_block(&mut self) -> Result<Step<'t>, Beyond> {
+    fn open_block(&mut self) -> Result<Token, Beyond> {
         let span = self.span(self.at, 0);
         let indent = self.column_of(self.at) as i32;
         if self.is_dash() {
             self.push(Kind::BlockList, indent)?;
             self.state = State::BlockItem;
-            Ok(Step::Node(Node::List(span)))
+            Ok(Token::List(span))
         } else {
             self.push(Kind::BlockMapping, indent)?;
             self.state = State::BlockKey;
-            Ok(Step::Node(Node::Mapping(span)))
+            Ok(Token::Mapping(span))
         }
     }
 
     /// Begins a list in the column of its key. The general parser places it behind the first dash.
-    fn open_indentless(&mut self) -> Result<Step<'t>, Beyond> {
+    fn open_indentless(&mut self) -> Result<Token, Beyond> {
         self.push(Kind::IndentlessList, self.column)?;
         self.state = State::BlockItem;
         let spaces = self.spaces_from(self.at + 1);
-        Ok(Step::Node(Node::List(self.span(self.at + 1 + spaces, 0))))
+        Ok(Token::List(self.span(self.at + 1 + spaces, 0)))
     }
 
-    fn block_key(&mut self) -> Result<Step<'t>, Beyond> {
+    fn block_key(&mut self) -> Result<Token, Beyond> {
         let begin = self.at;
-        let scalar = self.scalar(false)?;
+        let scalar = self.scalar::<false>()?;
         if self.at - begin > MAX_KEY_OCTETS || !self.is_colon() {
             return Err(Beyond);
         }
         self.colon();
         self.state = State::BlockValue;
-        Ok(Step::Node(Node::Scalar(scalar)))
+        Ok(scalar)
     }
 
-    fn block_value(&mut self) -> Result<Option<Step<'t>>, Beyond> {
+    fn block_value(&mut self) -> Result<Option<Token>, Beyond> {
         self.skip_spaces();
         self.state = State::Line;
         match self.peek() {
@@ -260,14 +278,14 @@ impl<'t> Subset<'t> {
             }
             _ => {
                 self.waiting = None;
-                let scalar = self.scalar(false)?;
+                let scalar = self.scalar::<false>()?;
                 self.end_line()?;
-                Ok(Some(Step::Node(Node::Scalar(scalar))))
+                Ok(Some(scalar))
             }
         }
     }
 
-    fn block_item(&mut self) -> Result<Option<Step<'t>>, Beyond> {
+    fn block_item(&mut self) -> Result<Option<Token>, Beyond> {
         self.at += 1;
         self.skip_spaces();
         self.state = State::Line;
@@ -282,19 +300,19 @@ impl<'t> Subset<'t> {
             _ if self.is_dash() => Err(Beyond),
             _ => {
                 let begin = self.at;
-                let scalar = self.scalar(false)?;
+                let scalar = self.scalar::<false>()?;
                 if self.is_colon() {
                     self.at = begin;
                     return self.open_block().map(Some);
                 }
                 self.end_line()?;
-                Ok(Some(Step::Node(Node::Scalar(scalar))))
+                Ok(Some(scalar))
             }
         }
     }
 
     /// Begins a flow collection. The general parser counts the spaces behind the bracket as part of it.
-    fn open_flow(&mut self) -> Result<Step<'t>, Beyond> {
+    fn open_flow(&mut self) -> Result<Token, Beyond> {
         let begin = self.at;
         let mapping = self.peek() == b'{';
         let indent = self.levels[..self.depth].last().map_or(-1, |level| level.indent);
@@ -304,30 +322,30 @@ impl<'t> Subset<'t> {
         let span = self.span(begin, self.at - begin);
         if mapping {
             self.state = State::FlowKey;
-            Ok(Step::Node(Node::Mapping(span)))
+            Ok(Token::Mapping(span))
         } else {
             self.state = State::FlowItem;
-            Ok(Step::Node(Node::List(span)))
+            Ok(Token::List(span))
         }
     }
 
-    fn flow_key(&mut self) -> Result<Step<'t>, Beyond> {
+    fn flow_key(&mut self) -> Result<Token, Beyond> {
         self.flow_gap()?;
         if self.peek() == b'}' {
             return self.close_flow();
         }
-        let scalar = self.scalar(true)?;
-        let adjacent =
-            !scalar.plain && self.peek() == b':' && !matches!(self.peek_behind(), b',' | b'}' | b']');
-        if !adjacent && !self.is_colon() {
+        let scalar = self.scalar::<true>()?;
+        let quoted = matches!(scalar, Token::Scalar { plain: false, .. });
+        let adjacent = self.peek() == b':' && !matches!(self.peek_behind(), b',' | b'}' | b']');
+        if !(quoted && adjacent) && !self.is_colon() {
             return Err(Beyond);
         }
         self.colon();
         self.state = State::FlowValue;
-        Ok(Step::Node(Node::Scalar(scalar)))
+        Ok(scalar)
     }
 
-    fn flow_value(&mut self) -> Result<Step<'t>, Beyond> {
+    fn flow_value(&mut self) -> Result<Token, Beyond> {
         self.flow_gap()?;
         let place = self.waiting.take();
         match self.peek() {
@@ -340,7 +358,7 @@ impl<'t> Subset<'t> {
         }
     }
 
-    fn flow_item(&mut self) -> Result<Step<'t>, Beyond> {
+    fn flow_item(&mut self) -> Result<Token, Beyond> {
         self.flow_gap()?;
         match self.peek() {
             b']' => self.close_flow(),
@@ -349,13 +367,13 @@ impl<'t> Subset<'t> {
         }
     }
 
-    fn flow_scalar(&mut self) -> Result<Step<'t>, Beyond> {
-        let scalar = self.scalar(true)?;
+    fn flow_scalar(&mut self) -> Result<Token, Beyond> {
+        let scalar = self.scalar::<true>()?;
         self.state = State::FlowNext;
-        Ok(Step::Node(Node::Scalar(scalar)))
+        Ok(scalar)
     }
 
-    fn flow_next(&mut self) -> Result<Option<Step<'t>>, Beyond> {
+    fn flow_next(&mut self) -> Result<Option<Token>, Beyond> {
         // Were it neither a comma nor an end on a line below a plain scalar, the scalar would go on there.
         self.flow_gap()?;
         let kind = self.levels[self.depth - 1].kind;
@@ -370,7 +388,7 @@ impl<'t> Subset<'t> {
     }
 
     /// Ends a flow collection, and the line with it when it stands in no other.
-    fn close_flow(&mut self) -> Result<Step<'t>, Beyond> {
+    fn close_flow(&mut self) -> Result<Token, Beyond> {
         self.at += 1;
         self.depth -= 1;
         match self.levels[..self.depth].last() {
@@ -388,7 +406,7 @@ impl<'t> Subset<'t> {
                 self.state = State::Done;
             }
         }
-        Ok(Step::End)
+        Ok(Token::End)
     }
 
     /// Spaces and line breaks between the tokens of a flow collection. Lines stand deeper than the block around it.
@@ -407,7 +425,7 @@ impl<'t> Subset<'t> {
 
     /// A scalar that ends on its line; what follows it is the next character.
     #[inline]
-    fn scalar(&mut self, in_flow: bool) -> Result<Scalar<'t>, Beyond> {
+    fn scalar<const IN_FLOW: bool>(&mut self) -> Result<Token, Beyond> {
         let begin = self.at;
         let octets = self.text.as_bytes();
         let first = self.peek();
@@ -418,41 +436,41 @@ impl<'t> Subset<'t> {
             return Err(Beyond);
         }
         let mut at = begin;
-        // Behind the last character that is no space.
+        let mut word = begin;
+        // Behind the last word before the one at `word`.
         let mut end = begin;
-        while let Some(&octet) = octets.get(at) {
-            match class(octet) {
-                Class::Plain => {}
+        loop {
+            at += octets[at..].iter().take_while(|octet| class(**octet) == Class::Plain).count();
+            let behind = octets.get(at + 1).copied().unwrap_or(END_OF_TEXT);
+            match octets.get(at).map_or(Class::Break, |octet| class(*octet)) {
+                Class::Break => break,
+                Class::Flow if IN_FLOW => break,
+                Class::Colon if matches!(class(behind), Class::Space | Class::Break) => break,
+                Class::Colon if IN_FLOW && class(behind) == Class::Flow => break,
+                // A comment begins behind a space only.
+                Class::Hash if at == word => break,
+                Class::Plain | Class::Flow | Class::Colon | Class::Hash => at += 1,
                 Class::Space => {
-                    at += 1;
+                    end = at;
+                    at += self.spaces_from(at);
+                    word = at;
                     // In flow style a dash of its own is an error in some places.
-                    if in_flow && octets.get(at) == Some(&b'-') {
+                    if IN_FLOW && octets.get(at) == Some(&b'-') {
                         return Err(Beyond);
                     }
-                    continue;
                 }
-                Class::Flow if !in_flow => {}
-                Class::Flow | Class::Break => break,
-                Class::Colon => {
-                    let next = octets.get(at + 1).copied().unwrap_or(END_OF_TEXT);
-                    let behind = class(next);
-                    if matches!(behind, Class::Space | Class::Break) || (in_flow && behind == Class::Flow) {
-                        break;
-                    }
-                }
-                Class::Hash if end < at => break,
-                Class::Hash => {}
                 Class::Other => return Err(Beyond),
             }
-            at += 1;
+        }
+        if at > word {
             end = at;
         }
         self.at = end;
         let span = self.span(begin, end - begin);
-        Ok(Scalar { text: Cow::Borrowed(&self.text[begin..end]), plain: true, span })
+        Ok(Token::Scalar { begin: begin as u32, end: end as u32, plain: true, span })
     }
 
-    fn quoted(&mut self, quote: u8) -> Result<Scalar<'t>, Beyond> {
+    fn quoted(&mut self, quote: u8) -> Result<Token, Beyond> {
         let begin = self.at;
         let octets = self.text.as_bytes();
         let inside = begin + 1;
@@ -471,7 +489,7 @@ impl<'t> Subset<'t> {
             return Err(Beyond);
         }
         let span = self.span(begin, self.at - begin);
-        Ok(Scalar { text: Cow::Borrowed(&self.text[inside..end]), plain: false, span })
+        Ok(Token::Scalar { begin: inside as u32, end: end as u32, plain: false, span })
     }
 
     /// The rest of a line that holds nothing but a comment.
@@ -566,8 +584,8 @@ impl<'t> Subset<'t> {
 }
 
 /// A value that is not there.
-fn empty<'t>(span: Span) -> Step<'t> {
-    Step::Node(Node::Scalar(Scalar { text: Cow::Borrowed(""), plain: true, span }))
+fn empty(span: Span) -> Token {
+    Token::Scalar { begin: 0, end: 0, plain: true, span }
 }
 
 /// What an octet may mean inside a plain scalar.
