@@ -133,7 +133,7 @@ impl<'t> Events<'t> {
     }
 
     /// The same, read by the general parser whatever the text.
-    #[cfg(test)]
+    #[cfg(any(test, fuzzing))]
     pub(super) fn general(text: &'t str) -> Events<'t> {
         Events::of(Reader::Yaml(Box::new(Parser::new_from_str(text))))
     }

@@ -186,6 +186,12 @@ fn read_separate_topology(source: &Source, findings: &mut Findings) -> Topology 
     topology.and_then(|topology| decoder.finish().map(|()| topology)).unwrap_or_default()
 }
 
+/// Both readers of YAML held against each other.
+#[cfg(any(test, fuzzing))]
+mod agreement;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub use agreement::agree;
 #[cfg(test)]
 mod subset_tests;
 #[cfg(test)]

@@ -1,65 +1,8 @@
-//! The reader of the subset against the general parser: whatever the first accepts, both read as the same nodes, with the
-//! same text, style and place.
+//! The reader of the subset against the general parser, by documents made at random and by every short text.
 
 use proptest::prelude::*;
 
-use super::events::{Events, Node, Step};
-use super::report::Span;
-use super::subset::Subset;
-
-/// A node or an end, comparable.
-#[derive(Debug, PartialEq)]
-enum Seen {
-    Scalar(String, bool, Span),
-    List(Span),
-    Mapping(Span),
-    End,
-}
-
-fn seen(step: &Step<'_>) -> Seen {
-    match step {
-        Step::Node(Node::Scalar(scalar)) => Seen::Scalar(scalar.text.to_string(), scalar.plain, scalar.span),
-        Step::Node(Node::List(span)) => Seen::List(*span),
-        Step::Node(Node::Mapping(span)) => Seen::Mapping(*span),
-        Step::End => Seen::End,
-    }
-}
-
-/// What the reader of the subset sees; `None` when it leaves the text to the general parser.
-fn by_subset(text: &str) -> Option<Vec<Seen>> {
-    let mut reader = Subset::over(text)?;
-    Some(std::iter::from_fn(|| reader.next()).map(|step| seen(&step)).collect())
-}
-
-/// What the general parser sees.
-fn by_parser(text: &str) -> Result<Vec<Seen>, String> {
-    let fault = |fault| format!("{fault:?}");
-    let mut events = Events::general(text);
-    let root = events.root().map_err(fault)?.ok_or("no document")?;
-    let mut open = usize::from(!matches!(root, Node::Scalar(_)));
-    let mut all = vec![seen(&Step::Node(root))];
-    while open > 0 {
-        let step = events.next().map_err(fault)?;
-        match &step {
-            Step::Node(Node::Scalar(_)) => {}
-            Step::Node(_) => open += 1,
-            Step::End => open -= 1,
-        }
-        all.push(seen(&step));
-    }
-    events.finish().map_err(fault)?;
-    Ok(all)
-}
-
-/// Whether the subset's reader takes the text; panics where the two disagree.
-fn agree(text: &str) -> bool {
-    let Some(found) = by_subset(text) else { return false };
-    match by_parser(text) {
-        Ok(expected) => assert_eq!(found, expected, "{text:?}"),
-        Err(fault) => panic!("accepted, but the parser says {fault}: {text:?}"),
-    }
-    true
-}
+use super::agreement::agree;
 
 /// Numbers that decide how a document is written.
 struct Choices<'c>(std::slice::Iter<'c, u8>);
@@ -225,8 +168,29 @@ fn spoil(text: &mut String, (kind, from, to): (u8, u16, u16)) {
     }
 }
 
+/// A number from the environment, for longer runs than a test's.
+fn from_environment(variable: &str, default: u32) -> u32 {
+    std::env::var(variable).ok().and_then(|number| number.parse().ok()).unwrap_or(default)
+}
+
+#[test]
+fn every_short_text_of_indicators_is_read_alike_or_left_alone() {
+    const ALPHABET: &[u8] = b"a \n:-,{}[]#\"'.";
+    let (mut accepted, mut all) = (0, 0);
+    for len in 0..=from_environment("STEERD_SUBSET_LEN", 4) {
+        for number in 0..ALPHABET.len().pow(len) {
+            let digits = (0..len).map(|at| number / ALPHABET.len().pow(at) % ALPHABET.len());
+            let text: String = digits.map(|digit| char::from(ALPHABET[digit])).collect();
+            accepted += usize::from(agree(&text));
+            all += 1;
+        }
+    }
+    println!("{accepted} of {all} texts are of the subset");
+    assert!(accepted > 30);
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: std::env::var("PROPTEST_CASES").map_or(2000, |n| n.parse().unwrap_or(2000)), ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig::with_cases(from_environment("PROPTEST_CASES", 2000)))]
 
     #[test]
     fn documents_of_the_subset_are_accepted_and_read_alike(choices in prop::collection::vec(any::<u8>(), 0..200)) {
