@@ -101,7 +101,7 @@ fn read_binding<'t>(d: &mut Decoder<'t, '_>, field: Field<'t>) -> Read<Option<(P
     let at = field.at;
     let mut pool = None;
     let mut ttl_secs = DEFAULT_TTL_SECS;
-    let seen = d.section(field, &GLOBALNAME, |d, name, field| {
+    let seen = d.small_section::<2>(field, &GLOBALNAME, |d, name, field| {
         match name {
             "pool" => pool = d.value(field, |scalar| Ok(scalar.text.clone()))?,
             "ttl" => {

@@ -337,7 +337,7 @@ impl<'t> Subset<'t> {
         let scalar = self.scalar::<true>()?;
         let quoted = matches!(scalar, Token::Scalar { plain: false, .. });
         let adjacent = self.peek() == b':' && !matches!(self.peek_behind(), b',' | b'}' | b']');
-        if !(quoted && adjacent) && !self.is_colon() {
+        if !(self.is_colon() || quoted && adjacent) {
             return Err(Beyond);
         }
         self.colon();
