@@ -1,8 +1,8 @@
 //! Configuration: YAML files to a validated model, every mistake of them reported in one run.
 //!
-//! The way of a file: text (`source`) to nodes (`events`) to keys and values (`decode`, `scalars`) to sections (`file` and
-//! below) to a `model::Config`; what is wrong on the way is collected in `report`. A configuration with one error is
-//! refused as a whole. Nothing here opens a socket or probes anything.
+//! The way of a file: text (`source`) to nodes (`events`, fast by `subset`) to keys and values (`decode`, `scalars`) to
+//! sections (`file` and below) to a `model::Config`; what is wrong on the way is collected in `report`. A configuration
+//! with one error is refused as a whole. Nothing here opens a socket or probes anything.
 
 /// The model to a snapshot.
 pub mod compile;
