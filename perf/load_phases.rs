@@ -5,6 +5,7 @@
 use std::path::Path;
 use std::time::Instant;
 
+use steerd::config::model::GlobalNames;
 use steerd::config::{self, compile::compile};
 use steerd::state::publish::Generation;
 
@@ -17,7 +18,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut config = loaded.map_err(|report| report.to_string())?.config;
     let snapshot = timed("compile and index", || compile(&config, 1));
     let names = snapshot.names.len();
-    timed("free the names of the model", || config.globalnames = Vec::new());
+    timed("free the names of the model", || config.globalnames = GlobalNames::default());
     let generation = timed("rotations of one worker", || Generation::first(snapshot.into(), 0));
     println!("{octets} octets, {names} names, {} pools", generation.snapshot.pools.len());
     Ok(())

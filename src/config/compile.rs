@@ -186,8 +186,7 @@ impl Owners {
             zones: Vec::new(),
         };
         let nothing = owners.add_shape(Shape { binding: None, rrsets: Box::default() });
-        let apexes: HashMap<&[u8], u32> =
-            config.zones.iter().enumerate().map(|(id, zone)| (zone.apex.as_wire(), id as u32)).collect();
+        let apexes = Apexes::new(config.zones.iter().map(|zone| &zone.apex));
         let apex_rrsets: Vec<Box<[Rrset]>> = config.zones.iter().map(|zone| owners.add_zone(zone)).collect();
         owners.add_globalnames(config, &apexes, &apex_rrsets);
         for (id, zone) in config.zones.iter().enumerate() {
@@ -197,7 +196,7 @@ impl Owners {
                 owners.names.insert(apex, shape, id as u32, apex.len() as u8);
             }
         }
-        let names = config.globalnames.iter().map(|g| g.name.as_wire()).chain(apexes.keys().copied());
+        let names = config.globalnames.iter().map(|g| g.name.as_wire()).chain(apexes.iter());
         for name in names {
             owners.add_empty_non_terminals(name, nothing);
         }
@@ -214,21 +213,15 @@ impl Owners {
         ])
     }
 
-    fn add_globalnames(
-        &mut self,
-        config: &Config,
-        apexes: &HashMap<&[u8], u32>,
-        apex_rrsets: &[Box<[Rrset]>],
-    ) {
+    fn add_globalnames(&mut self, config: &Config, apexes: &Apexes<'_>, apex_rrsets: &[Box<[Rrset]>]) {
         let synthesized = Synthesized::new(config);
         let mut own_zones: HashMap<Option<u32>, u32> = HashMap::new();
         // Shapes by (binding, apex RRsets), where the RRsets are told apart by where they come from.
         let mut shapes: HashMap<(Binding, Apex), u32> = HashMap::new();
-        for global in &config.globalnames {
+        for global in config.globalnames.iter() {
             let wire = global.name.as_wire();
             let binding = Binding { pool: global.pool, ttl_secs: global.ttl_secs };
-            let home =
-                suffixes(wire).find_map(|suffix| apexes.get(suffix).map(|id| (*id, suffix.len() as u8)));
+            let home = apexes.above(wire);
             let (zone, apex_len, apex) = match home {
                 Some((zone, apex_len)) if usize::from(apex_len) == wire.len() => {
                     (zone, apex_len, Apex::Zone(zone))
@@ -276,6 +269,35 @@ impl Owners {
     fn add_shape(&mut self, shape: Shape) -> u32 {
         self.shapes.push(shape);
         self.shapes.len() as u32 - 1
+    }
+}
+
+/// The apexes of zones, to find the one that a name lies in.
+pub(super) struct Apexes<'z> {
+    /// Each with its index.
+    by_name: HashMap<&'z [u8], u32>,
+    /// Lengths that apexes have: most ancestors of a name need not be looked up.
+    lens: [bool; 256],
+}
+
+impl<'z> Apexes<'z> {
+    /// The apexes in order.
+    pub(super) fn new(apexes: impl Iterator<Item = &'z model::OwnerName>) -> Apexes<'z> {
+        let by_name: HashMap<&[u8], u32> = apexes.map(model::OwnerName::as_wire).zip(0..).collect();
+        let mut lens = [false; 256];
+        by_name.keys().for_each(|apex| lens[apex.len()] = true);
+        Apexes { by_name, lens }
+    }
+
+    /// Index and length of the closest apex at or above a name in lower-case wire form.
+    pub(super) fn above(&self, name: &[u8]) -> Option<(u32, u8)> {
+        suffixes(name)
+            .filter(|suffix| self.lens[suffix.len()])
+            .find_map(|suffix| self.by_name.get(suffix).map(|id| (*id, suffix.len() as u8)))
+    }
+
+    fn iter(&self) -> impl Iterator<Item = &'z [u8]> {
+        self.by_name.keys().copied()
     }
 }
 

@@ -67,17 +67,17 @@ pub(super) struct Placed<T> {
     pub(super) span: Span,
 }
 
-/// The keys that were found in a section.
+/// The keys that were found in a section of at most so many.
 #[derive(Clone, Debug)]
-pub(super) struct Seen {
+pub(super) struct Seen<const KEYS: usize = MAX_KEYS> {
     section: &'static Section,
-    places: [Option<Span>; MAX_KEYS],
+    places: [Option<Span>; KEYS],
 }
 
-impl Seen {
-    fn new(section: &'static Section) -> Seen {
-        debug_assert!(section.keys.len() <= MAX_KEYS);
-        Seen { section, places: [None; MAX_KEYS] }
+impl<const KEYS: usize> Seen<KEYS> {
+    fn new(section: &'static Section) -> Seen<KEYS> {
+        debug_assert!(section.keys.len() <= KEYS);
+        Seen { section, places: [None; KEYS] }
     }
 
     /// Where a key stands.
@@ -264,8 +264,18 @@ impl<'t, 'f> Decoder<'t, 'f> {
         &mut self,
         field: Field<'t>,
         section: &'static Section,
-        mut read: impl FnMut(&mut Self, &'static str, Field<'t>) -> Read<()>,
+        read: impl FnMut(&mut Self, &'static str, Field<'t>) -> Read<()>,
     ) -> Read<Option<Seen>> {
+        self.small_section(field, section, read)
+    }
+
+    /// The same for a section of at most `KEYS` keys: what is read a million times is not cleared and moved for 24.
+    pub(super) fn small_section<const KEYS: usize>(
+        &mut self,
+        field: Field<'t>,
+        section: &'static Section,
+        mut read: impl FnMut(&mut Self, &'static str, Field<'t>) -> Read<()>,
+    ) -> Read<Option<Seen<KEYS>>> {
         let mut seen = Seen::new(section);
         match &field.node {
             Node::Scalar(scalar) if scalar.is_null() && section.may_be_empty => return Ok(Some(seen)),
@@ -285,10 +295,10 @@ impl<'t, 'f> Decoder<'t, 'f> {
 
     /// Reads the entries of a section that has begun; returns the mappings that `<<` names. `overridden` are keys that
     /// are already given where this one is merged into, and are left out in silence.
-    fn section_entries(
+    fn section_entries<const KEYS: usize>(
         &mut self,
-        seen: &mut Seen,
-        overridden: Option<[Option<Span>; MAX_KEYS]>,
+        seen: &mut Seen<KEYS>,
+        overridden: Option<[Option<Span>; KEYS]>,
         read: &mut impl FnMut(&mut Self, &'static str, Field<'t>) -> Read<()>,
     ) -> Read<Vec<Vec<Step<'t>>>> {
         let mut merged = Vec::new();

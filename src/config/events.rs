@@ -12,6 +12,7 @@ use saphyr_parser::{Event, Marker, Parser, ScalarStyle, ScanError, StrInput};
 
 use super::cause::{Cause, Kind};
 use super::report::Span;
+use super::subset::Subset;
 
 /// Deepest nesting; the schema needs 6.
 const MAX_DEPTH: usize = 32;
@@ -104,9 +105,17 @@ enum Replay<'t> {
     Captured(std::vec::IntoIter<Step<'t>>),
 }
 
+/// Who reads the text.
+enum Reader<'t> {
+    /// The fast reader of what large files keep to.
+    Subset(Subset<'t>),
+    /// The general parser.
+    Yaml(Box<Parser<'t, StrInput<'t>>>),
+}
+
 /// The stream of one document's nodes.
 pub(super) struct Events<'t> {
-    parser: Parser<'t, StrInput<'t>>,
+    reader: Reader<'t>,
     kept: Vec<Kept<'t>>,
     anchors: HashMap<usize, Range<usize>>,
     open_anchors: Vec<OpenAnchor>,
@@ -119,8 +128,19 @@ pub(super) struct Events<'t> {
 impl<'t> Events<'t> {
     /// A stream over `text`.
     pub(super) fn new(text: &'t str) -> Events<'t> {
+        let yaml = || Reader::Yaml(Box::new(Parser::new_from_str(text)));
+        Events::of(Subset::over(text).map_or_else(yaml, Reader::Subset))
+    }
+
+    /// The same, read by the general parser whatever the text.
+    #[cfg(any(test, fuzzing))]
+    pub(super) fn general(text: &'t str) -> Events<'t> {
+        Events::of(Reader::Yaml(Box::new(Parser::new_from_str(text))))
+    }
+
+    fn of(reader: Reader<'t>) -> Events<'t> {
         Events {
-            parser: Parser::new_from_str(text),
+            reader,
             kept: Vec::new(),
             anchors: HashMap::new(),
             open_anchors: Vec::new(),
@@ -136,8 +156,8 @@ impl<'t> Events<'t> {
     /// # Errors
     /// [`Fault`] when this is not YAML.
     pub(super) fn root(&mut self) -> Result<Option<Node<'t>>, Fault> {
-        loop {
-            match self.pull()?.0 {
+        while let Reader::Yaml(parser) = &mut self.reader {
+            match pull(parser)?.0 {
                 Event::StreamEnd => return Ok(None),
                 Event::DocumentStart(_) => break,
                 _ => {}
@@ -154,8 +174,9 @@ impl<'t> Events<'t> {
     /// # Errors
     /// [`Fault`] when a second document follows, or something that is not YAML.
     pub(super) fn finish(&mut self) -> Result<(), Fault> {
-        loop {
-            match self.pull()? {
+        // The subset has one document, and its reader has seen the end of it.
+        while let Reader::Yaml(parser) = &mut self.reader {
+            match pull(parser)? {
                 (Event::StreamEnd, _) => return Ok(()),
                 (Event::DocumentStart(_), span) => {
                     return Err(Fault { span: Some(span), cause: Cause::SecondDocument });
@@ -163,6 +184,7 @@ impl<'t> Events<'t> {
                 _ => {}
             }
         }
+        Ok(())
     }
 
     /// The next node or end inside the document.
@@ -183,7 +205,16 @@ impl<'t> Events<'t> {
                 }
                 continue;
             }
-            let (event, span) = self.pull()?;
+            let parser = match &mut self.reader {
+                Reader::Yaml(parser) => parser,
+                Reader::Subset(subset) => {
+                    // As below: whoever reads past the end has finished everything.
+                    let Some(step) = subset.next() else { return Ok(Step::End) };
+                    self.follow(&step)?;
+                    return Ok(step);
+                }
+            };
+            let (event, span) = pull(parser)?;
             let (step, anchor, tag) = match event {
                 Event::Alias(id) => {
                     self.keep(span, || Kept::Alias(id, span))?;
@@ -233,18 +264,6 @@ impl<'t> Events<'t> {
         self.replays.push(Replay::Captured(steps.into_iter()));
     }
 
-    /// One event of the parser, with our kind of span.
-    fn pull(&mut self) -> Result<(Event<'t>, Span), Fault> {
-        match self.parser.next_event() {
-            None => Ok((Event::StreamEnd, Span::default())),
-            Some(Ok((event, span))) => {
-                let len = if span.end.line() == span.start.line() { span.len() } else { usize::MAX };
-                Ok((event, span_of(&span.start, len)))
-            }
-            Some(Err(error)) => Err(syntax_fault(&error)),
-        }
-    }
-
     /// Follows a step of the parser: depth, anchors that begin and end here, and what is kept for them.
     fn parsed(&mut self, step: Step<'t>, anchor: usize, span: Span) -> Result<Step<'t>, Fault> {
         let from = self.kept.len();
@@ -252,7 +271,7 @@ impl<'t> Events<'t> {
             self.open_anchors.push(OpenAnchor { id: anchor, from, depth: self.depth });
         }
         self.keep(span, || Kept::Step(step.clone()))?;
-        self.follow(&step, span)?;
+        self.follow(&step)?;
         while let Some(open) = self.open_anchors.last().filter(|open| open.depth == self.depth) {
             self.anchors.insert(open.id, open.from..self.kept.len());
             self.open_anchors.pop();
@@ -271,19 +290,21 @@ impl<'t> Events<'t> {
             let cause = Cause::AliasesTooLarge { limit: self.max_replayed };
             return Err(Fault { span: Some(span), cause });
         }
-        self.follow(&step, span)?;
+        self.follow(&step)?;
         Ok(step)
     }
 
     /// Counts the depth.
-    fn follow(&mut self, step: &Step<'t>, span: Span) -> Result<(), Fault> {
+    fn follow(&mut self, step: &Step<'t>) -> Result<(), Fault> {
         match step {
             Step::Node(Node::Scalar(_)) => {}
-            Step::Node(Node::List(_) | Node::Mapping(_)) => self.depth += 1,
+            Step::Node(Node::List(span) | Node::Mapping(span)) => {
+                self.depth += 1;
+                if self.depth > MAX_DEPTH {
+                    return Err(Fault { span: Some(*span), cause: Cause::TooDeep { limit: MAX_DEPTH } });
+                }
+            }
             Step::End => self.depth -= 1,
-        }
-        if self.depth > MAX_DEPTH {
-            return Err(Fault { span: Some(span), cause: Cause::TooDeep { limit: MAX_DEPTH } });
         }
         Ok(())
     }
@@ -307,6 +328,18 @@ impl<'t> Events<'t> {
         };
         self.replays.push(Replay::Anchor(range.clone()));
         Ok(())
+    }
+}
+
+/// One event of the parser, with our kind of span.
+fn pull<'t>(parser: &mut Parser<'t, StrInput<'t>>) -> Result<(Event<'t>, Span), Fault> {
+    match parser.next_event() {
+        None => Ok((Event::StreamEnd, Span::default())),
+        Some(Ok((event, span))) => {
+            let len = if span.end.line() == span.start.line() { span.len() } else { usize::MAX };
+            Ok((event, span_of(&span.start, len)))
+        }
+        Some(Err(error)) => Err(syntax_fault(&error)),
     }
 }
 

@@ -2,11 +2,13 @@
 //!
 //! Opens no file: a `topology_file` is returned as a path for `config::load` to read.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use super::cause::{Cause, Found};
+use super::compile::Apexes;
 use super::decode::{Decoder, Field, Placed, Read, Section, Seen, key};
-use super::model::{Config, GlobalName, OwnerName, Pool, Server, Topology, Zone};
+use super::model::{Config, GlobalNames, OwnerName, OwnerNameRef, Pool, Server, Topology, Zone};
 use super::names::{Names, read_names, resolve};
 use super::pools::{ReadPool, read_pools};
 use super::report::{FileId, Findings, Span};
@@ -118,7 +120,7 @@ pub(super) fn link(
     let globalnames = if pools_missing {
         let at = seen.place("globalnames");
         findings.error(file, at, Cause::MissingKey { key: "pools", section: FILE.title, accepted: "" });
-        Vec::new()
+        GlobalNames::default()
     } else {
         let (globalnames, used) = resolve(names, &pool_names, findings);
         for (pool, _) in pools.iter().zip(used).filter(|(_, used)| !used) {
@@ -143,18 +145,13 @@ pub(super) fn link(
 
 /// Warns about the first name outside every zone: a delegation to it would meet an NS record that never resolves.
 fn check_own_apexes(
-    globalnames: &[GlobalName],
+    globalnames: &GlobalNames,
     zones: &[ReadZone],
     place: Option<Span>,
     findings: &mut Findings,
 ) {
-    let apexes: std::collections::HashSet<&[u8]> =
-        zones.iter().map(|zone| zone.zone.apex.as_wire()).collect();
-    let in_a_zone = |name: &OwnerName| {
-        !apexes.is_empty()
-            && crate::wire::name::suffixes(name.as_wire()).any(|suffix| apexes.contains(suffix))
-    };
-    if let Some(outside) = globalnames.iter().find(|global| !in_a_zone(&global.name)) {
+    let apexes = Apexes::new(zones.iter().map(|zone| &zone.zone.apex));
+    if let Some(outside) = globalnames.iter().find(|global| apexes.above(global.name.as_wire()).is_none()) {
         let name = Found::new(&outside.name.to_string());
         findings.warning(FileId(0), place, Cause::NoNameServers { name });
     }
@@ -175,11 +172,11 @@ fn check_name_servers(zones: &[ReadZone], names: &Names, findings: &mut Findings
         return;
     }
     // One walk over the names, however many there are.
-    let known: std::collections::HashSet<OwnerName> = {
-        let wanted: std::collections::HashSet<&OwnerName> = inside.iter().map(|(owner, _)| owner).collect();
-        names.iter().filter(|name| wanted.contains(name)).cloned().collect()
+    let known: HashSet<&[u8]> = {
+        let wanted: HashSet<&[u8]> = inside.iter().map(|(owner, _)| owner.as_wire()).collect();
+        names.iter().map(OwnerNameRef::as_wire).filter(|name| wanted.contains(name)).collect()
     };
-    for (owner, span) in inside.iter().filter(|(owner, _)| !known.contains(owner)) {
+    for (owner, span) in inside.iter().filter(|(owner, _)| !known.contains(owner.as_wire())) {
         findings.warning(FileId(0), *span, Cause::NsWithoutAddress { name: Found::new(&owner.to_string()) });
     }
 }

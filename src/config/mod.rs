@@ -1,8 +1,8 @@
 //! Configuration: YAML files to a validated model, every mistake of them reported in one run.
 //!
-//! The way of a file: text (`source`) to nodes (`events`) to keys and values (`decode`, `scalars`) to sections (`file` and
-//! below) to a `model::Config`; what is wrong on the way is collected in `report`. A configuration with one error is
-//! refused as a whole. Nothing here opens a socket or probes anything.
+//! The way of a file: text (`source`) to nodes (`events`, fast by `subset`) to keys and values (`decode`, `scalars`) to
+//! sections (`file` and below) to a `model::Config`; what is wrong on the way is collected in `report`. A configuration
+//! with one error is refused as a whole. Nothing here opens a socket or probes anything.
 
 /// The model to a snapshot.
 pub mod compile;
@@ -34,6 +34,8 @@ mod scalars;
 mod server;
 /// Files to text.
 mod source;
+/// The part of YAML that large files keep to, read fast.
+mod subset;
 /// "Did you mean".
 mod suggest;
 /// `topology`, in the main file or one of its own.
@@ -184,5 +186,13 @@ fn read_separate_topology(source: &Source, findings: &mut Findings) -> Topology 
     topology.and_then(|topology| decoder.finish().map(|()| topology)).unwrap_or_default()
 }
 
+/// Both readers of YAML held against each other.
+#[cfg(any(test, fuzzing))]
+mod agreement;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub use agreement::agree;
+#[cfg(test)]
+mod subset_tests;
 #[cfg(test)]
 mod tests;

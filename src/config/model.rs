@@ -19,7 +19,7 @@ pub struct Config {
     /// What the process itself needs: addresses, limits, switches.
     pub server: Server,
     /// Names bound to pools, in the order of the file; no two are equal.
-    pub globalnames: Vec<GlobalName>,
+    pub globalnames: GlobalNames,
     /// Pools in the order of the file.
     pub pools: Vec<Pool>,
     /// Regions and their prefixes.
@@ -120,7 +120,7 @@ impl Default for SoaFields {
     }
 }
 
-/// A name in lower-case wire form on the heap: what a table of a million names can afford ([`Name`] is 256 octets).
+/// A name in lower-case wire form on the heap.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct OwnerName(Box<[u8]>);
 
@@ -148,15 +148,122 @@ impl fmt::Debug for OwnerName {
     }
 }
 
+/// Names in lower-case wire form, one behind the other: each costs its octets and four more.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct OwnerNames {
+    octets: Vec<u8>,
+    /// Offset behind each name. What a file within its size limit can hold fits 32 bits.
+    ends: Vec<u32>,
+}
+
+impl OwnerNames {
+    /// Lower-cases a name and adds it.
+    pub(super) fn push(&mut self, name: &Name) {
+        let begin = self.octets.len();
+        self.octets.extend_from_slice(name.as_wire());
+        // Length octets are at most 63 and so never look like letters.
+        self.octets[begin..].make_ascii_lowercase();
+        self.ends.push(self.octets.len() as u32);
+    }
+
+    /// The names in order.
+    pub(super) fn iter(&self) -> impl Iterator<Item = OwnerNameRef<'_>> + Clone {
+        let begins = std::iter::once(0).chain(self.ends.iter().copied());
+        begins.zip(&self.ends).map(|(begin, end)| OwnerNameRef(&self.octets[begin as usize..*end as usize]))
+    }
+
+    /// One of them.
+    pub(super) fn get(&self, index: usize) -> OwnerNameRef<'_> {
+        let begin = index.checked_sub(1).map_or(0, |before| self.ends[before]);
+        OwnerNameRef(&self.octets[begin as usize..self.ends[index] as usize])
+    }
+
+    /// Leaves only names for which `keep`, asked in order, says so.
+    pub(super) fn retain(&mut self, mut keep: impl FnMut(usize) -> bool) {
+        let mut kept = OwnerNames::default();
+        for (index, name) in self.iter().enumerate() {
+            if keep(index) {
+                kept.octets.extend_from_slice(name.0);
+                kept.ends.push(kept.octets.len() as u32);
+            }
+        }
+        *self = kept;
+    }
+}
+
+/// One of many names in lower-case wire form.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct OwnerNameRef<'n>(&'n [u8]);
+
+impl<'n> OwnerNameRef<'n> {
+    /// The wire form, the root's octet included.
+    pub fn as_wire(self) -> &'n [u8] {
+        self.0
+    }
+}
+
+impl fmt::Display for OwnerNameRef<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt_wire(self.0, f)
+    }
+}
+
+impl fmt::Debug for OwnerNameRef<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "OwnerNameRef({self})")
+    }
+}
+
 /// A name answered from a pool.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct GlobalName {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GlobalName<'n> {
     /// The name.
-    pub name: OwnerName,
+    pub name: OwnerNameRef<'n>,
     /// Index into [`Config::pools`].
     pub pool: u32,
     /// TTL of its answers in seconds, 0..=2^31-1 (RFC 2181 §8).
     pub ttl_secs: u32,
+}
+
+/// Names with what they are answered from: one allocation for all.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct GlobalNames {
+    names: OwnerNames,
+    /// Pool and TTL of each.
+    bindings: Vec<(u32, u32)>,
+}
+
+impl GlobalNames {
+    /// Binds each name to the pool and TTL in the same place.
+    pub(super) fn new(names: OwnerNames, bindings: Vec<(u32, u32)>) -> GlobalNames {
+        debug_assert_eq!(names.ends.len(), bindings.len());
+        GlobalNames { names, bindings }
+    }
+
+    /// Number of names.
+    pub fn len(&self) -> usize {
+        self.bindings.len()
+    }
+
+    /// True without any name.
+    pub fn is_empty(&self) -> bool {
+        self.bindings.is_empty()
+    }
+
+    /// The names in order.
+    pub fn iter(&self) -> impl Iterator<Item = GlobalName<'_>> + Clone {
+        self.names.iter().zip(&self.bindings).map(|(name, &(pool, ttl_secs))| GlobalName {
+            name,
+            pool,
+            ttl_secs,
+        })
+    }
+}
+
+impl fmt::Debug for GlobalNames {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.iter()).finish()
+    }
 }
 
 /// An apex of one's own.

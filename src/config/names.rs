@@ -2,13 +2,14 @@
 //!
 //! Pools may stand anywhere in the file, so which pool a name means is settled only by `resolve`, after all is read.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 
 use super::cause::{Cause, Found, Known};
 use super::decode::{Decoder, Field, Placed, Read, Section, key};
 use super::duplicates::repeated;
 use super::events::Node;
-use super::model::{GlobalName, OwnerName};
+use super::model::{GlobalNames, OwnerNameRef, OwnerNames};
 use super::report::{FileId, Findings, Span};
 use super::scalars::{integer, parse_name};
 use super::suggest;
@@ -24,10 +25,9 @@ const MAX_SUGGESTIONS: usize = 100;
 pub(super) static GLOBALNAME: Section =
     Section { title: "a globalname", keys: &[key("pool"), key("ttl")], may_be_empty: false };
 
-/// A name whose pool is not yet looked up.
+/// What a name is bound to, its pool not yet looked up, and where both stand.
 #[derive(Debug)]
 struct Entry {
-    name: OwnerName,
     /// Index into [`Names::pools`].
     pool: u32,
     ttl_secs: u32,
@@ -38,6 +38,8 @@ struct Entry {
 /// All names of a file.
 #[derive(Debug, Default)]
 pub(super) struct Names {
+    names: OwnerNames,
+    /// As many as there are names.
     entries: Vec<Entry>,
     /// Each pool that a name refers to, once.
     pools: Vec<String>,
@@ -47,20 +49,20 @@ pub(super) struct Names {
 
 impl Names {
     /// The names themselves.
-    pub(super) fn iter(&self) -> impl Iterator<Item = &OwnerName> + Clone {
-        self.entries.iter().map(|entry| &entry.name)
+    pub(super) fn iter(&self) -> impl Iterator<Item = OwnerNameRef<'_>> + Clone {
+        self.names.iter()
     }
 }
 
 /// Reads the section.
 pub(super) fn read_names<'t>(d: &mut Decoder<'t, '_>, field: Field<'t>) -> Read<Names> {
     let mut names = Names::default();
-    let mut pool_indices: HashMap<String, u32> = HashMap::new();
+    let mut pool_indices: HashMap<Cow<'t, str>, u32> = HashMap::new();
     d.entries(field, |d, field| {
         names.any = true;
         let name_at = field.at;
         let name = match parse_name(&field.name) {
-            Ok(name) => Some(OwnerName::new(&name)),
+            Ok(name) => Some(name),
             Err(cause) => {
                 d.error(name_at, cause);
                 None
@@ -71,36 +73,37 @@ pub(super) fn read_names<'t>(d: &mut Decoder<'t, '_>, field: Field<'t>) -> Read<
             Some(index) => *index,
             None => {
                 let index = names.pools.len() as u32;
-                names.pools.push(pool.value.clone());
+                names.pools.push(pool.value.to_string());
                 pool_indices.insert(pool.value, index);
                 index
             }
         };
         if let Some(name) = name {
-            names.entries.push(Entry { name, pool: index, ttl_secs, name_at, pool_at: pool.span });
+            names.names.push(&name);
+            names.entries.push(Entry { pool: index, ttl_secs, name_at, pool_at: pool.span });
         }
         Ok(())
     })?;
     for (again, first) in repeated(names.iter()) {
+        let item = Found::new(&names.names.get(again).to_string());
         let (again, first) = (&names.entries[again], &names.entries[first]);
-        let item = Found::new(&again.name.to_string());
         d.error(again.name_at, Cause::Duplicate { what: "name", item, first_line: first.name_at.line });
     }
     Ok(names)
 }
 
 /// Reads what a name is bound to: `{pool, ttl}`, or the pool alone.
-fn read_binding<'t>(d: &mut Decoder<'t, '_>, field: Field<'t>) -> Read<Option<(Placed<String>, u32)>> {
+fn read_binding<'t>(d: &mut Decoder<'t, '_>, field: Field<'t>) -> Read<Option<(Placed<Cow<'t, str>>, u32)>> {
     if let Node::Scalar(_) = field.node {
-        let pool = d.value(field, |scalar| Ok(scalar.text.to_string()))?;
+        let pool = d.value(field, |scalar| Ok(scalar.text.clone()))?;
         return Ok(pool.map(|pool| (pool, DEFAULT_TTL_SECS)));
     }
     let at = field.at;
     let mut pool = None;
     let mut ttl_secs = DEFAULT_TTL_SECS;
-    let seen = d.section(field, &GLOBALNAME, |d, name, field| {
+    let seen = d.small_section::<2>(field, &GLOBALNAME, |d, name, field| {
         match name {
-            "pool" => pool = d.value(field, |scalar| Ok(scalar.text.to_string()))?,
+            "pool" => pool = d.value(field, |scalar| Ok(scalar.text.clone()))?,
             "ttl" => {
                 let Some(read) = d.value(field, integer(0..=MAX_TTL_SECS))? else { return Ok(()) };
                 ttl_secs = read.value;
@@ -119,31 +122,32 @@ fn read_binding<'t>(d: &mut Decoder<'t, '_>, field: Field<'t>) -> Read<Option<(P
 }
 
 /// Looks up the pool of each name among `pools`; returns the names, and which pools are used, all of them when in doubt.
-pub(super) fn resolve(names: Names, pools: &[&str], findings: &mut Findings) -> (Vec<GlobalName>, Vec<bool>) {
+pub(super) fn resolve(names: Names, pools: &[&str], findings: &mut Findings) -> (GlobalNames, Vec<bool>) {
     let indices: HashMap<&str, u32> = pools.iter().copied().zip(0u32..).collect();
-    let found: Vec<Option<u32>> =
-        names.pools.iter().map(|pool| indices.get(pool.as_str()).copied()).collect();
+    let Names { mut names, entries, pools: named, .. } = names;
+    let found: Vec<Option<u32>> = named.iter().map(|pool| indices.get(pool.as_str()).copied()).collect();
     let mut used = vec![false; pools.len()];
     found.iter().flatten().for_each(|index| used[*index as usize] = true);
     let mut undefined: HashMap<u32, Cause> = HashMap::new();
-    let mut globalnames = Vec::with_capacity(names.entries.len());
-    for Entry { name, pool, ttl_secs, pool_at, .. } in names.entries {
-        match found[pool as usize] {
-            Some(pool) => globalnames.push(GlobalName { name, pool, ttl_secs }),
+    let mut bindings = Vec::with_capacity(entries.len());
+    for Entry { pool, ttl_secs, pool_at, .. } in &entries {
+        match found[*pool as usize] {
+            Some(pool) => bindings.push((pool, *ttl_secs)),
             None => {
                 let suggest = undefined.len() < MAX_SUGGESTIONS;
                 let cause = undefined
-                    .entry(pool)
-                    .or_insert_with(|| undefined_pool(&names.pools[pool as usize], pools, suggest));
-                findings.error(FileId(0), pool_at, cause.clone());
+                    .entry(*pool)
+                    .or_insert_with(|| undefined_pool(&named[*pool as usize], pools, suggest));
+                findings.error(FileId(0), *pool_at, cause.clone());
             }
         }
     }
     if !undefined.is_empty() {
+        names.retain(|index| found[entries[index].pool as usize].is_some());
         // A pool that looks unused may be the one that was meant: mend the name first.
         used.fill(true);
     }
-    (globalnames, used)
+    (GlobalNames::new(names, bindings), used)
 }
 
 fn undefined_pool(name: &str, pools: &[&str], suggest: bool) -> Cause {

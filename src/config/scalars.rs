@@ -129,6 +129,7 @@ pub(super) fn name(scalar: &Scalar<'_>) -> Result<Name, Cause> {
 }
 
 /// A domain name that is no wildcard.
+#[inline]
 pub(super) fn parse_name(text: &str) -> Result<Name, Cause> {
     let name = Name::from_text(text).map_err(|error| Cause::NotName { text: Found::new(text), error })?;
     if name.as_wire().starts_with(b"\x01*") {

@@ -22,7 +22,7 @@ use super::startup::{bind_all, lock_state_dir, raise_file_limit};
 use super::systemd;
 use super::watch::Watch;
 use crate::config::compile::{carry, compile};
-use crate::config::model::{Config, Server};
+use crate::config::model::{Config, GlobalNames, Server};
 use crate::config::{self, Loaded, Report};
 use crate::health::{Engine, EngineGone, Plan};
 use crate::io::limits::ConnectionLimits;
@@ -130,7 +130,7 @@ impl Supervisor {
         }
         let listening: Vec<_> = endpoints[0].iter().map(|endpoint| endpoint.address).collect();
         let snapshot = Arc::new(compile(&config, 1));
-        config.globalnames = Vec::new();
+        config.globalnames = GlobalNames::default();
         let engine = Engine::start(server.probe_threads, seed()).map_err(StartError::Resources)?;
         adopt_plan(&engine, &config, &snapshot, Box::new(|| ()))
             .map_err(|error| StartError::Resources(std::io::Error::other(error)))?;
@@ -299,7 +299,7 @@ impl Supervisor {
         }
         let generation = self.snapshot.generation + 1;
         let snapshot = Arc::new(compile(&config, generation));
-        config.globalnames = Vec::new();
+        config.globalnames = GlobalNames::default();
         let carried = carry(&self.snapshot, &self.config, &snapshot, &config);
         let (handover, draws) = self.fleet.prepare(&snapshot, carried);
         let mut current = self.live.current.write();
