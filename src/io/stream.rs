@@ -105,12 +105,16 @@ pub(super) struct Stream {
     output_sent: usize,
     /// A read may find something.
     readable: bool,
+    /// Neither direction works any more.
+    failed: bool,
     /// The kernel reported an end: reads go on until one says so itself.
     hung_up: bool,
     /// A read found the end.
     finished: bool,
     /// Nothing more is answered; drop when `output` is gone.
     stop: Option<Stop>,
+    /// Whether epoll knows the socket: not before a first read has found that there is something to wait for.
+    is_registered: bool,
     watches_writable: bool,
     /// Stands in the worker's list of streams to serve.
     pub(super) queued: bool,
@@ -118,36 +122,33 @@ pub(super) struct Stream {
 }
 
 impl Stream {
-    /// Takes over an accepted socket. Its first event says what is to be read.
-    pub(super) fn new(
-        registry: &Registry,
-        token: Token,
-        mut socket: TcpStream,
-        peer: SocketAddr,
-        permit: Permit,
-    ) -> io::Result<Stream> {
-        registry.register(&mut socket, token, Interest::READABLE)?;
-        Ok(Stream {
+    /// Takes over an accepted socket. It counts as readable: who connects mostly sends at once, and is then answered in the
+    /// turn that accepted.
+    pub(super) fn new(token: Token, socket: TcpStream, peer: SocketAddr, permit: Permit) -> Stream {
+        Stream {
             socket,
             peer,
             token,
             input: Vec::new(),
             output: Vec::new(),
             output_sent: 0,
-            readable: false,
+            readable: true,
+            failed: false,
             hung_up: false,
             finished: false,
             stop: None,
+            is_registered: false,
             watches_writable: false,
             queued: false,
             _permit: permit,
-        })
+        }
     }
 
     /// Notes what the kernel reported.
     pub(super) fn note(&mut self, event: &Event) {
         self.readable |= event.is_readable() || event.is_read_closed() || event.is_error();
         self.hung_up |= event.is_read_closed() || event.is_error();
+        self.failed |= event.is_error();
     }
 
     /// Whether dropping the stream now would lose a reply or a query that has come.
@@ -178,9 +179,9 @@ impl Stream {
         let outcome = self.advance(bench, &mut left, &mut progress, handler);
         *queries_left -= share - left;
         progress |= left < share;
-        let outcome = match self.watch_writable(registry) {
-            Ok(()) => outcome,
-            Err(_) => Outcome::Ended(Ending::Peer),
+        let outcome = match outcome {
+            Outcome::Wait => self.watch(registry).map_or(Outcome::Ended(Ending::Peer), |()| outcome),
+            Outcome::Again | Outcome::Ended(_) => outcome,
         };
         Turn { outcome, progress }
     }
@@ -195,6 +196,10 @@ impl Stream {
     where
         H: FnMut(SocketAddr, &[u8], &mut [u8]) -> StreamAction,
     {
+        if self.failed {
+            // Reset: what was asked can no longer be answered.
+            return Outcome::Ended(Ending::Peer);
+        }
         let mut reads_left = STREAM_READS;
         loop {
             match self.flush(bench) {
@@ -316,14 +321,21 @@ impl Stream {
         Ok(taken > 0)
     }
 
-    /// From the first unsent reply on, asks to be told when the peer takes more. Registering looks at the state anew,
-    /// so room that came meanwhile is not missed.
-    fn watch_writable(&mut self, registry: &Registry) -> io::Result<()> {
-        if self.output.is_empty() || self.watches_writable {
+    /// Asks to be told of what comes, and from the first unsent reply on, also when the peer takes more. Registering looks
+    /// at the state anew, so what came meanwhile, or room that did, is not missed.
+    fn watch(&mut self, registry: &Registry) -> io::Result<()> {
+        let watches_writable = self.watches_writable || !self.output.is_empty();
+        if self.is_registered && watches_writable == self.watches_writable {
             return Ok(());
         }
-        self.watches_writable = true;
-        registry.reregister(&mut self.socket, self.token, Interest::READABLE | Interest::WRITABLE)
+        self.watches_writable = watches_writable;
+        let interest =
+            if watches_writable { Interest::READABLE | Interest::WRITABLE } else { Interest::READABLE };
+        if std::mem::replace(&mut self.is_registered, true) {
+            registry.reregister(&mut self.socket, self.token, interest)
+        } else {
+            registry.register(&mut self.socket, self.token, interest)
+        }
     }
 }
 

@@ -152,15 +152,15 @@ impl TcpIo {
         [expiry, self.paused_until].into_iter().flatten().min()
     }
 
-    /// Accepts, serves and expires, each within its bound.
+    /// Accepts, serves and expires, each within its bound; who is accepted is served in the same turn.
     pub(super) fn turn<H>(&mut self, registry: &Registry, now: Instant, mut handler: H) -> TcpTally
     where
         H: FnMut(SocketAddr, &[u8], &mut [u8]) -> StreamAction,
     {
         let mut tally = TcpTally::default();
+        self.accept(now, &mut tally);
         self.serve(registry, now, &mut tally, &mut handler);
         self.expire(now, &mut tally);
-        self.accept(registry, now, &mut tally);
         tally
     }
 
@@ -226,7 +226,7 @@ impl TcpIo {
 
     //--- Admission
 
-    fn accept(&mut self, registry: &Registry, now: Instant, tally: &mut TcpTally) {
+    fn accept(&mut self, now: Instant, tally: &mut TcpTally) {
         if self.paused_until.is_some_and(|until| now < until) {
             return;
         }
@@ -239,7 +239,7 @@ impl TcpIo {
             while self.listeners[index].ready && accepts_left > 0 {
                 accepts_left -= 1;
                 match self.listeners[index].socket.accept() {
-                    Ok((socket, peer)) => self.admit(registry, socket, peer, now, tally),
+                    Ok((socket, peer)) => self.admit(socket, peer, now, tally),
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                         self.listeners[index].ready = false;
                     }
@@ -256,27 +256,18 @@ impl TcpIo {
     }
 
     /// Makes a connection of an accepted socket, or drops it, which closes it.
-    fn admit(
-        &mut self,
-        registry: &Registry,
-        socket: TcpStream,
-        peer: SocketAddr,
-        now: Instant,
-        tally: &mut TcpTally,
-    ) {
+    fn admit(&mut self, socket: TcpStream, peer: SocketAddr, now: Instant, tally: &mut TcpTally) {
         let permit = match self.claim(peer, tally) {
             Ok(permit) => permit,
             Err(Refusal::Total) => return tally.refused_total += 1,
             Err(Refusal::Client) => return tally.refused_client += 1,
         };
-        let token = Token(self.first_token + self.streams.next_key());
-        match Stream::new(registry, token, socket, peer, permit) {
-            Ok(stream) => {
-                self.streams.insert(stream, now);
-                tally.accepted += 1;
-            }
-            Err(_) => tally.accept_errors += 1,
-        }
+        let key = self.streams.next_key();
+        let mut stream = Stream::new(Token(self.first_token + key), socket, peer, permit);
+        stream.queued = true;
+        self.streams.insert(stream, now);
+        self.queue.push_back(key);
+        tally.accepted += 1;
     }
 
     /// A permit for `peer`, if need be in the place of the connection of this worker that is idle longest.

@@ -57,6 +57,15 @@ pub fn set_buffers(socket: BorrowedFd<'_>, receive_octets: u32, send_octets: u32
     Ok(())
 }
 
+/// Has a listener report a connection when its first octets have come, not when it is established (TCP_DEFER_ACCEPT of
+/// tcp(7)): a second without any, and it is reported all the same.
+///
+/// # Errors
+/// What setsockopt reported.
+pub fn accept_with_data(listener: BorrowedFd<'_>) -> io::Result<()> {
+    set_option(listener, libc::IPPROTO_TCP, libc::TCP_DEFER_ACCEPT, 1)
+}
+
 /// Has the kernel poll the network device's queue for up to so many microseconds when it is asked for what the socket does
 /// not have, and leave the device's interrupts off meanwhile (SO_BUSY_POLL, SO_PREFER_BUSY_POLL of socket(7)).
 ///
