@@ -80,7 +80,7 @@ fn batches(socket: &UdpSocket, answers: u8, batch: usize) -> Result<(), Box<dyn 
             [IoSlice::new(buffers.get(at).map_or(&[], |buffer| &buffer[..lens[at]]))]
         });
         // A client that has gone is none of our business.
-        let _gone = sendmmsg(fd, &mut reply_headers, &slices[..count], &clients, [], MsgFlags::empty());
+        let _gone = sendmmsg(fd, &mut reply_headers, &slices[..count], clients, [], MsgFlags::empty());
     }
 }
 
