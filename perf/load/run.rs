@@ -50,6 +50,8 @@ pub(crate) struct Measured {
     pub(crate) replies: u64,
     /// What it cost the server.
     pub(crate) cost: Option<Cost>,
+    /// Share of that time in which there was nothing to do: how much faster the load could have been.
+    pub(crate) idle: f64,
     /// The counts, including those of the replies that came after the end.
     pub(crate) tally: Tally,
 }
@@ -68,6 +70,8 @@ pub(crate) struct Run<'q> {
     phase_since_ns: u64,
     cost_before: Option<Cost>,
     measured: Option<(Duration, u64, Option<Cost>)>,
+    idle_ns: u64,
+    measured_idle_ns: u64,
     /// When a reply last came.
     active_ns: u64,
     expired_ns: u64,
@@ -86,6 +90,8 @@ impl<'q> Run<'q> {
             phase_since_ns: 0,
             cost_before: None,
             measured: None,
+            idle_ns: 0,
+            measured_idle_ns: 0,
             active_ns: 0,
             expired_ns: 0,
         }
@@ -110,6 +116,7 @@ impl<'q> Run<'q> {
         match self.phase {
             Phase::Warmup if passed >= self.plan.warmup => {
                 self.tally.clear();
+                self.idle_ns = 0;
                 self.cost_before = self.plan.server.as_ref().map(Server::cost).transpose()?;
                 self.phase = Phase::Measured;
                 self.phase_since_ns = self.now();
@@ -119,6 +126,7 @@ impl<'q> Run<'q> {
                 let cost = after.zip(self.cost_before).map(|(after, before)| after.since(&before));
                 let length = Duration::from_nanos(self.now() - self.phase_since_ns);
                 self.measured = Some((length, self.tally.replies(), cost));
+                self.measured_idle_ns = self.idle_ns;
                 self.phase = Phase::Drain;
                 self.phase_since_ns = now;
             }
@@ -137,7 +145,13 @@ impl<'q> Run<'q> {
         now.checked_sub(self.plan.timeout.as_nanos() as u64)
     }
 
-    /// Sleeps until one of the sockets has something, when nothing has come for a while; at most 1 ms.
+    /// Counts the time of a pass over all sockets that found nothing.
+    pub(crate) fn idled(&mut self, since_ns: u64) {
+        self.idle_ns += self.now() - since_ns;
+    }
+
+    /// Behind a pass that began at `now`: sleeps until one of the sockets has something, when nothing has come for a while;
+    /// at most 1 ms.
     ///
     /// # Errors
     /// What the kernel said.
@@ -150,6 +164,9 @@ impl<'q> Run<'q> {
                 Err(error) => return Err(error),
             }
         }
+        if !active {
+            self.idled(now);
+        }
         Ok(())
     }
 
@@ -157,6 +174,7 @@ impl<'q> Run<'q> {
     pub(crate) fn finish(mut self, outstanding: usize) -> Measured {
         self.tally.lost(Lost::Timeout, outstanding as u64);
         let (length, replies, cost) = self.measured.unwrap_or_default();
-        Measured { length, replies, cost, tally: self.tally }
+        let idle = self.measured_idle_ns as f64 / (length.as_nanos() as f64).max(1.0);
+        Measured { length, replies, cost, idle, tally: self.tally }
     }
 }

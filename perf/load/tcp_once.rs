@@ -66,11 +66,13 @@ pub(crate) fn ask(
                 }
             }
         }
+        let waiting_since = run.now();
         let ready = match asker.epoll.wait(&mut events, EpollTimeout::from(1u8)) {
             Ok(ready) => ready,
             Err(Errno::EINTR) => 0,
             Err(error) => return Err(error.into()),
         };
+        run.idled(waiting_since);
         for event in &events[..ready] {
             let at = event.data() as usize;
             asker.proceed(at, &mut run)?;

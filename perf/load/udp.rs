@@ -56,7 +56,7 @@ pub(crate) fn ask(
     let mut run = Run::start(plan, queries);
     let mut pace = shape.rate.map(|rate| Pace { interval_ns: 1e9 / rate, sent: 0, turn: 0 });
     loop {
-        let mut now = run.now();
+        let began = run.now();
         let mut active = false;
         for sock in &mut socks {
             if sock.slots.outstanding() > 0 {
@@ -71,20 +71,21 @@ pub(crate) fn ask(
         {
             active |= sender.due(&mut run, pace, &mut socks);
         }
-        if let Some(before) = run.expiry(now) {
+        if let Some(before) = run.expiry(began) {
             for sock in &mut socks {
                 sock.slots.expire(before, Lost::Timeout, &mut run.tally);
             }
         }
-        now = run.now();
         let outstanding = || socks.iter().map(|sock| sock.slots.outstanding()).sum();
-        if !run.advance(now, outstanding)? {
+        if !run.advance(run.now(), outstanding)? {
             let outstanding = outstanding();
             return Ok(run.finish(outstanding));
         }
         // In an open loop the clock says when to send next: sleeping would make queries late.
         if pace.is_none() || !run.sending() {
-            run.idle(now, active, &mut watched)?;
+            run.idle(began, active, &mut watched)?;
+        } else if !active {
+            run.idled(began);
         }
     }
 }
