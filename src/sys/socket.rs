@@ -58,7 +58,8 @@ pub fn set_buffers(socket: BorrowedFd<'_>, receive_octets: u32, send_octets: u32
 }
 
 /// Has a listener report a connection when its first octets have come, not when it is established (TCP_DEFER_ACCEPT of
-/// tcp(7)): a second without any, and it is reported all the same.
+/// tcp(7)): a second without any, and it is reported all the same. Until then the kernel keeps it as a request, which costs no
+/// file and none of the places for connections; too many of those are answered with cookies, and then nothing is deferred.
 ///
 /// # Errors
 /// What setsockopt reported.
