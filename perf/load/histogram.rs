@@ -65,3 +65,32 @@ fn upper_end(at: usize) -> u64 {
     let start = at - octave * STEPS;
     (((u128::from(start) + 1) << octave) - 1).min(u128::from(u64::MAX)) as u64
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::random::Random;
+
+    #[test]
+    fn a_quantile_is_never_too_low_and_at_most_a_64th_too_high() {
+        let mut random = Random::new(7);
+        let mut histogram = Histogram::new();
+        let mut values: Vec<u64> =
+            (0..10_000).map(|_| u64::from(random.next()) >> random.below(32)).collect();
+        values.iter().for_each(|value| histogram.record(*value));
+        values.sort_unstable();
+        for part in [0.001, 0.5, 0.9, 0.99, 0.999, 1.0] {
+            let exact = values[((values.len() as f64 * part).ceil() as usize).max(1) - 1];
+            let found = histogram.quantile(part);
+            assert!(found >= exact && found <= exact + exact / STEPS, "{part}: {found} for {exact}");
+        }
+        assert_eq!(histogram.max(), values[values.len() - 1]);
+    }
+
+    #[test]
+    fn the_longest_latency_has_a_bucket() {
+        let mut histogram = Histogram::new();
+        histogram.record(u64::MAX);
+        assert_eq!(histogram.quantile(0.5), u64::MAX);
+    }
+}

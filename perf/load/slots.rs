@@ -95,3 +95,24 @@ impl Slots {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tally::Strictness;
+
+    #[test]
+    fn a_reply_settles_its_query_once_and_a_late_one_is_not_wrong() {
+        let mut tally = Tally::new(Strictness::All);
+        let mut slots = Slots::new(3);
+        let ids: Vec<u16> = (0..3).filter_map(|query| slots.take(query, u64::from(query))).collect();
+        assert_eq!((ids.len(), slots.take(9, 9)), (3, None));
+        assert_eq!(slots.settle(&ids[1].to_be_bytes(), &mut tally), Some((1, 1)));
+        assert_eq!(slots.settle(&ids[1].to_be_bytes(), &mut tally), None);
+        assert_eq!((tally.all_wrong(), slots.outstanding()), (1, 2));
+        slots.expire(1, Lost::Timeout, &mut tally);
+        assert_eq!((tally.all_lost(), slots.outstanding()), (1, 1));
+        assert_eq!(slots.settle(&ids[0].to_be_bytes(), &mut tally), None);
+        assert_eq!((tally.all_wrong(), tally.late), (1, 1));
+    }
+}

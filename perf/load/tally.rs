@@ -154,3 +154,35 @@ impl Tally {
         None
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::queries::{Edns, MAX_QUERY_OCTETS};
+    use crate::random::Random;
+
+    /// Bends a right answer to `www` and returns which kind of wrong is counted.
+    fn judged(bend: impl Fn(&mut Vec<u8>)) -> Option<&'static str> {
+        let queries = Queries::load("www", Edns::Off).unwrap();
+        let mut reply = vec![0; MAX_QUERY_OCTETS];
+        let len = queries.write(0, 1, &mut Random::new(1), &mut reply);
+        reply.truncate(len);
+        (reply[2], reply[7]) = (0x84, 1);
+        bend(&mut reply);
+        let mut tally = Tally::new(Strictness::All);
+        tally.judge(&queries, 0, &reply, 1);
+        assert_eq!(tally.right + tally.all_wrong(), 1);
+        tally.reasons().find(|(_, _, count)| *count == 1).map(|(_, why, _)| why)
+    }
+
+    #[test]
+    fn every_fault_of_a_reply_is_counted_by_its_kind() {
+        assert_eq!(judged(|_| ()), None);
+        assert_eq!(judged(|reply| reply.truncate(20)), Some("short"));
+        assert_eq!(judged(|reply| reply[2] = 4), Some("not-response"));
+        assert_eq!(judged(|reply| reply[13] = b'W'), Some("question"));
+        assert_eq!(judged(|reply| reply[2] |= 2), Some("truncated"));
+        assert_eq!(judged(|reply| reply[3] = 2), Some("rcode"));
+        assert_eq!(judged(|reply| reply[7] = 0), Some("answers"));
+    }
+}

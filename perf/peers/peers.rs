@@ -116,7 +116,8 @@ pub(crate) fn chosen(arguments: &Arguments) -> Result<Vec<Peer>, Failure> {
     let wanted = |peer: &Peer| match peer.kind {
         _ if peer.udp_only && arguments.transport != "udp" => false,
         Kind::SteerdOther => arguments.other.is_some(),
-        _ if matches!(peer.name, "steerd" | "echo") || arguments.peers.is_empty() => true,
+        Kind::Echo { .. } => true,
+        _ if peer.name == "steerd" || arguments.peers.is_empty() => true,
         _ => arguments.peers.iter().any(|wanted| matches(peer, wanted)),
     };
     Ok(ALL.into_iter().filter(wanted).collect())

@@ -66,8 +66,7 @@ impl Running {
                 return Err(self.fault(&format!("ended with {status}")));
             }
             let mut probe = arguments.load(peer, self);
-            probe.args(["--seconds", "0.05", "--warmup", "0", "--sockets", "1", "--timeout-ms", "200"]);
-            probe.args(["--window", "1"]);
+            probe.args(["--seconds", "0.05", "--warmup", "0", "--window", "1", "--timeout-ms", "200"]);
             // An error: it does not listen yet.
             let seen = run_load(&mut probe).map_err(|error| error.to_string());
             let answers = match &seen {

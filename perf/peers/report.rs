@@ -84,10 +84,15 @@ pub(crate) fn print(arguments: &Arguments, all: &[Series]) {
         "(medians of rounds; user and system by the kernel's ticks, so rough; PSS: memory of all its processes)"
     );
     for subject in all.iter().filter(|one| one.name.starts_with("steerd")) {
-        println!("\n{} ÷, median [least to most] of ratios within a round; less is faster", subject.name);
+        println!(
+            "\n{} ÷, median [least–most] of ratios within a round; less is faster; where the median is with 95 %",
+            subject.name
+        );
         for other in all.iter().filter(|other| other.name != subject.name) {
-            let text = subject.ratio_to(other).map_or("-".to_owned(), ratio);
-            println!("  {:<15} {text}", other.name);
+            let spread = subject.ratio_to(other);
+            let confident =
+                spread.map_or(String::new(), |one| format!("{:.3}–{:.3}", one.confident.0, one.confident.1));
+            println!("  {:<15} {:<22} {confident}", other.name, spread.map_or("-".to_owned(), ratio));
         }
     }
     let discarded: usize = all.iter().map(|one| one.rounds.len() - one.counted().count()).sum();
@@ -134,7 +139,8 @@ fn series_json(arguments: &Arguments, one: &Series, all: &[Series]) -> Value {
 }
 
 fn spread_json(spread: Spread) -> Value {
-    json!({"median": spread.median, "min": spread.min, "max": spread.max})
+    let (low, high) = spread.confident;
+    json!({"median": spread.median, "min": spread.min, "max": spread.max, "confident95": [low, high]})
 }
 
 fn median(one: &Series, figure: impl Fn(&Run) -> f64) -> Option<f64> {
