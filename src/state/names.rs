@@ -149,7 +149,8 @@ impl NameIndex {
         if name.len() > 2 * PAIR {
             return self.find_any(name);
         }
-        match self.probe(hash_ends(name.len(), first, last), name.len()) {
+        let has_length = |record: Record<'_>| usize::from(record.node().name_len) == name.len();
+        match self.probe(hash_ends(name.len(), first, last), has_length) {
             // Nearly always: the first record of this hash is the name's, and the query in lower case.
             Some(record) if record.is_ends(name.len(), first, last) => Some(record),
             Some(_) => self.find_any(name),
@@ -157,30 +158,15 @@ impl NameIndex {
         }
     }
 
-    /// The first record of this hash and length.
-    #[inline(always)]
-    fn probe(&self, hash: u64, len: usize) -> Option<Record<'_>> {
-        let mask = self.slots.len() - 1;
-        let mut at = hash as usize & mask;
-        loop {
-            let slot = *self.slots.get(at)?;
-            if slot == 0 {
-                return None;
-            }
-            if slot >> 32 == hash >> 32 {
-                let record = record(&self.arena, slot as u32)?;
-                if usize::from(record.node().name_len) == len {
-                    return Some(record);
-                }
-            }
-            at = (at + 1) & mask;
-        }
-    }
-
     /// Finds a name of any length, whatever its hash shares.
     #[inline(never)]
     fn find_any(&self, name: &[u8]) -> Option<Record<'_>> {
-        let hash = hash_name(name);
+        self.probe(hash_name(name), |record| record.is_of(name))
+    }
+
+    /// The first record of this hash that is sought.
+    #[inline(always)]
+    fn probe(&self, hash: u64, is_sought: impl Fn(Record<'_>) -> bool) -> Option<Record<'_>> {
         let mask = self.slots.len() - 1;
         let mut at = hash as usize & mask;
         loop {
@@ -190,7 +176,7 @@ impl NameIndex {
             }
             if slot >> 32 == hash >> 32 {
                 let record = record(&self.arena, slot as u32)?;
-                if record.is_of(name) {
+                if is_sought(record) {
                     return Some(record);
                 }
             }
