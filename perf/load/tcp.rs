@@ -6,6 +6,7 @@
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::os::fd::AsFd;
+use std::time::Duration;
 
 use nix::poll::{PollFd, PollFlags};
 
@@ -20,13 +21,16 @@ const READ_OCTETS: usize = 128 * 1024;
 /// Room for queries that the kernel has not taken yet.
 const WRITE_OCTETS: usize = 32 * 1024;
 
+/// A SYN that finds the listen queue full is sent again after 1 s; the kernel itself would try for two minutes.
+const CONNECT_LIMIT: Duration = Duration::from_secs(3);
+
 /// How queries are spread over connections.
 pub(crate) struct Shape {
     /// Connections, all open from the start.
     pub(crate) connections: usize,
     /// Most queries outstanding on one of them.
     pub(crate) window: usize,
-    /// Most queries in one write, as far as the window has room.
+    /// Most queries in one write.
     pub(crate) batch: usize,
 }
 
@@ -48,14 +52,15 @@ pub(crate) fn ask(
         let now = run.now();
         let mut active = false;
         for connection in &mut connections {
-            if connection.slots.outstanding() > 0 {
-                active |= connection.turn_in(&mut run);
-            }
+            let came = connection.slots.outstanding() > 0 && connection.turn_in(&mut run);
+            active |= came;
             if run.sending() {
                 if connection.closed {
                     connection.reopen(server)?;
                 }
-                if connection.slots.free() >= shape.batch {
+                // What is free is used at once when nothing more comes: a server that holds small segments back until the
+                // last one is acknowledged (Nagle) would wait 40 ms for that if we waited for it.
+                if connection.slots.free() >= shape.batch || !came {
                     connection.fill(shape.batch, &mut run);
                 }
             }
@@ -179,7 +184,7 @@ impl Connection {
 }
 
 fn connect(server: SocketAddr) -> std::io::Result<TcpStream> {
-    let stream = TcpStream::connect(server)?;
+    let stream = TcpStream::connect_timeout(&server, CONNECT_LIMIT)?;
     stream.set_nodelay(true)?;
     stream.set_nonblocking(true)?;
     Ok(stream)
