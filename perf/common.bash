@@ -92,3 +92,16 @@ collected() {
   ! grep -qE 'fn=\([0-9]+\) _*(mem|str)[a-z]*_(avx|evex|ssse|sse4|.*erms)' "$scratch/callgrind" || : >"$scratch/foreign"
   sed -n 's/.*Collected : \([0-9]*\).*/\1/p' "$1" | grep . || die "callgrind has not reported: $(tail -3 "$1")"
 }
+
+# respond_instructions KIND: those of one call of `respond` with all it calls, but not of the loop around it; the difference of
+# two lengths is free of the first call's work.
+respond_instructions() {
+  local count counted=()
+  for count in 1000 11000; do
+    "${callgrind[@]}" --toggle-collect=steerd::dataplane::respond::respond "$release/examples/respond_loop" "$1" "$count" \
+      >"$scratch/said" 2>&1 || die "respond_loop failed: $(tail -3 "$scratch/said")"
+    counted+=("$(collected "$scratch/said")")
+  done
+  [ "${counted[0]}" -gt 0 ] || die "callgrind knows no function of the name of respond"
+  echo $(((counted[1] - counted[0]) / 10000))
+}

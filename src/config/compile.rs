@@ -9,7 +9,9 @@ use std::sync::Arc;
 use super::model::{self, Config, SoaFields};
 use crate::state::health_table::HealthTable;
 use crate::state::names::NameIndexBuilder;
-use crate::state::pool::{Candidate, Fallback, Family, FamilyPool, Method, Pool, PoolRules, push_record};
+use crate::state::pool::{
+    Candidate, Fallback, Family, FamilyPool, Method, Pool, PoolRules, Regions, push_record,
+};
 use crate::state::rotation::Carry;
 use crate::state::snapshot::{Binding, Protocol, Rrset, Shape, Snapshot, Zone};
 use crate::state::template::{Template, TemplateBuilder, TemplateName};
@@ -70,9 +72,11 @@ pub fn carry(old: &Snapshot, old_config: &Config, new: &Snapshot, new_config: &C
         for family in Family::ALL {
             let (from, to) = (old_pool.family(family), new_pool.family(family));
             carry.rotations.push((from.first_rotation, to.first_rotation));
-            for (at, region) in to.regions.iter().enumerate() {
+            for (at, region) in to.regions.ascending().iter().enumerate() {
                 let name = region_name(new_config, *region);
-                if let Some(before) = from.regions.iter().position(|r| region_name(old_config, *r) == name) {
+                if let Some(before) =
+                    from.regions.ascending().iter().position(|r| region_name(old_config, *r) == name)
+                {
                     let (from, to) =
                         (from.first_rotation + 1 + before as u32, to.first_rotation + 1 + at as u32);
                     carry.rotations.push((from, to));
@@ -155,8 +159,6 @@ fn compile_family(
     let mut regions = Vec::new();
     if model.method == model::Method::Twrr {
         regions.extend(candidates.iter().filter_map(|candidate| candidate.region));
-        regions.sort();
-        regions.dedup();
     }
     FamilyPool {
         rules,
@@ -165,7 +167,7 @@ fn compile_family(
         candidates: candidates.into(),
         fallback_at,
         records: records.into(),
-        regions: regions.into(),
+        regions: Regions::new(regions),
         first_rotation,
     }
 }

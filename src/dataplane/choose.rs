@@ -46,12 +46,12 @@ pub enum FixedChoice<'s> {
 #[inline(always)]
 pub fn choose_pool<'s>(
     snapshot: &'s Snapshot,
-    client: IpAddr,
+    client: &IpAddr,
     query: Query<'_>,
     owner: Owner<'s>,
 ) -> Option<PoolChoice<'s>> {
     let binding = owner.shape(snapshot).binding?;
-    let family = Family::asked_by(query.qtype)?;
+    let family = Family::asked_by(query.qtype())?;
     let family = snapshot.pools[binding.pool as usize].family(family);
     if !family.has_members {
         return None;
@@ -62,13 +62,13 @@ pub fn choose_pool<'s>(
 
 /// Which rotation of a pool's family is the client's, and for whom the same holds.
 #[inline(always)]
-fn choose_scope(snapshot: &Snapshot, client: IpAddr, query: Query<'_>, family: &FamilyPool) -> (usize, u8) {
+fn choose_scope(snapshot: &Snapshot, client: &IpAddr, query: Query<'_>, family: &FamilyPool) -> (usize, u8) {
     if family.regions.is_empty() {
         return (0, 0);
     }
     let subnet = query.client_subnet.and_then(|subnet| subnet.address());
-    let place = snapshot.topology.lookup(subnet.unwrap_or(client));
-    (place.region.map_or(0, |region| family.scope_of(region)), place.uniform_len)
+    let place = snapshot.topology.lookup(subnet.unwrap_or(*client));
+    (place.region.map_or(0, |region| family.regions.scope_of(region)), place.uniform_len)
 }
 
 /// Decides what a query is answered with that no pool answers.
@@ -78,7 +78,7 @@ pub fn choose_fixed<'s>(
     query: &Query<'_>,
     owner: Option<Owner<'s>>,
 ) -> FixedChoice<'s> {
-    match query.qclass {
+    match query.qclass() {
         Class::IN => {}
         Class::CH => return chaos(snapshot, query),
         _ => return FixedChoice::Refused,
@@ -87,7 +87,7 @@ pub fn choose_fixed<'s>(
         return FixedChoice::Refused;
     };
     // Zone transfers are not offered.
-    if matches!(query.qtype, Rtype::AXFR | Rtype::IXFR) {
+    if matches!(query.qtype(), Rtype::AXFR | Rtype::IXFR) {
         return FixedChoice::Refused;
     }
     if let Some(pool_id) = in_zone.zone(snapshot).refused_with_pool {
@@ -98,11 +98,11 @@ pub fn choose_fixed<'s>(
     }
     let Some(owner) = owner else { return FixedChoice::NxDomain(in_zone) };
     let shape = owner.shape(snapshot);
-    if let Some(rrset) = shape.rrsets.iter().find(|rrset| rrset.rtype == query.qtype) {
+    if let Some(rrset) = shape.rrsets.iter().find(|rrset| rrset.rtype == query.qtype()) {
         return FixedChoice::Static(&rrset.template, in_zone);
     }
     let owns_something = shape.binding.is_some() || !shape.rrsets.is_empty();
-    if query.qtype == Rtype::ANY && owns_something {
+    if query.qtype() == Rtype::ANY && owns_something {
         return FixedChoice::Hinfo;
     }
     FixedChoice::NoData(in_zone)
@@ -111,8 +111,8 @@ pub fn choose_fixed<'s>(
 /// Questions about the server itself, by convention in class CH (RFC 4892 §2 for `id.server`).
 #[cold]
 fn chaos<'s>(snapshot: &'s Snapshot, query: &Query<'_>) -> FixedChoice<'s> {
-    debug_assert_eq!(query.qclass, Class::CH);
-    if !matches!(query.qtype, Rtype::TXT | Rtype::ANY) {
+    debug_assert_eq!(query.qclass(), Class::CH);
+    if !matches!(query.qtype(), Rtype::TXT | Rtype::ANY) {
         return FixedChoice::Refused;
     }
     let is = |name: &[u8]| query.qname().eq_ignore_ascii_case(name);

@@ -52,7 +52,7 @@ impl From<Node> for InZone {
 /// Finds the query's own name; `None` where it does not exist or its class is not IN.
 #[inline(always)]
 pub fn lookup<'s>(snapshot: &'s Snapshot, query: Query<'_>) -> Option<Owner<'s>> {
-    if query.qclass != Class::IN {
+    if query.qclass() != Class::IN {
         return None;
     }
     snapshot.names.find(query.qname()).map(Owner)

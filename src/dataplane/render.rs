@@ -3,12 +3,10 @@
 //! A reply never exceeds what its transport carries; what does not fit sets TC and leaves the whole RRset out
 //! (RFC 2181 §9). An error reply is never larger than the question with header and OPT.
 
-use std::net::IpAddr;
-
 use super::choose::{FixedChoice, PoolChoice, choose_fixed, choose_pool};
 use super::lookup::{InZone, Owner};
 use super::parse::{Fault, Query};
-use super::respond::Transport;
+use super::respond::{Asker, Transport};
 use crate::state::counters::{Counter, Counters};
 use crate::state::pool::{Fallback, FamilyPool};
 use crate::state::rotation::{Drawn, MAX_RECORD_OCTETS, RotationTable, Source};
@@ -147,24 +145,19 @@ pub fn drawn_body(counters: &Counters, family: &FamilyPool, scope_len: u8, drawn
 
 /// A pool's answer that is no single record, or that there is none.
 #[inline(never)]
-#[expect(
-    clippy::too_many_arguments,
-    reason = "all there is to know of a query, of which the usual way needs little"
-)]
-pub fn write_pool(
+pub(super) fn write_pool(
     snapshot: &Snapshot,
     rotations: &mut RotationTable,
     counters: &Counters,
-    client: IpAddr,
-    transport: Transport,
+    asker: Asker<'_>,
     query: Query<'_>,
     owner: Owner<'_>,
     reply: &mut [u8],
 ) -> Body {
     let in_zone = owner.in_zone();
-    let into = room(snapshot, transport, query, reply);
+    let into = room(snapshot, asker.transport, query, reply);
     // Decided again rather than handed on: handing it on would cost every answer of one record.
-    let Some(choice) = choose_pool(snapshot, client, query, owner) else { return Body::refused() };
+    let Some(choice) = choose_pool(snapshot, asker.client, query, owner) else { return Body::refused() };
     let PoolChoice { family, scope, ttl_secs, scope_len } = choice;
     let drawn = rotations.draw(&snapshot.health, family, scope, ttl_secs, into);
     let body = match (drawn, family.rules.fallback) {
@@ -267,8 +260,8 @@ pub fn copy_asked(asked: &[u8], reply: &mut [u8]) {
         Some(())
     }
     let copied = match asked.len() {
-        17..=32 => ends::<16>(asked, reply),
         33..=64 => ends::<32>(asked, reply),
+        17..=32 => ends::<16>(asked, reply),
         _ => None,
     };
     if copied.is_none() {

@@ -6,11 +6,13 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::choose::{PoolChoice, choose_pool};
-use super::lookup::lookup;
-use super::parse::{Query, Rejection, parse_any, parse_plain};
+use super::lookup::{Owner, lookup};
+use super::parse::{Query, Rejection, parse_any, parse_trusting, parse_with_options};
 use super::render::{copy_asked, drawn_body, finish, render_error, room_for_one, write_fixed, write_pool};
 use crate::state::counters::{Counter, Counters};
 use crate::state::publish::Generation;
+use crate::state::rotation::{Drawn, RotationTable};
+use crate::state::snapshot::Snapshot;
 
 /// What a reply buffer must hold at least: header, longest question, OPT with the longest client subnet, and then some.
 pub const MIN_REPLY_OCTETS: usize = 512;
@@ -25,7 +27,9 @@ pub enum Outcome {
 }
 
 /// Why a message gets no reply at all.
+// As wide as a length, so that an outcome is returned in two registers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(usize)]
 pub enum DropReason {
     /// Fewer than 12 octets: there is no identifier to answer to.
     Short,
@@ -40,6 +44,13 @@ pub enum Transport {
     Udp,
     /// A stream: 65,535 octets.
     Tcp,
+}
+
+/// Who asks, and how.
+#[derive(Clone, Copy)]
+pub(super) struct Asker<'a> {
+    pub(super) client: &'a IpAddr,
+    pub(super) transport: Transport,
 }
 
 /// What one worker keeps from query to query.
@@ -75,47 +86,69 @@ pub fn respond(
         Transport::Udp => Counter::UdpQueries,
         Transport::Tcp => Counter::TcpQueries,
     });
-    match parse_plain(message) {
-        Some(query) if !query.has_options() => {
-            Outcome::Reply(answer(generation, counters, client, transport, query, reply))
-        }
-        Some(query) => respond_to_options(generation, counters, client, transport, query, message, reply),
-        None => respond_to_any(generation, counters, client, transport, message, reply),
+    let asker = Asker { client: &client, transport };
+    let Generation { snapshot, rotations, .. } = generation;
+    if let Some(query) = parse_trusting(message) {
+        return match lookup(snapshot, query) {
+            Some(owner) => Outcome::Reply(answer(snapshot, rotations, counters, asker, query, owner, reply)),
+            None => respond_to_absent(snapshot, rotations, counters, asker, query, message, reply),
+        };
     }
+    respond_to_options(snapshot, rotations, counters, asker, message, reply)
+}
+
+/// Answers a query for a name that is not there, or that was taken for a name and is none.
+#[inline(never)]
+fn respond_to_absent(
+    snapshot: &Snapshot,
+    rotations: &mut RotationTable,
+    counters: &Counters,
+    asker: Asker<'_>,
+    query: Query<'_>,
+    message: &[u8],
+    reply: &mut [u8],
+) -> Outcome {
+    if !query.is_whole() {
+        return respond_to_options(snapshot, rotations, counters, asker, message, reply);
+    }
+    Outcome::Reply(answer_absent(snapshot, rotations, counters, asker, query, reply))
 }
 
 /// Answers a query that has options in its OPT record: resolvers that tell a client subnet or a cookie.
 #[inline(never)]
 fn respond_to_options(
-    generation: &mut Generation,
+    snapshot: &Snapshot,
+    rotations: &mut RotationTable,
     counters: &Counters,
-    client: IpAddr,
-    transport: Transport,
-    query: Query<'_>,
+    asker: Asker<'_>,
     message: &[u8],
     reply: &mut [u8],
 ) -> Outcome {
-    match query.with_options(generation.snapshot.protocol.client_subnet) {
-        Ok(query) => Outcome::Reply(answer(generation, counters, client, transport, query, reply)),
-        Err(_) => respond_to_any(generation, counters, client, transport, message, reply),
+    match parse_with_options(message, snapshot.protocol.client_subnet) {
+        Some(query) => Outcome::Reply(match lookup(snapshot, query) {
+            Some(owner) => answer(snapshot, rotations, counters, asker, query, owner, reply),
+            None => answer_absent(snapshot, rotations, counters, asker, query, reply),
+        }),
+        None => respond_to_any(snapshot, rotations, counters, asker, message, reply),
     }
 }
 
 /// Answers a message that does not look like most queries: rejects it, or answers it like any other.
 #[inline(never)]
 fn respond_to_any(
-    generation: &mut Generation,
+    snapshot: &Snapshot,
+    rotations: &mut RotationTable,
     counters: &Counters,
-    client: IpAddr,
-    transport: Transport,
+    asker: Asker<'_>,
     message: &[u8],
     reply: &mut [u8],
 ) -> Outcome {
-    match parse_any(message, generation.snapshot.protocol.client_subnet) {
-        Ok(query) => Outcome::Reply(answer(generation, counters, client, transport, query, reply)),
-        Err(Rejection::Fault(fault)) => {
-            Outcome::Reply(render_error(&generation.snapshot, counters, &fault, reply))
-        }
+    match parse_any(message, snapshot.protocol.client_subnet) {
+        Ok(query) => Outcome::Reply(match lookup(snapshot, query) {
+            Some(owner) => answer(snapshot, rotations, counters, asker, query, owner, reply),
+            None => answer_absent(snapshot, rotations, counters, asker, query, reply),
+        }),
+        Err(Rejection::Fault(fault)) => Outcome::Reply(render_error(snapshot, counters, &fault, reply)),
         Err(Rejection::Drop(reason)) => {
             counters.bump(match reason {
                 DropReason::Short => Counter::DropShort,
@@ -126,37 +159,46 @@ fn respond_to_any(
     }
 }
 
-/// Answers a query; returns the reply's octets. All of it is inlined and handed on by value, so that what is known of
-/// the query stays in registers on its way to a pool's answer; whatever is not drawn is one call out of line.
+/// Answers a query whose name exists; returns the reply's octets. All of it is inlined and handed on by value, so that what
+/// is known of the query stays in registers on its way to a pool's answer; whatever is not drawn is one call out of line.
 #[inline(always)]
 fn answer(
-    generation: &mut Generation,
+    snapshot: &Snapshot,
+    rotations: &mut RotationTable,
     counters: &Counters,
-    client: IpAddr,
-    transport: Transport,
+    asker: Asker<'_>,
+    query: Query<'_>,
+    owner: Owner<'_>,
+    reply: &mut [u8],
+) -> usize {
+    let Some(small) = reply.first_chunk_mut::<MIN_REPLY_OCTETS>() else { return 0 };
+    copy_asked(query.asked, small);
+    let choice = choose_pool(snapshot, asker.client, query, owner);
+    if let Some(PoolChoice { family, scope, ttl_secs, scope_len }) = choice
+        && let Some(into) = room_for_one(query, small)
+        && let Some(source) = rotations.draw_single(&snapshot.health, family, scope, ttl_secs, into)
+    {
+        let body = drawn_body(counters, family, scope_len, Drawn { count: 1, source });
+        return finish(snapshot, counters, query, body, small);
+    }
+    let body = match choice {
+        Some(_) => write_pool(snapshot, rotations, counters, asker, query, owner, reply),
+        None => write_fixed(snapshot, rotations, asker.transport, query, Some(owner), reply),
+    };
+    finish(snapshot, counters, query, body, reply)
+}
+
+/// Answers a query whose name does not exist, or not in its class; returns the reply's octets.
+#[inline(never)]
+fn answer_absent(
+    snapshot: &Snapshot,
+    rotations: &mut RotationTable,
+    counters: &Counters,
+    asker: Asker<'_>,
     query: Query<'_>,
     reply: &mut [u8],
 ) -> usize {
-    let Generation { snapshot, rotations, .. } = generation;
-    let snapshot = &**snapshot;
-    let Some(small) = reply.first_chunk_mut::<MIN_REPLY_OCTETS>() else { return 0 };
-    copy_asked(query.asked, small);
-    let owner = lookup(snapshot, query);
-    let choice = owner.and_then(|owner| choose_pool(snapshot, client, query, owner));
-    if let Some(PoolChoice { family, scope, ttl_secs, scope_len }) = choice
-        && let Some(into) = room_for_one(query, small)
-    {
-        let drawn = rotations.draw_single(&snapshot.health, family, scope, ttl_secs, into);
-        if drawn.count > 0 {
-            let body = drawn_body(counters, family, scope_len, drawn);
-            return finish(snapshot, counters, query, body, small);
-        }
-    }
-    let body = match owner {
-        Some(owner) if choice.is_some() => {
-            write_pool(snapshot, rotations, counters, client, transport, query, owner, reply)
-        }
-        owner => write_fixed(snapshot, rotations, transport, query, owner, reply),
-    };
+    copy_asked(query.asked, reply);
+    let body = write_fixed(snapshot, rotations, asker.transport, query, None, reply);
     finish(snapshot, counters, query, body, reply)
 }

@@ -107,14 +107,12 @@ impl HealthTable {
         (self.firsts[pool + 1] - self.firsts[pool]) as usize
     }
 
-    /// The pool's sequence number: has it moved since the words were last read? Odd means a write is under way.
-    ///
-    /// # Panics
-    /// When `pool` is not a pool of this table.
-    #[inline]
-    pub fn sequence(&self, pool: usize) -> u64 {
+    /// The pool's sequence number: has it moved since the words were last read? Odd means a write is under way. `None` when
+    /// `pool` is not a pool of this table.
+    #[inline(always)]
+    pub fn sequence(&self, pool: usize) -> Option<u64> {
         // Relaxed: only compared for change; `read` does its own acquire before any word is looked at.
-        self.sequences[pool].load(Ordering::Relaxed)
+        self.sequences.get(pool).map(|sequence| sequence.load(Ordering::Relaxed))
     }
 
     /// Copies a pool's words into `into` and returns the sequence number they belong to; `None` when the writer was
@@ -188,17 +186,17 @@ mod tests {
     fn words_are_read_back_as_written_and_the_sequence_moves() {
         let table = HealthTable::new([2, 0, 3]);
         assert_eq!((table.pool_count(), table.member_count(1), table.member_count(2)), (3, 0, 3));
-        let before = table.sequence(2);
+        let before = table.sequence(2).unwrap();
         table.write(2, [(1, Word::new(State::Down, 7)), (2, Word::new(State::Up, 9))]);
         let mut words = [Word::default(); 3];
         let sequence = table.read(2, &mut words).unwrap();
-        assert!(sequence > before && sequence == table.sequence(2));
+        assert!(sequence > before && Some(sequence) == table.sequence(2));
         assert_eq!(words.map(Word::state), [State::Unknown, State::Down, State::Up]);
         assert_eq!(words[2].since_secs(), 9);
         let mut each = [Word::default(); 3];
         table.read_each(2, &mut each);
         assert_eq!(each, words);
-        assert_eq!(table.sequence(0), 0, "other pools are untouched");
+        assert_eq!(table.sequence(0), Some(0), "other pools are untouched");
     }
 
     #[test]

@@ -29,24 +29,36 @@ const HASH_MULTIPLIER: u64 = 0xD6E8_FEB8_6659_FD93;
 
 /// The hash of a wire-form name, the same whatever its case. Octets that differ only in the case bit without being
 /// letters share a hash too; the comparison tells them apart.
+#[inline(never)]
 fn hash_name(wire: &[u8]) -> u64 {
     let seed = HASH_SEED ^ wire.len() as u64;
-    match (wire.first_chunk(), wire.last_chunk()) {
-        (Some(first), Some(last)) if wire.len() <= 2 * PAIR => hash_ends(wire.len(), first, last),
-        (_, Some(last)) => {
+    if let Some((first, last)) = ends(wire) {
+        return hash_ends(wire.len(), first, last);
+    }
+    match wire.last_chunk() {
+        Some(last) => {
             // All whole pairs that end before the last octet, then the last pair, which may overlap them: reading octets
             // twice is cheaper than copying a tail of unknown length.
             let (pairs, _) = wire[..wire.len() - 1].as_chunks();
             mix_pair(pairs.iter().fold(seed, mix_pair), last)
         }
-        _ => {
+        None => {
             let (first, second) = short_words(wire);
             mix(seed, first, second)
         }
     }
 }
 
-/// The same of a name of 16 to 32 octets, as most are: two pairs, which may overlap, are all of it.
+/// First and last pair of a name of 16 to 32 octets, as most are: they may overlap, and are all of it.
+#[inline(always)]
+fn ends(wire: &[u8]) -> Option<(&[u8; PAIR], &[u8; PAIR])> {
+    if wire.len() > 2 * PAIR {
+        return None;
+    }
+    Some((wire.first_chunk()?, wire.last_chunk()?))
+}
+
+/// The hash of a name by its ends.
 #[inline(always)]
 fn hash_ends(len: usize, first: &[u8; PAIR], last: &[u8; PAIR]) -> u64 {
     mix_pair(mix_pair(HASH_SEED ^ len as u64, first), last)
@@ -139,23 +151,22 @@ impl NameIndex {
     }
 
     /// Finds a name, in any case.
-    // A call of its own: inlined, its loop would push the rest of the query's life out of the registers; and without calls
-    // in the loop, for the same reason.
-    #[inline(never)]
+    #[inline(always)]
     pub fn find(&self, name: &[u8]) -> Option<Record<'_>> {
-        let (Some(first), Some(last)) = (name.first_chunk(), name.last_chunk()) else {
-            return self.find_any(name);
+        let record = self.first_of_hash(name)?;
+        // Nearly always: the first record of this hash is the name's, and the query in lower case.
+        if record.is_plainly(name) || record.is_of(name) { Some(record) } else { self.find_any(name) }
+    }
+
+    /// The first record of the name's hash. A call of its own: inlined, its loop would push the rest of the query's life out of
+    /// the registers. It compares no octets, which would hold too many of them itself.
+    #[inline(never)]
+    fn first_of_hash(&self, name: &[u8]) -> Option<Record<'_>> {
+        let hash = match ends(name) {
+            Some((first, last)) => hash_ends(name.len(), first, last),
+            None => hash_name(name),
         };
-        if name.len() > 2 * PAIR {
-            return self.find_any(name);
-        }
-        let has_length = |record: Record<'_>| usize::from(record.node().name_len) == name.len();
-        match self.probe(hash_ends(name.len(), first, last), has_length) {
-            // Nearly always: the first record of this hash is the name's, and the query in lower case.
-            Some(record) if record.is_ends(name.len(), first, last) => Some(record),
-            Some(_) => self.find_any(name),
-            None => None,
-        }
+        self.probe(hash, |_| true)
     }
 
     /// Finds a name of any length, whatever its hash shares.
@@ -205,18 +216,21 @@ impl Record<'_> {
     }
 
     /// Whether this is the record of `name`, in any case.
-    #[inline(always)]
+    #[inline(never)]
     fn is_of(self, name: &[u8]) -> bool {
         let Some(lower) = self.0.last_chunk() else { return false };
         usize::from(self.node().name_len) == name.len() && is_same_name(name, lower)
     }
 
-    /// Whether the name, of this length, begins and ends so; up to 32 octets that is all of it.
+    /// Whether this is the record of `name`, which has 16 to 32 octets and is in lower case.
     #[inline(always)]
-    fn is_ends(self, len: usize, first: &[u8; PAIR], last: &[u8; PAIR]) -> bool {
+    fn is_plainly(self, name: &[u8]) -> bool {
+        let Some((first, last)) = ends(name) else { return false };
         let Some(lower) = self.0.last_chunk::<WINDOW>() else { return false };
-        let lower_last = lower.get(len.wrapping_sub(PAIR)..).and_then(|tail| tail.first_chunk());
-        lower.first_chunk() == Some(first) && lower_last == Some(last)
+        let lower_last = lower.get(name.len().wrapping_sub(PAIR)..).and_then(|tail| tail.first_chunk());
+        usize::from(self.node().name_len) == name.len()
+            && lower.first_chunk() == Some(first)
+            && lower_last == Some(last)
     }
 }
 

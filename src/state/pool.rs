@@ -130,6 +130,53 @@ pub struct Candidate {
     pub region: Option<RegionId>,
 }
 
+/// Regions of this number and above are searched for; those below have a table, so that a pool has at most 128 octets of it.
+const TABLED_REGIONS: u16 = 64;
+
+/// The regions of a pool's members.
+#[derive(Clone, Debug, Default)]
+pub struct Regions {
+    ascending: Box<[RegionId]>,
+    /// The scope of each region up to the pool's last, or to [`TABLED_REGIONS`].
+    scopes: Box<[u16]>,
+}
+
+impl Regions {
+    /// Of these regions, in any order and however often.
+    pub fn new(mut regions: Vec<RegionId>) -> Regions {
+        regions.sort_unstable();
+        regions.dedup();
+        let behind = regions.last().map_or(0, |last| (last.0 + 1).min(TABLED_REGIONS));
+        let scope = |number| regions.binary_search(&RegionId(number)).map_or(0, |at| 1 + at as u16);
+        Regions { scopes: (0..behind).map(scope).collect(), ascending: regions.into() }
+    }
+
+    /// The regions, ascending.
+    pub fn ascending(&self) -> &[RegionId] {
+        &self.ascending
+    }
+
+    /// True without any region.
+    #[inline(always)]
+    pub fn is_empty(&self) -> bool {
+        self.ascending.is_empty()
+    }
+
+    /// The scope of a region, 1 + its place among these; 0, which is that of all members, where it is not among them.
+    #[inline(always)]
+    pub fn scope_of(&self, region: RegionId) -> usize {
+        match self.scopes.get(usize::from(region.0)) {
+            Some(scope) => usize::from(*scope),
+            None => self.search(region),
+        }
+    }
+
+    #[inline(never)]
+    fn search(&self, region: RegionId) -> usize {
+        self.ascending.binary_search(&region).map_or(0, |at| 1 + at)
+    }
+}
+
 /// The members of one address family.
 pub struct FamilyPool {
     /// The pool's rules once more, so that a draw looks in one place.
@@ -144,9 +191,9 @@ pub struct FamilyPool {
     pub fallback_at: usize,
     /// One record a candidate, TTL left 0.
     pub records: Box<[u8]>,
-    /// Regions that have candidates, ascending; empty unless the method is `Regional`.
-    pub regions: Box<[RegionId]>,
-    /// Index of the first of the 1 + `regions.len()` rotations: over all members, then one for each region.
+    /// Regions that have candidates; none unless the method is `Regional`.
+    pub regions: Regions,
+    /// Index of the first of the rotations: over all members, then one for each region.
     pub first_rotation: u32,
 }
 
@@ -160,29 +207,19 @@ impl FamilyPool {
             candidates: Box::default(),
             fallback_at: 0,
             records: Box::default(),
-            regions: Box::default(),
+            regions: Regions::default(),
             first_rotation: 0,
         }
     }
 
     /// Number of rotations: one over all, one for each region.
     pub fn rotation_count(&self) -> usize {
-        1 + self.regions.len()
-    }
-
-    /// The rotation of a region's members: over all where the region has none.
-    #[inline]
-    pub fn scope_of(&self, region: RegionId) -> usize {
-        // A handful of regions is sooner looked through than halved.
-        if self.regions.len() <= 8 {
-            return self.regions.iter().position(|own| *own == region).map_or(0, |at| 1 + at);
-        }
-        self.regions.binary_search(&region).map_or(0, |at| 1 + at)
+        1 + self.regions.ascending.len()
     }
 
     /// Candidates of the rotation `scope` (0: all), fallback addresses left out.
     pub fn in_scope(&self, scope: usize) -> impl Iterator<Item = (usize, &Candidate)> {
-        let region = scope.checked_sub(1).map(|r| self.regions[r]);
+        let region = scope.checked_sub(1).map(|r| self.regions.ascending[r]);
         let members = self.candidates[..self.fallback_at].iter().enumerate();
         members.filter(move |(_, candidate)| region.is_none() || candidate.region == region)
     }

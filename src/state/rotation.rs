@@ -195,13 +195,11 @@ impl RotationTable {
         }
     }
 
-    /// Draws the next answer of a family in a scope (0: all members; else 1 + the index of the client's region among the
-    /// family's regions) and writes its record to the beginning of `into`, if it is a single one and the rotation is up to
-    /// date; else writes and moves nothing, and has drawn 0 records.
-    ///
-    /// # Panics
-    /// When the family, the health table and this table are not of the same snapshot.
-    // A call of its own: inlined, it would push the rest of the query's life out of the registers.
+    /// Draws the next answer of a family in a scope (0: all members; else that of the client's region among the family's
+    /// regions) and writes its record to the beginning of `into`, if it is a single one and the rotation is up to date; else
+    /// writes and moves nothing: [`RotationTable::draw`] is to be asked.
+    // A call of its own: inlined, it would push the rest of the query's life out of the registers. Without a call within,
+    // that of a panic among them, it keeps to few of them itself.
     #[inline(never)]
     pub fn draw_single(
         &mut self,
@@ -210,23 +208,21 @@ impl RotationTable {
         scope: usize,
         ttl_secs: u32,
         into: &mut [u8; MAX_RECORD_OCTETS],
-    ) -> Drawn {
-        let rotation = &mut self.rotations[family.first_rotation as usize + scope];
-        let source = rotation.source;
-        if rotation.sequence == health.sequence(family.rules.pool_id as usize) && rotation.take == 1 {
-            let leader = entry_at(rotation, &self.entries, &self.guide, rotation.position);
-            let entry = &self.entries[leader];
-            let written = match family.family {
-                Family::V4 => write_record::<A_RECORD_OCTETS>(family, entry.candidate, ttl_secs, into),
-                Family::V6 => write_record::<AAAA_RECORD_OCTETS>(family, entry.candidate, ttl_secs, into),
-            };
-            if written {
-                rotation.position = advance(rotation.position, rotation.step, rotation.total);
-                count_draw(&self.draws, entry);
-                return Drawn { count: 1, source };
-            }
+    ) -> Option<Source> {
+        let rotation = self.rotations.get_mut(family.first_rotation as usize + scope)?;
+        let sequence = health.sequence(family.rules.pool_id as usize)?;
+        if rotation.sequence != sequence || rotation.take != 1 {
+            return None;
         }
-        Drawn { count: 0, source }
+        let leader = entry_at(rotation, &self.entries, &self.guide, rotation.position)?;
+        let entry = self.entries.get(leader)?;
+        match family.family {
+            Family::V4 => write_record::<A_RECORD_OCTETS>(family, entry.candidate, ttl_secs, into),
+            Family::V6 => write_record::<AAAA_RECORD_OCTETS>(family, entry.candidate, ttl_secs, into),
+        }?;
+        rotation.position = advance(rotation.position, rotation.step, rotation.total);
+        count_draw(&self.draws, entry);
+        Some(rotation.source)
     }
 
     /// Draws the next answer of a family in a scope and writes its records, all or none, to the beginning of `into`.
@@ -260,7 +256,7 @@ impl RotationTable {
     /// The index of a rotation, rebuilt if the pool's health has moved.
     fn fresh(&mut self, health: &HealthTable, family: &FamilyPool, scope: usize) -> usize {
         let at = family.first_rotation as usize + scope;
-        if self.rotations[at].sequence != health.sequence(family.rules.pool_id as usize) {
+        if Some(self.rotations[at].sequence) != health.sequence(family.rules.pool_id as usize) {
             self.rebuild(at, health, family, scope);
         }
         at
@@ -291,7 +287,9 @@ impl RotationTable {
         let (records, _) = family.records.as_chunks::<OCTETS>();
         let ttl = ttl_secs.to_be_bytes();
         let position = rotation.position;
-        let leader = entry_at(rotation, &self.entries, &self.guide, position);
+        let Some(leader) = entry_at(rotation, &self.entries, &self.guide, position) else {
+            return Drawn { count: 0, source };
+        };
         let entry = &self.entries[leader];
         put(first, &records[usize::from(entry.candidate)], ttl);
         rotation.position = advance(position, rotation.step, rotation.total);
@@ -339,7 +337,7 @@ fn count_draw(draws: &[AtomicU64], entry: &Entry) {
     }
 }
 
-/// One record to the beginning of `into`; false where it does not fit. Its length is known at compile time, so that the
+/// One record to the beginning of `into`, where there is one. Its length is known at compile time, so that the
 /// copy is a move or two instead of a call.
 #[inline(always)]
 fn write_record<const OCTETS: usize>(
@@ -347,11 +345,10 @@ fn write_record<const OCTETS: usize>(
     candidate: u16,
     ttl_secs: u32,
     into: &mut [u8; MAX_RECORD_OCTETS],
-) -> bool {
-    let record = family.records.as_chunks::<OCTETS>().0.get(usize::from(candidate));
-    let (Some(record), Some(slot)) = (record, into.first_chunk_mut()) else { return false };
-    put(slot, record, ttl_secs.to_be_bytes());
-    true
+) -> Option<()> {
+    let record = family.records.as_chunks::<OCTETS>().0.get(usize::from(candidate))?;
+    put(into.first_chunk_mut()?, record, ttl_secs.to_be_bytes());
+    Some(())
 }
 
 /// A record into its place, with its TTL.
@@ -361,15 +358,16 @@ fn put<const OCTETS: usize>(slot: &mut [u8; OCTETS], record: &[u8; OCTETS], ttl:
     slot[RECORD_TTL_AT..RECORD_TTL_AT + 4].copy_from_slice(&ttl);
 }
 
-/// The index, among all entries, of the one that covers a position.
+/// The index, among all entries, of the one that covers a position; every position of a rotation's cycle has one.
 #[inline(always)]
-fn entry_at(rotation: &Rotation, entries: &[Entry], guide: &[u16], position: u32) -> usize {
+fn entry_at(rotation: &Rotation, entries: &[Entry], guide: &[u16], position: u32) -> Option<usize> {
     let block = (position >> rotation.guide_shift) as usize;
-    let mut entry = rotation.entries_at as usize + usize::from(guide[rotation.guide_at as usize + block]);
-    while entries[entry].end <= position {
+    let mut entry =
+        rotation.entries_at as usize + usize::from(*guide.get(rotation.guide_at as usize + block)?);
+    while entries.get(entry)?.end <= position {
         entry += 1;
     }
-    entry
+    Some(entry)
 }
 
 /// The addresses behind the leader, by `put` (index behind the leader, candidate).
@@ -404,12 +402,10 @@ fn write_others(
     };
     for sample in first..samples {
         let offset = (u64::from(sample) * u64::from(rest_total) / u64::from(samples)) as u32;
-        put_entry(entry_at(
-            rotation,
-            entries,
-            guide,
-            rotation.certain_total + advance(start, offset, rest_total),
-        ));
+        let position = rotation.certain_total + advance(start, offset, rest_total);
+        put_entry(
+            entry_at(rotation, entries, guide, position).expect("a position of the cycle has an entry"),
+        );
     }
 }
 

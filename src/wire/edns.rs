@@ -67,6 +67,17 @@ impl<'a> Edns<'a> {
         is_alone.then_some(Edns { fixed, options })
     }
 
+    /// Reads an OPT record of version 0 without options; `None` for anything else.
+    #[inline(always)]
+    pub fn without_options(octets: &'a [u8; OPT_FIXED_OCTETS]) -> Option<Edns<'a>> {
+        let [owner, type_high, type_low, _, _, _, version, _, _, length @ ..] = *octets;
+        let is = owner == 0
+            && [type_high, type_low] == Rtype::OPT.0.to_be_bytes()
+            && version == 0
+            && length == [0, 0];
+        is.then_some(Edns { fixed: octets, options: &[] })
+    }
+
     /// Largest UDP reply the sender takes, at least 512.
     #[inline(always)]
     pub fn udp_size(self) -> u16 {

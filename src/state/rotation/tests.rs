@@ -7,7 +7,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::state::health_table::State;
-use crate::state::pool::{Candidate, Fallback, Method, PoolRules, push_record};
+use crate::state::pool::{Candidate, Fallback, Method, PoolRules, Regions, push_record};
 use crate::state::topology::RegionId;
 
 /// One IPv4 pool; members are (weight, region), their addresses 192.0.2.index or 198.51.x.y for fallback ones.
@@ -30,8 +30,6 @@ fn pool(
         push_record(&mut records, Family::V4, IpAddr::from([198, 51, 100, extra as u8]));
     }
     let mut regions: Vec<RegionId> = candidates.iter().filter_map(|c| c.region).collect();
-    regions.sort();
-    regions.dedup();
     if method != Method::Regional {
         regions.clear();
     }
@@ -50,7 +48,7 @@ fn pool(
         candidates: candidates.into(),
         fallback_at,
         records: records.into(),
-        regions: regions.into(),
+        regions: Regions::new(regions),
         first_rotation: 0,
     };
     let first_rotation = v4.rotation_count() as u32;
