@@ -62,6 +62,10 @@ struct Arguments {
     /// Queries a second, due at fixed times whatever comes back; latency counts from when a query was due. UDP only.
     #[arg(long)]
     rate: Option<f64>,
+    /// With --rate: queries are due together every so many microseconds, with sleep in between, so that the core can be
+    /// shared; 0: each at its own time, waited for without sleep.
+    #[arg(long, default_value_t = 0)]
+    tick_us: u32,
     /// After so many milliseconds a query without an answer is lost.
     #[arg(long, default_value_t = 100)]
     timeout_ms: u64,
@@ -151,7 +155,13 @@ fn ask(arguments: &Arguments) -> Result<run::Measured, Failure> {
     let server = arguments.server;
     match arguments.transport {
         Transport::Udp => {
-            let shape = udp::Shape { sockets, window, batch, rate: arguments.rate };
+            let shape = udp::Shape {
+                sockets,
+                window,
+                batch,
+                rate: arguments.rate,
+                tick_ns: u64::from(arguments.tick_us) * 1000,
+            };
             udp::ask(server, &shape, plan, &queries)
         }
         Transport::Tcp => {

@@ -170,6 +170,12 @@ impl<'q> Run<'q> {
         Ok(())
     }
 
+    /// Behind a pass that began at `now` and found nothing: sleeps until a time, whatever comes meanwhile.
+    pub(crate) fn doze(&mut self, now: u64, until: u64) {
+        std::thread::sleep(Duration::from_nanos(until.saturating_sub(self.now())));
+        self.idled(now);
+    }
+
     /// The result. Queries still outstanding are lost.
     pub(crate) fn finish(mut self, outstanding: usize) -> Measured {
         self.tally.lost(Lost::Timeout, outstanding as u64);

@@ -6,9 +6,13 @@
 use std::io::IoSliceMut;
 use std::net::{SocketAddr, UdpSocket};
 use std::os::fd::{AsFd, AsRawFd};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use nix::poll::{PollFd, PollFlags};
-use nix::sys::socket::{MsgFlags, MultiHeaders, SockaddrStorage, recvmmsg, send, setsockopt, sockopt};
+use nix::sys::socket::{
+    ControlMessageOwned, MsgFlags, MultiHeaders, SockaddrStorage, recvmmsg, send, setsockopt, sockopt,
+};
+use nix::sys::time::TimeSpec;
 
 use crate::Failure;
 use crate::queries::{MAX_QUERY_OCTETS, Queries};
@@ -33,6 +37,9 @@ pub(crate) struct Shape {
     pub(crate) batch: usize,
     /// Queries a second; `None`: as many as the windows allow.
     pub(crate) rate: Option<f64>,
+    /// Nanoseconds between the times at which queries of such a rate are due, all of them at once, with sleep in between;
+    /// 0: each at a time of its own, without sleep.
+    pub(crate) tick_ns: u64,
 }
 
 /// Asks until the plan is over.
@@ -47,6 +54,12 @@ pub(crate) fn ask(
 ) -> Result<Measured, Failure> {
     let mut socks =
         (0..shape.sockets).map(|_| Sock::connect(server, shape.window)).collect::<Result<Vec<_>, _>>()?;
+    if shape.tick_ns > 0 {
+        // What sleeps sees replies late: the kernel tells when they came.
+        for sock in &socks {
+            setsockopt(&sock.socket, sockopt::ReceiveTimestampns, &true)?;
+        }
+    }
     let watched: Vec<UdpSocket> =
         socks.iter().map(|sock| sock.socket.try_clone()).collect::<Result<_, _>>()?;
     let mut watched: Vec<PollFd<'_>> =
@@ -54,7 +67,8 @@ pub(crate) fn ask(
     let mut receiver = Receiver::new();
     let mut sender = Sender::new(queries, shape.batch);
     let mut run = Run::start(plan, queries);
-    let mut pace = shape.rate.map(|rate| Pace { interval_ns: 1e9 / rate, sent: 0, turn: 0 });
+    let mut pace =
+        shape.rate.map(|rate| Pace { interval_ns: 1e9 / rate, tick_ns: shape.tick_ns, sent: 0, turn: 0 });
     loop {
         let began = run.now();
         let mut active = false;
@@ -81,11 +95,19 @@ pub(crate) fn ask(
             let outstanding = outstanding();
             return Ok(run.finish(outstanding));
         }
-        // In an open loop the clock says when to send next: sleeping would make queries late.
-        if pace.is_none() || !run.sending() {
-            run.idle(began, active, &mut watched)?;
-        } else if !active {
-            run.idled(began);
+        match &pace {
+            // The clock says when to send next: what sleeps may wake up late.
+            Some(Pace { tick_ns: 0, .. }) if run.sending() => {
+                if !active {
+                    run.idled(began);
+                }
+            }
+            Some(pace) if run.sending() => {
+                if !active {
+                    run.doze(began, pace.next_tick(began));
+                }
+            }
+            _ => run.idle(began, active, &mut watched)?,
         }
     }
 }
@@ -93,6 +115,7 @@ pub(crate) fn ask(
 /// When queries are due.
 struct Pace {
     interval_ns: f64,
+    tick_ns: u64,
     sent: u64,
     /// The socket that is next.
     turn: usize,
@@ -124,7 +147,7 @@ struct Receiver {
 impl Receiver {
     fn new() -> Receiver {
         Receiver {
-            headers: MultiHeaders::preallocate(RECEIVE, None),
+            headers: MultiHeaders::preallocate(RECEIVE, Some(nix::cmsg_space!(TimeSpec))),
             octets: vec![0; RECEIVE * REPLY_OCTETS],
         }
     }
@@ -144,13 +167,19 @@ impl Receiver {
             Err(nix::Error::EAGAIN | nix::Error::EINTR | nix::Error::ECONNREFUSED) => return Ok(false),
             Err(error) => return Err(error),
         };
-        let now = run.now();
+        let (now, epoch) = (run.now(), SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default());
         let mut active = false;
         for message in received {
             active = true;
+            let stamp = message.cmsgs()?.find_map(|message| match message {
+                ControlMessageOwned::ScmTimestampns(stamp) => Some(Duration::from(stamp)),
+                _ => None,
+            });
+            let waited = stamp.map_or(Duration::ZERO, |stamp| epoch.saturating_sub(stamp));
+            let came = now.saturating_sub(waited.as_nanos() as u64);
             let reply = message.iovs().next().unwrap_or_default();
             if let Some((number, since)) = sock.slots.settle(reply, &mut run.tally) {
-                run.tally.judge(run.queries, number, reply, now.saturating_sub(since));
+                run.tally.judge(run.queries, number, reply, came.saturating_sub(since));
             }
         }
         Ok(active)
@@ -200,13 +229,13 @@ impl Sender {
 
     /// Sends all that is due by now, each class over a socket of its own turn; true when anything was.
     fn due(&mut self, run: &mut Run<'_>, pace: &mut Pace, socks: &mut [Sock]) -> bool {
-        let due = (run.now() as f64 / pace.interval_ns) as u64;
+        let due = (pace.last_tick(run.now()) as f64 / pace.interval_ns) as u64;
         if due <= pace.sent {
             return false;
         }
         // Bounded, so that replies are read in between however far behind we are.
         for _ in 0..(due - pace.sent).min(socks.len() as u64 * self.batch as u64) {
-            let due_ns = (pace.sent as f64 * pace.interval_ns) as u64;
+            let due_ns = pace.next_tick((pace.sent as f64 * pace.interval_ns) as u64);
             pace.sent += 1;
             if let Some(class) = self.draw(run, due_ns) {
                 self.send(class, run, pace.next(socks));
@@ -265,6 +294,16 @@ impl Sender {
 }
 
 impl Pace {
+    /// The tick at this time, or the last one before it.
+    fn last_tick(&self, now: u64) -> u64 {
+        now.checked_div(self.tick_ns).map_or(now, |ticks| ticks * self.tick_ns)
+    }
+
+    /// The first tick behind this time; without ticks the time itself.
+    fn next_tick(&self, now: u64) -> u64 {
+        now.checked_div(self.tick_ns).map_or(now, |ticks| (ticks + 1) * self.tick_ns)
+    }
+
     fn next<'s>(&mut self, socks: &'s mut [Sock]) -> &'s mut Sock {
         self.turn = (self.turn + 1) % socks.len();
         &mut socks[self.turn]

@@ -64,9 +64,9 @@ impl Fleet {
         snapshot: &Arc<Snapshot>,
         limits: &Arc<ConnectionLimits>,
         server: &Server,
+        cores: &Cores,
     ) -> std::io::Result<(Fleet, Vec<Arc<[AtomicU64]>>)> {
         let mut fleet = Fleet { workers: Vec::new(), stop: Arc::new(AtomicBool::new(false)) };
-        let cores = Cores::available();
         let mut draws = Vec::new();
         for (index, endpoints) in endpoints.into_iter().enumerate() {
             let generation = Box::new(Generation::first(snapshot.clone(), index as u32));

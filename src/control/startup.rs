@@ -16,9 +16,13 @@ const LOCK_FILE: &str = "steerd.lock";
 
 /// The sockets of every worker: one endpoint a listen address. Of the default addresses, one whose family this machine
 /// does not have is left out.
-pub(super) fn bind_all(server: &Server, workers: usize) -> Result<Vec<Vec<Endpoint>>, ListenError> {
+pub(super) fn bind_all(
+    server: &Server,
+    workers: usize,
+    cores: &Cores,
+) -> Result<Vec<Vec<Endpoint>>, ListenError> {
     let mut by_worker: Vec<Vec<Endpoint>> = (0..workers).map(|_| Vec::new()).collect();
-    let options = listen_options(server, workers);
+    let options = listen_options(server, workers, cores);
     for address in &server.listen {
         let endpoints = match bind(*address, workers, &options) {
             Err(error @ (ListenError::NoSuchAddress { .. } | ListenError::Other { .. }))
@@ -38,11 +42,11 @@ pub(super) fn bind_all(server: &Server, workers: usize) -> Result<Vec<Vec<Endpoi
 }
 
 /// What the configuration asks of the kernel for each socket.
-fn listen_options(server: &Server, workers: usize) -> ListenOptions {
+fn listen_options(server: &Server, workers: usize, cores: &Cores) -> ListenOptions {
     let steer_by_core = match server.steering {
         Steering::Hash => None,
         Steering::Cpu => {
-            let cores = Cores::available().of_workers(workers);
+            let cores = cores.of_workers(workers);
             if cores.is_none() {
                 tracing::warn!(
                     workers,

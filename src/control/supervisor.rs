@@ -101,7 +101,8 @@ pub struct Supervisor {
 }
 
 impl Supervisor {
-    /// Starts everything; when this returns, queries are answered.
+    /// Starts everything; when this returns, queries are answered. The calling thread, and those it starts later, then keep to
+    /// the cores that have no worker, where there are such.
     ///
     /// # Errors
     /// [`StartError`]; nothing is left running then.
@@ -115,8 +116,10 @@ impl Supervisor {
         let server = config.server.clone();
         let lock = server.state_dir.as_deref().map(lock_state_dir).transpose()?;
         raise_file_limit(&server);
-        let worker_count = server.workers.map_or_else(|| Cores::available().count(), usize::from).max(1);
-        let endpoints = bind_all(&server, worker_count)?;
+        // Before anything is bound to a core.
+        let cores = Cores::available();
+        let worker_count = server.workers.map_or_else(|| cores.count(), usize::from).max(1);
+        let endpoints = bind_all(&server, worker_count, &cores)?;
         let admin_listener = match server.admin {
             Some(address) => {
                 let listener = Admin::bind(address).map_err(|error| StartError::Admin { address, error })?;
@@ -131,6 +134,9 @@ impl Supervisor {
         let listening: Vec<_> = endpoints[0].iter().map(|endpoint| endpoint.address).collect();
         let snapshot = Arc::new(compile(&config, 1));
         config.globalnames = GlobalNames::default();
+        if let Err(error) = cores.leave_to_workers(worker_count) {
+            tracing::warn!(%error, "probes and reloads cannot be kept off the workers' cores");
+        }
         let engine = Engine::start(server.probe_threads, seed()).map_err(StartError::Resources)?;
         adopt_plan(&engine, &config, &snapshot, Box::new(|| ()))
             .map_err(|error| StartError::Resources(std::io::Error::other(error)))?;
@@ -139,7 +145,7 @@ impl Supervisor {
             u16::try_from(server.tcp_max_connections_per_client).unwrap_or(u16::MAX),
         );
         let (fleet, draws) =
-            Fleet::start(endpoints, &snapshot, &limits, &server).map_err(StartError::Resources)?;
+            Fleet::start(endpoints, &snapshot, &limits, &server, &cores).map_err(StartError::Resources)?;
         let live = Arc::new(Live {
             workers: fleet.views(),
             board: engine.status(),

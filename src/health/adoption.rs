@@ -5,6 +5,7 @@
 //! probing begun anew, with whatever is there now. A new target whose member was there before with other parameters begins with that member's
 //! state, but with its own counts, so that an edited parameter flips nobody to UNKNOWN. All others begin UNKNOWN.
 
+use std::cell::OnceCell;
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -56,17 +57,27 @@ pub(super) fn inheritances(old: &Roster, plan: &Plan) -> Vec<Inheritance> {
     let same_script: Vec<Option<u32>> =
         plan.scripts.iter().map(|script| old_scripts.get(&*script.monitor).copied()).collect();
     let impeded: Vec<bool> = old.scripts.iter().map(|script| script.impediment().is_some()).collect();
-    let old_targets: HashMap<(IpAddr, u32), usize> =
-        old.targets.iter().enumerate().map(|(index, kept)| ((kept.address, kept.script), index)).collect();
+    // Most are where they were: the others alone are worth a map.
+    let old_targets: OnceCell<HashMap<(IpAddr, u32), usize>> = OnceCell::new();
+    let listed =
+        || old.targets.iter().enumerate().map(|(index, kept)| ((kept.address, kept.script), index)).collect();
+    let find = |at: usize, address: IpAddr, script: u32| {
+        let same_place = old.targets.get(at).filter(|kept| (kept.address, kept.script) == (address, script));
+        match same_place {
+            Some(_) => Some(at),
+            None => old_targets.get_or_init(listed).get(&(address, script)).copied(),
+        }
+    };
 
     let mut heirs: Vec<Inheritance> = plan
         .targets
         .iter()
-        .map(|target| {
+        .enumerate()
+        .map(|(at, target)| {
             let Some(script) = same_script[target.script as usize] else { return Inheritance::None };
-            match old_targets.get(&(target.address, script)) {
-                Some(index) if impeded[script as usize] => Inheritance::AllButJob(*index),
-                Some(index) => Inheritance::All(*index),
+            match find(at, target.address, script) {
+                Some(index) if impeded[script as usize] => Inheritance::AllButJob(index),
+                Some(index) => Inheritance::All(index),
                 None => Inheritance::None,
             }
         })

@@ -192,12 +192,19 @@ impl Keeper {
             .filter(|(target, heir)| !matches!(heir, Inheritance::All(_)) && !is_forced(target))
             .count();
         let mut fresh = 0;
-        let mut ended = std::mem::take(&mut self.index_of);
+        let mut lives_on = vec![false; self.roster.targets.len()];
         let now = Instant::now();
         for (index, (target, heir)) in targets.into_iter().zip(heirs).enumerate() {
             let script = &roster.scripts[target.script as usize];
             let id = match heir {
-                Inheritance::All(old) => self.roster.targets[*old].id,
+                Inheritance::All(old) => {
+                    lives_on[*old] = true;
+                    let id = self.roster.targets[*old].id;
+                    if *old != index {
+                        self.index_of.extend(id.map(|id| (id, index as u32)));
+                    }
+                    id
+                }
                 Inheritance::AllButJob(_) | Inheritance::StateOf(_) | Inheritance::None
                     if script.forced().is_some() =>
                 {
@@ -212,18 +219,18 @@ impl Keeper {
                     fresh += 1;
                     let job = Job { id, address: target.address, script: script.clone(), schedule };
                     orders[(id.0 % threads) as usize].push(Order::Begin(Box::new(job)));
+                    self.index_of.insert(id, index as u32);
                     Some(id)
                 }
             };
-            if let Some(id) = id {
-                ended.remove(&id);
-                self.index_of.insert(id, index as u32);
-            }
             let PlanTarget { address, script, places } = target;
             roster.targets.push(Kept { id, address, script, places });
         }
-        for id in ended.into_keys() {
-            orders[(id.0 % threads) as usize].push(Order::End(id));
+        for (kept, _) in self.roster.targets.iter().zip(lives_on).filter(|(_, lives_on)| !lives_on) {
+            if let Some(id) = kept.id {
+                self.index_of.remove(&id);
+                orders[(id.0 % threads) as usize].push(Order::End(id));
+            }
         }
         self.roster = roster;
         orders

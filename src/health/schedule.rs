@@ -10,6 +10,10 @@ use std::time::{Duration, Instant};
 /// soon for a small configuration, no avalanche for a large one.
 const FIRST_PROBES_PER_SEC: u32 = 5000;
 
+/// More new targets than this are spread over their interval from the second probe on: what began within seconds would go
+/// on in bursts of that length.
+const BURST_TARGETS: usize = FIRST_PROBES_PER_SEC as usize;
+
 /// A start lies within 1/40 of the interval (2.5 %) of its grid point, so two starts are within 5 % of one interval.
 const JITTER_DIVISOR: u64 = 40;
 
@@ -43,13 +47,13 @@ impl Prng {
 pub struct Schedule {
     interval: Duration,
     timeout: Duration,
-    /// Where the next start would be without jitter.
+    /// Where the start behind the one that is due would be without jitter.
     grid: Instant,
     due: Instant,
 }
 
 impl Schedule {
-    /// The first start of the target that is number `index` of `count` new ones.
+    /// The first start of the target that is number `index` of `count` new ones; the second follows within an interval.
     ///
     /// # Panics
     /// When `count` is 0.
@@ -65,8 +69,15 @@ impl Schedule {
         // One start in each of `count` equal parts of the window, somewhere inside its part.
         let part_nanos = (window.as_nanos() / count as u128) as u64;
         let delay_nanos = part_nanos * index as u64 + prng.up_to(part_nanos);
-        let grid = now + Duration::from_nanos(delay_nanos);
-        Schedule { interval, timeout, grid, due: grid }
+        let due = now + Duration::from_nanos(delay_nanos);
+        let grid = if count > BURST_TARGETS {
+            // From one window to one interval behind the first, each in its own part of the interval.
+            let part = interval.mul_f64(index as f64 / count as f64);
+            now + window + part
+        } else {
+            due + interval
+        };
+        Schedule { interval, timeout, grid, due }
     }
 
     /// When the next probe shall start.
@@ -76,7 +87,6 @@ impl Schedule {
 
     /// Moves on to the next start, after a probe that ran from `started` to `ended`.
     pub fn advance(&mut self, started: Instant, ended: Instant, prng: &mut Prng) {
-        self.grid += self.interval;
         // After a standstill of this machine: one probe at once, not one for every interval missed.
         let missed = ended.saturating_duration_since(self.grid).as_nanos() / self.interval.as_nanos().max(1);
         self.grid += self.interval.saturating_mul(missed.min(u128::from(u32::MAX)) as u32);
@@ -87,6 +97,7 @@ impl Schedule {
         // A probe that used its whole budget may end after that. The budget, not the actual end, is the bound, so that
         // an end the prober itself was late to see counts as lateness of the next start.
         self.due = jittered.max(ended.min(started + self.timeout));
+        self.grid += self.interval;
     }
 }
 
@@ -118,6 +129,31 @@ mod tests {
             let in_first_half = delays.iter().filter(|delay| **delay < window / 2).count();
             assert!(in_first_half >= count / 2 && in_first_half <= count / 2 + 1, "{count}: {in_first_half}");
         }
+    }
+
+    #[test]
+    fn many_targets_go_on_spread_over_their_interval() {
+        let now = Instant::now();
+        let mut prng = Prng::new(1);
+        let interval = Duration::from_secs(60);
+        let count = 100_000;
+        let mut starts_by_second = [0; 85];
+        for index in 0..count {
+            let mut schedule = Schedule::first(now, index, count, interval, TIMEOUT, &mut prng);
+            let first = schedule.due();
+            schedule.advance(first, first, &mut prng);
+            let distance = schedule.due() - first;
+            assert!(distance <= interval + interval / 40, "{index} after {distance:?}");
+            starts_by_second[(schedule.due() - now).as_secs() as usize] += 1;
+            let second = schedule.due();
+            schedule.advance(second, second, &mut prng);
+            assert!(schedule.due() - second >= interval * 95 / 100);
+        }
+        // First probes take 20 s, the second ones the 60 s behind them: 1,667 a second.
+        assert!(
+            starts_by_second[22..78].iter().all(|starts| (1500..1850).contains(starts)),
+            "{starts_by_second:?}"
+        );
     }
 
     #[test]

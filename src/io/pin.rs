@@ -1,8 +1,11 @@
-//! The core a worker runs on. A worker that stays on one core keeps its caches and its counters' lines there.
+//! The core a worker runs on, and those that are left to all else. A worker that stays on one core keeps its caches and its
+//! counters' lines there; one that has the core to itself is never late because of a probe or a reload.
 
+use core_affinity::CoreId;
+
+use crate::sys::limits::confine;
 /// Called by threads of the control side that nobody waits for: workers go before them.
 pub use crate::sys::limits::stand_back;
-use core_affinity::CoreId;
 
 /// The cores this process may use, as it was started (a cpuset or taskset narrows them).
 ///
@@ -26,6 +29,18 @@ impl Cores {
     pub fn of_workers(&self, workers: usize) -> Option<Vec<u32>> {
         let cores = self.0.get(..workers)?;
         cores.iter().map(|core| u32::try_from(core.id).ok()).collect()
+    }
+
+    /// Leaves to so many workers the cores to which they are pinned: the calling thread, and those it starts from now on,
+    /// keep to the others. False, and nothing is changed, where there are no others.
+    ///
+    /// # Errors
+    /// What the system said; nothing is changed then.
+    pub fn leave_to_workers(&self, workers: usize) -> std::io::Result<bool> {
+        match self.0.get(workers..) {
+            Some(others) if !others.is_empty() => confine(others.iter().map(|core| core.id)).map(|()| true),
+            _ => Ok(false),
+        }
     }
 
     /// Binds the calling thread to core number `worker`, counted round the available ones. False: it was not possible
@@ -67,9 +82,27 @@ mod tests {
     }
 
     #[test]
+    fn cores_without_a_worker_are_for_all_else() {
+        let cores = Cores::available();
+        let count = cores.count();
+        for workers in 1..=count {
+            let all = cores.clone();
+            let left = std::thread::spawn(move || {
+                assert_eq!(all.leave_to_workers(workers).unwrap(), workers < count);
+                // A worker is started by such a thread, and pinned all the same.
+                let worker = all.clone();
+                assert!(std::thread::spawn(move || worker.pin_current_thread(0)).join().unwrap());
+                Cores::available().0
+            });
+            let expected = if workers < count { &cores.0[workers..] } else { &cores.0[..] };
+            assert_eq!(left.join().unwrap(), expected);
+        }
+    }
+
+    #[test]
     fn without_a_list_of_cores_nothing_is_pinned() {
         let none = Cores(Vec::new());
         assert_eq!(none.count(), 1);
-        assert!(!none.pin_current_thread(0));
+        assert!(!none.pin_current_thread(0) && !none.leave_to_workers(1).unwrap());
     }
 }

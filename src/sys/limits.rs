@@ -1,4 +1,5 @@
-//! Limits of the process: how many files it may hold open, how to tell that one of them was hit, and which threads go first.
+//! Limits of the process: how many files it may hold open, how to tell that one of them was hit, and which threads go first
+//! and where.
 //!
 //! Called at start-up, when a thread starts, and after a failed accept; never for a query.
 
@@ -35,6 +36,28 @@ pub fn stand_back() {
     // SAFETY: takes and returns plain numbers. On Linux it is the calling thread that is meant (nice(2), "C library/kernel
     // differences"); going down needs no privilege and stops at the lowest priority, so there is no error to report.
     unsafe { libc::nice(BACKGROUND_NICE) };
+}
+
+/// Has the calling thread, and those it starts from now on, run on these cores alone.
+///
+/// # Errors
+/// InvalidInput for a core that a set has no room for (1,024 and above); else what sched_setaffinity reported.
+#[expect(unsafe_code, reason = "sched_setaffinity and what fills its set are foreign")]
+pub fn confine(cores: impl IntoIterator<Item = usize>) -> io::Result<()> {
+    // SAFETY: cpu_set_t is an array of integers, for which all zeros are a value: the empty set.
+    let mut set: libc::cpu_set_t = unsafe { std::mem::zeroed() };
+    for core in cores {
+        if core >= 8 * size_of::<libc::cpu_set_t>() {
+            return Err(io::ErrorKind::InvalidInput.into());
+        }
+        // SAFETY: the bit of `core` lies in the set, as was just checked.
+        unsafe { libc::CPU_SET(core, &mut set) };
+    }
+    // SAFETY: 0 is the calling thread; `set` is a live local of the size that is told, only read by the call.
+    match unsafe { libc::sched_setaffinity(0, size_of::<libc::cpu_set_t>(), &raw const set) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
 }
 
 /// Whether `error` says that files or memory have run out: trying again at once would fail again.
