@@ -1,5 +1,7 @@
 //! What the rounds add up to: medians of each server, and of the ratios of two servers within the rounds both have.
 
+use serde_json::{Value, json};
+
 use crate::peers::Peer;
 
 /// One round of one server that counts.
@@ -70,6 +72,12 @@ impl Spread {
         let rank = (count / 2.0 - 0.98 * count.sqrt()).round().max(1.0) as usize;
         let confident = (values[rank - 1], values[values.len() - rank]);
         Some(Spread { median, min, max, confident })
+    }
+
+    /// All of it.
+    pub(crate) fn to_json(self) -> Value {
+        let (low, high) = self.confident;
+        json!({"median": self.median, "min": self.min, "max": self.max, "confident95": [low, high]})
     }
 }
 

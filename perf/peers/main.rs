@@ -3,7 +3,7 @@
 //! Every server runs on core 0 with one worker and serves the same zone; the load (`perf/load`) runs on core 1. Rounds are
 //! interleaved and shuffled, and what is reported is the ratio within a round: absolute costs drift. A run with wrong
 //! answers, losses or an idle server is never counted. Files: `peers` (who, and their configuration), `process` (starting,
-//! proving and stopping them), `figures` (medians and ratios), `report` and `picture` (what comes out).
+//! proving and stopping them), `figures` (medians and ratios), `latency`, `report` and `picture` (what comes out).
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -13,6 +13,7 @@ use clap::Parser;
 use serde_json::Value;
 
 mod figures;
+mod latency;
 mod peers;
 mod picture;
 mod process;
@@ -58,6 +59,9 @@ pub(crate) struct Arguments {
     /// Queries have a client subnet, too, each another one.
     #[arg(long)]
     ecs: bool,
+    /// Measure how long answers take at 10, 50 and 90 % of each server's highest rate, instead of what they cost. UDP only.
+    #[arg(long, conflicts_with_all = ["transport", "svg"])]
+    latency: bool,
     /// Least busy share of the server's core; default 0.9, with tcp-once 0 because the client is the bottleneck there.
     #[arg(long)]
     min_busy: Option<f64>,
@@ -115,6 +119,15 @@ fn main() -> Result<(), Failure> {
         servers.push((Series::new(&peer), peer, running));
     }
     report::introduce(&arguments, seed, &servers);
+    let write = |servers: Value| match &arguments.json {
+        Some(path) => std::fs::write(path, report::json(&arguments, seed, servers).to_string() + "\n"),
+        None => Ok(()),
+    };
+    if arguments.latency {
+        let waits = latency::measure(&arguments, &servers, seed)?;
+        latency::print(&waits);
+        return Ok(write(latency::json(&waits))?);
+    }
     let mut shuffle = seed;
     for round in 0..arguments.rounds {
         for at in order(servers.len(), &mut shuffle) {
@@ -129,9 +142,7 @@ fn main() -> Result<(), Failure> {
     }
     let series: Vec<Series> = servers.into_iter().map(|(series, ..)| series).collect();
     report::print(&arguments, &series);
-    if let Some(path) = &arguments.json {
-        std::fs::write(path, report::json(&arguments, seed, &series).to_string() + "\n")?;
-    }
+    write(report::costs(&arguments, &series))?;
     if let Some(path) = &arguments.svg {
         std::fs::write(path, picture::draw(&series, &report::subtitle(&arguments)))?;
     }

@@ -13,7 +13,8 @@ use crate::process::Running;
 
 /// What is measured, where, on whom; before the rounds.
 pub(crate) fn introduce(arguments: &Arguments, seed: u64, servers: &[(Series, Peer, Running)]) {
-    println!("# compare: CPU time of a server a query; {}", subtitle(arguments));
+    let what = if arguments.latency { "latency of answers" } else { "CPU time of a server a query" };
+    println!("# compare: {what}; {}", subtitle(arguments));
     println!("# {}, load {}", machine(), load_average());
     println!(
         "# {} rounds of {} s after {} s, seed {seed}",
@@ -103,10 +104,14 @@ pub(crate) fn print(arguments: &Arguments, all: &[Series]) {
     );
 }
 
-/// Everything.
-pub(crate) fn json(arguments: &Arguments, seed: u64, all: &[Series]) -> Value {
-    let servers: Map<String, Value> =
-        all.iter().map(|one| (one.name.to_owned(), series_json(arguments, one, all))).collect();
+/// Everything of every server.
+pub(crate) fn costs(arguments: &Arguments, all: &[Series]) -> Value {
+    let servers = all.iter().map(|one| (one.name.to_owned(), series_json(arguments, one, all)));
+    servers.collect::<Map<_, _>>().into()
+}
+
+/// What was measured of the servers, with how it was.
+pub(crate) fn json(arguments: &Arguments, seed: u64, servers: Value) -> Value {
     json!({
         "date": date(), "machine": machine(), "seed": seed, "queries": arguments.queries,
         "transport": arguments.transport, "edns": arguments.edns || arguments.ecs, "ecs": arguments.ecs,
@@ -128,19 +133,14 @@ fn series_json(arguments: &Arguments, one: &Series, all: &[Series]) -> Value {
         .collect();
     let ratios: Map<String, Value> = all
         .iter()
-        .filter_map(|other| Some((other.name.to_owned(), spread_json(one.ratio_to(other)?))))
+        .filter_map(|other| Some((other.name.to_owned(), one.ratio_to(other)?.to_json())))
         .collect();
     json!({
         "what": one.what, "version": version(arguments, one.name, one.package), "pss_mib": one.memory_mib,
-        "cpu_ns": one.spread(|run| run.cpu_ns).map(spread_json), "user_ns": median(one, |run| run.user_ns),
-        "system_ns": median(one, |run| run.system_ns), "qps": one.spread(|run| run.qps).map(spread_json),
+        "cpu_ns": one.spread(|run| run.cpu_ns).map(Spread::to_json), "user_ns": median(one, |run| run.user_ns),
+        "system_ns": median(one, |run| run.system_ns), "qps": one.spread(|run| run.qps).map(Spread::to_json),
         "ratio_to": ratios, "rounds": rounds,
     })
-}
-
-fn spread_json(spread: Spread) -> Value {
-    let (low, high) = spread.confident;
-    json!({"median": spread.median, "min": spread.min, "max": spread.max, "confident95": [low, high]})
 }
 
 fn median(one: &Series, figure: impl Fn(&Run) -> f64) -> Option<f64> {
