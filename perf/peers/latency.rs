@@ -94,18 +94,25 @@ pub(crate) fn print(all: &[Waits]) {
     for one in all {
         for (share, runs) in SHARES.iter().zip(&one.runs) {
             let median = |figure: fn(&Wait) -> f64| median(runs, figure).map_or(f64::NAN, |one| one.median);
+            let lost = median(|run| run.lost);
+            // Who never got an answer has waited longest of all.
+            let waited = |figure, share: f64| {
+                if lost > 1.0 - share { "lost".to_owned() } else { format!("{:.0}", median(figure)) }
+            };
             println!(
-                "{:<15} {share:>5}% {:>8.1} {:>9.0} {:>9.0} {:>9.0} {:>8.3}",
+                "{:<15} {share:>5}% {:>8.1} {:>9} {:>9} {:>9} {:>8.3}",
                 one.name,
                 one.peak_qps * f64::from(*share) / 1e5,
-                median(|run| run.p50_us),
-                median(|run| run.p99_us),
-                median(|run| run.p999_us),
-                median(|run| run.lost) * 100.0,
+                waited(|run| run.p50_us, 0.5),
+                waited(|run| run.p99_us, 0.99),
+                waited(|run| run.p999_us, 0.999),
+                lost * 100.0,
             );
         }
     }
-    println!("(medians of rounds; load: of each server's own highest rate)");
+    println!(
+        "(medians of rounds; load: of each server's own highest rate; lost: more were lost than the percentile leaves)"
+    );
 }
 
 /// Everything.

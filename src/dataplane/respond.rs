@@ -125,10 +125,7 @@ fn respond_to_options(
     reply: &mut [u8],
 ) -> Outcome {
     match parse_with_options(message, snapshot.protocol.client_subnet) {
-        Some(query) => Outcome::Reply(match lookup(snapshot, query) {
-            Some(owner) => answer(snapshot, rotations, counters, asker, query, owner, reply),
-            None => answer_absent(snapshot, rotations, counters, asker, query, reply),
-        }),
+        Some(query) => Outcome::Reply(look_up_and_answer(snapshot, rotations, counters, asker, query, reply)),
         None => respond_to_any(snapshot, rotations, counters, asker, message, reply),
     }
 }
@@ -144,10 +141,7 @@ fn respond_to_any(
     reply: &mut [u8],
 ) -> Outcome {
     match parse_any(message, snapshot.protocol.client_subnet) {
-        Ok(query) => Outcome::Reply(match lookup(snapshot, query) {
-            Some(owner) => answer(snapshot, rotations, counters, asker, query, owner, reply),
-            None => answer_absent(snapshot, rotations, counters, asker, query, reply),
-        }),
+        Ok(query) => Outcome::Reply(look_up_and_answer(snapshot, rotations, counters, asker, query, reply)),
         Err(Rejection::Fault(fault)) => Outcome::Reply(render_error(snapshot, counters, &fault, reply)),
         Err(Rejection::Drop(reason)) => {
             counters.bump(match reason {
@@ -156,6 +150,22 @@ fn respond_to_any(
             });
             Outcome::Drop(reason)
         }
+    }
+}
+
+/// Answers a query that was read in one of the longer ways; returns the reply's octets.
+#[inline(always)]
+fn look_up_and_answer(
+    snapshot: &Snapshot,
+    rotations: &mut RotationTable,
+    counters: &Counters,
+    asker: Asker<'_>,
+    query: Query<'_>,
+    reply: &mut [u8],
+) -> usize {
+    match lookup(snapshot, query) {
+        Some(owner) => answer(snapshot, rotations, counters, asker, query, owner, reply),
+        None => answer_absent(snapshot, rotations, counters, asker, query, reply),
     }
 }
 
