@@ -3,16 +3,16 @@
 //! ```text
 //! client rotation SERVER NAME QUERIES SOCKETS        who led how many answers, and whether any address came twice
 //! client check SERVER SECONDS NAME COUNT ADDRESS...  every answer has COUNT distinct addresses, all of them listed
-//! client first SERVER NAME                           returns with the first NOERROR answer, within 60 s
+//! client first SERVER NAME                           returns with the first answer, within 60 s
 //! client port                                        a port that is free for UDP and TCP on 127.0.0.1
-//! client start SERVER NAME COMMAND...                milliseconds from running COMMAND to its first NOERROR answer
+//! client start SERVER NAME STARTS COMMAND...         milliseconds from running COMMAND to its first answer; its memory
 //! client names SERVER NAMES QUERIES ADDRESS...       random names of perf/names exist, their neighbours do not
 //! ```
 #![expect(clippy::print_stdout, reason = "a program whose result is what it prints")]
 
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 mod dns;
@@ -24,8 +24,10 @@ type Failure = Box<dyn std::error::Error>;
 const CHECK_SOCKETS: usize = 16;
 /// Pause of `check` between two rounds: it is there to look at answers, not to load the server.
 const CHECK_PAUSE: Duration = Duration::from_millis(2);
-/// Pause of `start` between two tries: what its figure is exact to.
-const START_PAUSE: Duration = Duration::from_micros(100);
+/// Pause of `first` and `start` between two tries: what the figures are exact to.
+const FIRST_PAUSE: Duration = Duration::from_micros(50);
+/// By then every thread of a server has started, and what it touches at its start is resident.
+const SETTLED: Duration = Duration::from_millis(100);
 /// Longest wait of `first` and `start`.
 const FIRST_LIMIT: Duration = Duration::from_secs(60);
 const NOERROR: u8 = 0;
@@ -43,10 +45,10 @@ fn main() -> Result<(), Failure> {
             let seconds = Duration::from_secs(seconds.parse()?);
             check(server.parse()?, seconds, name, count.parse()?, &addresses(allowed)?)
         }
-        ["first", server, name] => first(server.parse()?, name),
+        ["first", server, name] => first(server.parse()?, name, || Ok(true)),
         ["port"] => free_port(),
-        ["start", server, name, program, ref arguments @ ..] => {
-            start(server.parse()?, name, program, arguments)
+        ["start", server, name, starts, program, ref arguments @ ..] => {
+            start(server.parse()?, name, starts.parse()?, program, arguments)
         }
         ["names", server, names, queries, ref allowed @ ..] => {
             names_answer(server.parse()?, names.parse()?, queries.parse()?, &addresses(allowed)?)
@@ -125,16 +127,24 @@ fn is_right(answer: &Answer, count: usize, allowed: &[Ipv4Addr]) -> bool {
         && answer.addresses.iter().all(|address| allowed.contains(address))
 }
 
-fn first(server: SocketAddr, name: &str) -> Result<(), Failure> {
-    let started = Instant::now();
-    while started.elapsed() < FIRST_LIMIT {
+/// Asks until an answer comes, which must be right, as long as the server is `alive`.
+fn first(
+    server: SocketAddr,
+    name: &str,
+    mut alive: impl FnMut() -> std::io::Result<bool>,
+) -> Result<(), Failure> {
+    let mut client = Client::connect(server)?;
+    let began = Instant::now();
+    while began.elapsed() < FIRST_LIMIT {
         // An error: nobody listens yet.
-        if let Ok(Some(answer)) = Client::connect(server)?.ask(name)
-            && answer.rcode == NOERROR
-        {
-            return Ok(());
+        if let Ok(Some(answer)) = client.ask(name) {
+            let right = answer.rcode == NOERROR && !answer.addresses.is_empty() && !answer.repeats();
+            return if right { Ok(()) } else { Err(format!("wrong: {answer:?}").into()) };
         }
-        std::thread::sleep(Duration::from_millis(1));
+        if !alive()? {
+            return Err("the server has ended".into());
+        }
+        std::thread::sleep(FIRST_PAUSE);
     }
     Err("no answer".into())
 }
@@ -152,23 +162,49 @@ fn free_port() -> Result<(), Failure> {
     Err("no port is free for both UDP and TCP".into())
 }
 
-/// Runs a server, waits for its first answer, stops it.
-fn start(server: SocketAddr, name: &str, program: &str, arguments: &[&str]) -> Result<(), Failure> {
-    let began = Instant::now();
-    let mut process =
-        Command::new(program).args(arguments).stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
-    let mut took = None;
-    while took.is_none() && began.elapsed() < FIRST_LIMIT && process.try_wait()?.is_none() {
-        // An error: nobody listens yet.
-        match Client::connect(server)?.ask(name) {
-            Ok(Some(answer)) if answer.rcode == NOERROR => took = Some(began.elapsed()),
-            _ => std::thread::sleep(START_PAUSE),
-        }
+/// Runs a server again and again, each time to its first answer.
+fn start(
+    server: SocketAddr,
+    name: &str,
+    starts: usize,
+    program: &str,
+    arguments: &[&str],
+) -> Result<(), Failure> {
+    let (mut times, mut sizes) = (Vec::new(), Vec::new());
+    for _ in 0..starts {
+        let began = Instant::now();
+        let mut command = Command::new(program);
+        let mut process =
+            Stopped(command.args(arguments).stdout(Stdio::null()).stderr(Stdio::null()).spawn()?);
+        first(server, name, || Ok(process.0.try_wait()?.is_none()))?;
+        times.push(began.elapsed().as_secs_f64() * 1e3);
+        std::thread::sleep(SETTLED);
+        sizes.push(resident_kib(process.0.id())?);
     }
-    process.kill()?;
-    process.wait()?;
-    println!("{:.2}", took.ok_or("no answer")?.as_secs_f64() * 1e3);
+    times.sort_by(f64::total_cmp);
+    let last = starts.checked_sub(1).ok_or("no starts")?;
+    println!("starts {starts}");
+    println!("min-ms {:.2}\np50-ms {:.2}\np90-ms {:.2}", times[0], times[last / 2], times[last * 9 / 10]);
+    println!("rss-kib {}", sizes.iter().max().ok_or("no starts")?);
     Ok(())
+}
+
+/// VmRSS of a process (proc(5)).
+fn resident_kib(pid: u32) -> Result<u64, Failure> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).ok_or("no VmRSS")?;
+    Ok(line.trim().trim_end_matches(" kB").parse()?)
+}
+
+/// A process that ends with this.
+struct Stopped(Child);
+
+impl Drop for Stopped {
+    fn drop(&mut self) {
+        // Both fail only when it has ended already.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }
 
 /// Names are those of perf/names: n0.example.com, n1.example.com and so on.

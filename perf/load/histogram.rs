@@ -27,11 +27,13 @@ impl Histogram {
         (self.total, self.max) = (0, 0);
     }
 
-    /// Counts one latency.
-    pub(crate) fn record(&mut self, nanos: u64) {
-        self.counts[bucket(nanos)] += 1;
-        self.total += 1;
-        self.max = self.max.max(nanos);
+    /// Counts one latency, so many times.
+    pub(crate) fn record(&mut self, nanos: u64, times: u64) {
+        if times > 0 {
+            self.counts[bucket(nanos)] += times;
+            self.total += times;
+            self.max = self.max.max(nanos);
+        }
     }
 
     /// The upper end of the bucket below which the share `part` (0 to 1) of all latencies lies; 0 when there are none.
@@ -77,7 +79,7 @@ mod tests {
         let mut histogram = Histogram::new();
         let mut values: Vec<u64> =
             (0..10_000).map(|_| u64::from(random.next()) >> random.below(32)).collect();
-        values.iter().for_each(|value| histogram.record(*value));
+        values.iter().for_each(|value| histogram.record(*value, 1));
         values.sort_unstable();
         for part in [0.001, 0.5, 0.9, 0.99, 0.999, 1.0] {
             let exact = values[((values.len() as f64 * part).ceil() as usize).max(1) - 1];
@@ -90,7 +92,7 @@ mod tests {
     #[test]
     fn the_longest_latency_has_a_bucket() {
         let mut histogram = Histogram::new();
-        histogram.record(u64::MAX);
+        histogram.record(u64::MAX, 1);
         assert_eq!(histogram.quantile(0.5), u64::MAX);
     }
 }

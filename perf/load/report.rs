@@ -25,6 +25,7 @@ pub(crate) fn figures(measured: &Measured) -> Map<String, Value> {
         put(&format!("latency-us-{key}"), json!(round(tally.latency.quantile(part) as f64 / 1e3, 1)));
     }
     put("latency-us-max", json!(round(tally.latency.max() as f64 / 1e3, 1)));
+    put("behind-us-p99.9", json!(round(tally.behind.quantile(0.999) as f64 / 1e3, 1)));
     put("load-idle", json!(round(measured.idle, 4)));
     if let Some(cost) = &measured.cost {
         let cpu_ns = cost.cpu.as_nanos() as f64 / (measured.replies as f64).max(1.0);

@@ -82,7 +82,7 @@ impl<'q> Run<'q> {
     pub(crate) fn start(plan: Plan, queries: &'q Queries) -> Run<'q> {
         Run {
             queries,
-            tally: Tally::new(plan.strictness),
+            tally: Tally::new(plan.strictness, plan.timeout),
             random: Random::new(plan.seed),
             plan,
             origin: Instant::now(),

@@ -100,10 +100,11 @@ impl Slots {
 mod tests {
     use super::*;
     use crate::tally::Strictness;
+    use std::time::Duration;
 
     #[test]
     fn a_reply_settles_its_query_once_and_a_late_one_is_not_wrong() {
-        let mut tally = Tally::new(Strictness::All);
+        let mut tally = Tally::new(Strictness::All, Duration::from_secs(1));
         let mut slots = Slots::new(3);
         let ids: Vec<u16> = (0..3).filter_map(|query| slots.take(query, u64::from(query))).collect();
         assert_eq!((ids.len(), slots.take(9, 9)), (3, None));

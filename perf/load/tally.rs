@@ -1,5 +1,7 @@
 //! What became of the queries: right, wrong (by what was wrong) or lost (by why), and how long the answers took.
 
+use std::time::Duration;
+
 use crate::histogram::Histogram;
 use crate::queries::{HEADER_OCTETS, Queries};
 
@@ -60,14 +62,18 @@ pub(crate) struct Tally {
     pub(crate) late: u64,
     wrong: [u64; WRONG.len()],
     lost: [u64; LOST.len()],
-    /// From the send, or from when it was due, to the reply.
+    /// From the send, or from when it was due, to the reply. A lost query has waited for as long as any is waited for: left
+    /// out, the more a server loses, the faster it would look.
     pub(crate) latency: Histogram,
+    /// From when a query was due to its send: what of its latency is the load's own.
+    pub(crate) behind: Histogram,
     strictness: Strictness,
+    timeout_ns: u64,
 }
 
 impl Tally {
-    /// Nothing counted yet.
-    pub(crate) fn new(strictness: Strictness) -> Tally {
+    /// Nothing counted yet; after `timeout` a query is lost.
+    pub(crate) fn new(strictness: Strictness, timeout: Duration) -> Tally {
         Tally {
             sent: 0,
             right: 0,
@@ -75,7 +81,9 @@ impl Tally {
             wrong: [0; WRONG.len()],
             lost: [0; LOST.len()],
             latency: Histogram::new(),
+            behind: Histogram::new(),
             strictness,
+            timeout_ns: timeout.as_nanos() as u64,
         }
     }
 
@@ -85,6 +93,7 @@ impl Tally {
         self.wrong.fill(0);
         self.lost.fill(0);
         self.latency.clear();
+        self.behind.clear();
     }
 
     /// Right and wrong replies together: each has cost the server its work.
@@ -110,6 +119,7 @@ impl Tally {
     /// Counts lost queries.
     pub(crate) fn lost(&mut self, why: Lost, count: u64) {
         self.lost[why as usize] += count;
+        self.latency.record(self.timeout_ns, count);
     }
 
     /// Every reason with its count.
@@ -120,7 +130,7 @@ impl Tally {
 
     /// Counts the reply to query `number`, whose id has been found outstanding.
     pub(crate) fn judge(&mut self, queries: &Queries, number: u32, reply: &[u8], latency_ns: u64) {
-        self.latency.record(latency_ns);
+        self.latency.record(latency_ns, 1);
         match self.fault(queries, number, reply) {
             Some(why) => self.wrong(why),
             None => self.right += 1,
@@ -169,10 +179,19 @@ mod tests {
         reply.truncate(len);
         (reply[2], reply[7]) = (0x84, 1);
         bend(&mut reply);
-        let mut tally = Tally::new(Strictness::All);
+        let mut tally = Tally::new(Strictness::All, Duration::from_secs(1));
         tally.judge(&queries, 0, &reply, 1);
         assert_eq!(tally.right + tally.all_wrong(), 1);
         tally.reasons().find(|(_, _, count)| *count == 1).map(|(_, why, _)| why)
+    }
+
+    #[test]
+    fn a_lost_query_waits_longest() {
+        let mut tally = Tally::new(Strictness::All, Duration::from_secs(1));
+        tally.latency.record(1000, 98);
+        tally.lost(Lost::Timeout, 2);
+        assert!(tally.latency.quantile(0.98) < 2000);
+        assert_eq!(tally.latency.quantile(0.99), 1_000_000_000);
     }
 
     #[test]

@@ -279,6 +279,10 @@ impl Sender {
         }
         match send(sock.socket.as_raw_fd(), &self.octets[..end], MsgFlags::MSG_DONTWAIT) {
             Ok(_) => {
+                let now = run.now();
+                for &(_, due_ns) in &pending.queries[..count] {
+                    run.tally.behind.record(now.saturating_sub(due_ns), 1);
+                }
                 run.tally.sent += taken as u64;
                 true
             }

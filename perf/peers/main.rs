@@ -123,13 +123,8 @@ fn main() -> Result<(), Failure> {
         Some(path) => std::fs::write(path, report::json(&arguments, seed, servers).to_string() + "\n"),
         None => Ok(()),
     };
-    if arguments.latency {
-        let waits = latency::measure(&arguments, &servers, seed)?;
-        latency::print(&waits);
-        return Ok(write(latency::json(&waits))?);
-    }
     let mut shuffle = seed;
-    for round in 0..arguments.rounds {
+    for round in 0..if arguments.latency { latency::PEAK_ROUNDS } else { arguments.rounds } {
         for at in order(servers.len(), &mut shuffle) {
             let (series, peer, running) = &mut servers[at];
             let outcome = measure(&arguments, peer, running, seed + round as u64)?;
@@ -139,6 +134,11 @@ fn main() -> Result<(), Failure> {
             series.rounds.push(outcome);
             series.memory_mib = running.memory_mib();
         }
+    }
+    if arguments.latency {
+        let waits = latency::measure(&arguments, &servers, seed)?;
+        latency::print(&arguments, &waits);
+        return Ok(write(latency::json(&waits))?);
     }
     let series: Vec<Series> = servers.into_iter().map(|(series, ..)| series).collect();
     report::print(&arguments, &series);
@@ -170,16 +170,10 @@ fn measure(arguments: &Arguments, peer: &Peer, running: &mut Running, seed: u64)
         lost: figure("lost") / (figure("lost") + figure("right") + figure("wrong")).max(1.0),
         p99_us: figure("latency-us-p99"),
     };
-    let wrong = figure("wrong");
-    let reasons = || {
-        let parts = figures.as_object().into_iter().flatten();
-        let parts = parts.filter(|(key, value)| key.starts_with("wrong-") && value.as_u64() != Some(0));
-        parts.map(|(key, value)| format!("{key} {value}")).collect::<Vec<_>>().join(", ")
-    };
     Ok(if figure("replies") < 1.0 {
         Outcome::Discarded("no answers".to_owned())
-    } else if wrong > 0.0 {
-        Outcome::Discarded(format!("{wrong} wrong answers ({})", reasons()))
+    } else if let Some(why) = wrong(&figures) {
+        Outcome::Discarded(why)
     } else if run.lost > arguments.max_loss {
         Outcome::Discarded(format!("{:.2} % lost", run.lost * 100.0))
     } else if run.busy < arguments.least_busy() {
@@ -187,6 +181,14 @@ fn measure(arguments: &Arguments, peer: &Peer, running: &mut Running, seed: u64)
     } else {
         Outcome::Counted(run)
     })
+}
+
+/// What was wrong with answers, if any were.
+fn wrong(figures: &Value) -> Option<String> {
+    let parts = figures.as_object().into_iter().flatten();
+    let parts = parts.filter(|(key, value)| key.starts_with("wrong-") && value.as_u64() != Some(0));
+    let reasons: Vec<String> = parts.map(|(key, value)| format!("{key} {value}")).collect();
+    (figures["wrong"] != 0).then(|| format!("{} wrong answers ({})", figures["wrong"], reasons.join(", ")))
 }
 
 /// Runs the load to its end; its figures.
