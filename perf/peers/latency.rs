@@ -104,25 +104,28 @@ fn ask(
 /// The table.
 pub(crate) fn print(arguments: &Arguments, all: &[Waits]) {
     println!(
-        "\n{:<15} {:>6} {:>8} {:>9} {:>9} {:>9} {:>8} {:>9}  rounds",
-        "server", "load", "kq/s", "p50 µs", "p99 µs", "p99.9 µs", "lost %", "behind µs"
+        "\n{:<15} {:>6} {:>8} {:>9} {:>9} {:>9} {:>15} {:>9}  rounds",
+        "server", "load", "kq/s", "p50 µs", "p99 µs", "p99.9 µs", "lost % [most]", "behind µs"
     );
     for one in all {
         for (share, runs) in SHARES.iter().zip(&one.runs) {
             let median = |figure: fn(&Wait) -> f64| median(runs, figure).map_or(f64::NAN, |one| one.median);
+            // A median hides the one round that lost a tenth.
+            let lost = Spread::of(runs.iter().map(|run| run.lost * 100.0))
+                .map_or_else(String::new, |lost| format!("{:.3} [{:.3}]", lost.median, lost.max));
             let waited = |figure| match median(figure) {
                 // Of two middle values one was lost at least.
                 us if us >= f64::from(TIMEOUT_MS) * 500.0 => "lost".to_owned(),
                 us => format!("{us:.0}"),
             };
             println!(
-                "{:<15} {share:>5}% {:>8.1} {:>9} {:>9} {:>9} {:>8.3} {:>9.0}  {} of {}",
+                "{:<15} {share:>5}% {:>8.1} {:>9} {:>9} {:>9} {:>15} {:>9.0}  {} of {}",
                 one.name,
                 one.peak_qps * f64::from(*share) / 1e5,
                 waited(|run| run.p50_us),
                 waited(|run| run.p99_us),
                 waited(|run| run.p999_us),
-                median(|run| run.lost) * 100.0,
+                lost,
                 median(|run| run.behind_us),
                 runs.len(),
                 arguments.rounds,
