@@ -66,8 +66,8 @@ pub(crate) fn measure(
             let figure = |key: &str| figures[key].as_f64().unwrap_or(f64::NAN);
             let sent =
                 (figure("sent") + figure("lost-no-slot") + figure("lost-unsent")) / figure("seconds") / rate;
-            let late =
-                (sent < LEAST_SENT).then(|| format!("the load sent {:.0} % of what was due", sent * 100.0));
+            let late = (sent < LEAST_SENT)
+                .then(|| format!("the load sent only {:.1} % of what was due", sent * 100.0));
             if let Some(why) = wrong(&figures).or(late) {
                 eprintln!("round {}: {} at {} % discarded: {why}", round + 1, peer.name, SHARES[share]);
                 continue;
