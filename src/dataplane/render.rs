@@ -6,10 +6,10 @@
 use super::choose::{FixedChoice, PoolChoice, choose_fixed, choose_pool};
 use super::lookup::{InZone, Owner};
 use super::parse::{Fault, Query};
-use super::respond::{Asker, Transport};
+use super::respond::{Transport, Turn};
 use crate::state::counters::{Counter, Counters};
 use crate::state::pool::{Fallback, FamilyPool};
-use crate::state::rotation::{Drawn, MAX_RECORD_OCTETS, RotationTable, Source};
+use crate::state::rotation::{Drawn, MAX_RECORD_OCTETS, Source};
 use crate::state::snapshot::Snapshot;
 use crate::wire::edns::{
     ClientSubnet, Edns, FLAG_DO, MIN_UDP_SIZE, OPT_FIXED_OCTETS, OPT_FLAGS_AT, OPT_RCODE_AT,
@@ -145,19 +145,12 @@ pub fn drawn_body(counters: &Counters, family: &FamilyPool, scope_len: u8, drawn
 
 /// A pool's answer that is no single record, or that there is none.
 #[inline(never)]
-pub(super) fn write_pool(
-    snapshot: &Snapshot,
-    rotations: &mut RotationTable,
-    counters: &Counters,
-    asker: Asker<'_>,
-    query: Query<'_>,
-    owner: Owner<'_>,
-    reply: &mut [u8],
-) -> Body {
+pub(super) fn write_pool(turn: Turn<'_>, query: Query<'_>, owner: Owner<'_>, reply: &mut [u8]) -> Body {
+    let Turn { snapshot, rotations, counters, client, transport } = turn;
     let in_zone = owner.in_zone();
-    let into = room(snapshot, asker.transport, query, reply);
+    let into = room(snapshot, transport, query, reply);
     // Decided again rather than handed on: handing it on would cost every answer of one record.
-    let Some(choice) = choose_pool(snapshot, asker.client, query, owner) else { return Body::refused() };
+    let Some(choice) = choose_pool(snapshot, client, query, owner) else { return Body::refused() };
     let PoolChoice { family, scope, ttl_secs, scope_len } = choice;
     let drawn = rotations.draw(&snapshot.health, family, scope, ttl_secs, into);
     let body = match (drawn, family.rules.fallback) {
@@ -177,14 +170,13 @@ pub(super) fn write_pool(
 
 /// Writes everything that is not drawn.
 #[inline(never)]
-pub fn write_fixed(
-    snapshot: &Snapshot,
-    rotations: &mut RotationTable,
-    transport: Transport,
+pub(super) fn write_fixed(
+    turn: Turn<'_>,
     query: Query<'_>,
     owner: Option<Owner<'_>>,
     reply: &mut [u8],
 ) -> Body {
+    let Turn { snapshot, rotations, transport, .. } = turn;
     let into = room(snapshot, transport, query, reply);
     match choose_fixed(snapshot, rotations, &query, owner) {
         FixedChoice::Static(template, in_zone) => match template.write(in_zone.apex_offset(&query), into) {

@@ -46,10 +46,12 @@ pub enum Transport {
     Tcp,
 }
 
-/// Who asks, and how.
-#[derive(Clone, Copy)]
-pub(super) struct Asker<'a> {
-    pub(super) client: &'a IpAddr,
+/// What answering one message draws on. Handed on by value: it is put together in memory only where a way leaves the usual one.
+pub(super) struct Turn<'t> {
+    pub(super) snapshot: &'t Snapshot,
+    pub(super) rotations: &'t mut RotationTable,
+    pub(super) counters: &'t Counters,
+    pub(super) client: &'t IpAddr,
     pub(super) transport: Transport,
 }
 
@@ -86,65 +88,46 @@ pub fn respond(
         Transport::Udp => Counter::UdpQueries,
         Transport::Tcp => Counter::TcpQueries,
     });
-    let asker = Asker { client: &client, transport };
     let Generation { snapshot, rotations, .. } = generation;
-    if let Some(query) = parse_trusting(message) {
-        return match lookup(snapshot, query) {
-            Some(owner) => Outcome::Reply(answer(snapshot, rotations, counters, asker, query, owner, reply)),
-            None => respond_to_absent(snapshot, rotations, counters, asker, query, message, reply),
-        };
+    let turn = Turn { snapshot, rotations, counters, client: &client, transport };
+    match parse_trusting(message) {
+        Some(query) => match lookup(turn.snapshot, query) {
+            Some(owner) => Outcome::Reply(answer(turn, query, owner, reply)),
+            None => respond_to_absent(turn, query, message, reply),
+        },
+        None => respond_to_options(turn, message, reply),
     }
-    respond_to_options(snapshot, rotations, counters, asker, message, reply)
 }
 
 /// Answers a query for a name that is not there, or that was taken for a name and is none.
 #[inline(never)]
-fn respond_to_absent(
-    snapshot: &Snapshot,
-    rotations: &mut RotationTable,
-    counters: &Counters,
-    asker: Asker<'_>,
-    query: Query<'_>,
-    message: &[u8],
-    reply: &mut [u8],
-) -> Outcome {
-    if !query.is_whole() {
-        return respond_to_options(snapshot, rotations, counters, asker, message, reply);
+fn respond_to_absent(turn: Turn<'_>, query: Query<'_>, message: &[u8], reply: &mut [u8]) -> Outcome {
+    if query.is_whole() {
+        Outcome::Reply(answer_absent(turn, query, reply))
+    } else {
+        respond_to_options(turn, message, reply)
     }
-    Outcome::Reply(answer_absent(snapshot, rotations, counters, asker, query, reply))
 }
 
 /// Answers a query that has options in its OPT record: resolvers that tell a client subnet or a cookie.
 #[inline(never)]
-fn respond_to_options(
-    snapshot: &Snapshot,
-    rotations: &mut RotationTable,
-    counters: &Counters,
-    asker: Asker<'_>,
-    message: &[u8],
-    reply: &mut [u8],
-) -> Outcome {
-    match parse_with_options(message, snapshot.protocol.client_subnet) {
-        Some(query) => Outcome::Reply(look_up_and_answer(snapshot, rotations, counters, asker, query, reply)),
-        None => respond_to_any(snapshot, rotations, counters, asker, message, reply),
+fn respond_to_options(turn: Turn<'_>, message: &[u8], reply: &mut [u8]) -> Outcome {
+    match parse_with_options(message, turn.snapshot.protocol.client_subnet) {
+        Some(query) => Outcome::Reply(look_up_and_answer(turn, query, reply)),
+        None => respond_to_any(turn, message, reply),
     }
 }
 
 /// Answers a message that does not look like most queries: rejects it, or answers it like any other.
 #[inline(never)]
-fn respond_to_any(
-    snapshot: &Snapshot,
-    rotations: &mut RotationTable,
-    counters: &Counters,
-    asker: Asker<'_>,
-    message: &[u8],
-    reply: &mut [u8],
-) -> Outcome {
-    match parse_any(message, snapshot.protocol.client_subnet) {
-        Ok(query) => Outcome::Reply(look_up_and_answer(snapshot, rotations, counters, asker, query, reply)),
-        Err(Rejection::Fault(fault)) => Outcome::Reply(render_error(snapshot, counters, &fault, reply)),
+fn respond_to_any(turn: Turn<'_>, message: &[u8], reply: &mut [u8]) -> Outcome {
+    match parse_any(message, turn.snapshot.protocol.client_subnet) {
+        Ok(query) => Outcome::Reply(look_up_and_answer(turn, query, reply)),
+        Err(Rejection::Fault(fault)) => {
+            Outcome::Reply(render_error(turn.snapshot, turn.counters, &fault, reply))
+        }
         Err(Rejection::Drop(reason)) => {
-            counters.bump(match reason {
+            turn.counters.bump(match reason {
                 DropReason::Short => Counter::DropShort,
                 DropReason::Response => Counter::DropResponse,
             });
@@ -155,35 +138,21 @@ fn respond_to_any(
 
 /// Answers a query that was read in one of the longer ways; returns the reply's octets.
 #[inline(always)]
-fn look_up_and_answer(
-    snapshot: &Snapshot,
-    rotations: &mut RotationTable,
-    counters: &Counters,
-    asker: Asker<'_>,
-    query: Query<'_>,
-    reply: &mut [u8],
-) -> usize {
-    match lookup(snapshot, query) {
-        Some(owner) => answer(snapshot, rotations, counters, asker, query, owner, reply),
-        None => answer_absent(snapshot, rotations, counters, asker, query, reply),
+fn look_up_and_answer(turn: Turn<'_>, query: Query<'_>, reply: &mut [u8]) -> usize {
+    match lookup(turn.snapshot, query) {
+        Some(owner) => answer(turn, query, owner, reply),
+        None => answer_absent(turn, query, reply),
     }
 }
 
 /// Answers a query whose name exists; returns the reply's octets. All of it is inlined and handed on by value, so that what
 /// is known of the query stays in registers on its way to a pool's answer; whatever is not drawn is one call out of line.
 #[inline(always)]
-fn answer(
-    snapshot: &Snapshot,
-    rotations: &mut RotationTable,
-    counters: &Counters,
-    asker: Asker<'_>,
-    query: Query<'_>,
-    owner: Owner<'_>,
-    reply: &mut [u8],
-) -> usize {
+fn answer(turn: Turn<'_>, query: Query<'_>, owner: Owner<'_>, reply: &mut [u8]) -> usize {
+    let Turn { snapshot, rotations, counters, client, transport } = turn;
     let Some(small) = reply.first_chunk_mut::<MIN_REPLY_OCTETS>() else { return 0 };
     copy_asked(query.asked, small);
-    let choice = choose_pool(snapshot, asker.client, query, owner);
+    let choice = choose_pool(snapshot, client, query, owner);
     if let Some(PoolChoice { family, scope, ttl_secs, scope_len }) = choice
         && let Some(into) = room_for_one(query, small)
         && let Some(source) = rotations.draw_single(&snapshot.health, family, scope, ttl_secs, into)
@@ -191,24 +160,19 @@ fn answer(
         let body = drawn_body(counters, family, scope_len, Drawn { count: 1, source });
         return finish(snapshot, counters, query, body, small);
     }
+    let turn = Turn { snapshot, rotations, counters, client, transport };
     let body = match choice {
-        Some(_) => write_pool(snapshot, rotations, counters, asker, query, owner, reply),
-        None => write_fixed(snapshot, rotations, asker.transport, query, Some(owner), reply),
+        Some(_) => write_pool(turn, query, owner, reply),
+        None => write_fixed(turn, query, Some(owner), reply),
     };
     finish(snapshot, counters, query, body, reply)
 }
 
 /// Answers a query whose name does not exist, or not in its class; returns the reply's octets.
 #[inline(never)]
-fn answer_absent(
-    snapshot: &Snapshot,
-    rotations: &mut RotationTable,
-    counters: &Counters,
-    asker: Asker<'_>,
-    query: Query<'_>,
-    reply: &mut [u8],
-) -> usize {
+fn answer_absent(turn: Turn<'_>, query: Query<'_>, reply: &mut [u8]) -> usize {
+    let (snapshot, counters) = (turn.snapshot, turn.counters);
     copy_asked(query.asked, reply);
-    let body = write_fixed(snapshot, rotations, asker.transport, query, None, reply);
+    let body = write_fixed(turn, query, None, reply);
     finish(snapshot, counters, query, body, reply)
 }
