@@ -25,6 +25,11 @@ const FROM_NONE: (&str, u64) = ("steerd_pool_answers_total{source=\"none\"}", 1)
 const EDNS: (&str, u64) = ("steerd_edns_queries_total", 1);
 const SUBNET: (&str, u64) = ("steerd_client_subnet_queries_total", 1);
 
+/// Octets of a text as replies show an option's data.
+fn hex(text: &str) -> String {
+    text.bytes().map(|octet| format!("{octet:02x}")).collect()
+}
+
 /// SOA of example.com below, as a record and as it stands in negative answers.
 const SOA: &str = "SOA ns1.example.net. admin.example.com. 7 7200 900 1209600 60";
 
@@ -400,12 +405,69 @@ fn edns_versions_flags_and_options_are_handled() {
     let odd = query().edns(512).edns_flags(0x7FFF).option(65_001, b"odd").option(3, b"");
     let odd = odd.option(10, b"12345678").option(12, &[0; 20]);
     server.expect(&odd, &format!("NOERROR aa rd\n{answer}\nopt 1232"), &[ANSWER, FROM_UP, EDNS]);
-    // An error is no longer than question, header and OPT.
+    // An error is no longer than question, header and OPT; that one is not authoritative is told there (RFC 8914 §4.21).
     server.expect(
         &Query::new("www.example.org", Rtype::A).edns(1232).option(65_001, &[0; 300]),
-        "REFUSED rd\nopt 1232",
+        "REFUSED rd\nopt 1232 000f00020014",
         &[REFUSED, EDNS],
     );
+}
+
+#[test]
+fn server_tells_its_identifier_to_who_asks() {
+    let asks = Query::a("www.example.com").edns(1232).option(3, b"");
+    let answer = "NOERROR aa rd\nan www.example.com. 30 A 192.0.2.1\nopt 1232";
+    let server = Server::start(&config("workers: 1, nsid: pop7", CONFIG));
+    server.expect(&asks, &format!("{answer} 00030004{}", hex("pop7")), &[ANSWER, FROM_UP, EDNS]);
+    server.expect(&Query::a("www.example.com").edns(1232), answer, &[ANSWER, FROM_UP, EDNS]);
+    let subnet_too = asks.clone().subnet4(Ipv4Addr::new(10, 1, 2, 0), 24);
+    let both = format!("{answer} 00080007000118000a010200030004{}", hex("pop7"));
+    server.expect(&subnet_too, &both, &[ANSWER, FROM_UP, EDNS, SUBNET]);
+    let missing = server.ask(Via::Udp, &Query::a("no.example.com").edns(512).option(3, b"")).text();
+    assert!(missing.ends_with(&format!("opt 1232 00030004{}\n", hex("pop7"))), "{missing}");
+
+    let longest = "x".repeat(64);
+    let server = Server::start(&config(&format!("workers: 1, nsid: {longest}"), CONFIG));
+    let longest_name = format!("{0}.{0}.{0}.{1}.example.com", "a".repeat(63), "a".repeat(48));
+    let reply = server.ask(Via::Udp, &Query::a(&longest_name).edns(512).option(3, b""));
+    assert!(reply.text().contains("NXDOMAIN"), "{}", reply.text());
+    assert!(reply.octets.len() <= 512, "{} octets", reply.octets.len());
+    let silent = Server::start(CONFIG);
+    silent.expect(&asks, answer, &[ANSWER, FROM_UP, EDNS]);
+}
+
+#[test]
+fn idle_timeout_is_told_over_tcp_alone() {
+    let server = Server::start(&config("workers: 1, tcp_idle_timeout: 12s", CONFIG));
+    let asks = Query::a("www.example.com").edns(1232).option(11, b"");
+    let reply = server.ask(Via::Tcp, &asks).text();
+    // 120 times 100 ms (RFC 7828 §3.1).
+    assert!(reply.ends_with("opt 1232 000b00020078\n"), "{reply}");
+    let reply = server.ask(Via::Udp, &asks).text();
+    assert!(reply.ends_with("opt 1232\n"), "{reply}");
+    let reply = server.ask(Via::Tcp, &Query::a("www.example.com").edns(1232)).text();
+    assert!(reply.ends_with("opt 1232\n"), "{reply}");
+}
+
+#[test]
+fn answer_for_want_of_members_says_so_where_there_is_an_opt_record() {
+    let server = Server::start(CONFIG);
+    let told = format!("opt 1232 000f0011{}\n", "0000".to_owned() + &hex("no member is up"));
+    for name in ["any.test", "refuse.test", "nodata.test", "addresses.test", "closed.example.com"] {
+        for via in [Via::Udp, Via::Tcp] {
+            let reply = server.ask(via, &Query::a(name).edns(1232)).text();
+            assert!(reply.ends_with(&told), "{name}: {reply}");
+        }
+        let reply = server.ask(Via::Udp, &Query::a(name)).text();
+        assert!(!reply.contains("opt"), "{name}: {reply}");
+    }
+    // The other families and types of the same names are none of the pool's trouble.
+    for (name, qtype) in
+        [("nodata.test", Rtype::AAAA), ("nodata.test", Rtype::TXT), ("www.example.com", Rtype::A)]
+    {
+        let reply = server.ask(Via::Udp, &Query::new(name, qtype).edns(1232)).text();
+        assert!(reply.ends_with("opt 1232\n"), "{name}: {reply}");
+    }
 }
 
 #[test]

@@ -5,6 +5,7 @@
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::model::{self, Config, SoaFields};
 use crate::state::health_table::HealthTable;
@@ -52,11 +53,18 @@ pub fn compile(config: &Config, generation: u64) -> Snapshot {
         protocol: Protocol {
             edns_udp_size: config.server.edns_udp_size,
             opt: opt_record(config.server.edns_udp_size),
+            nsid: config.server.nsid.as_deref().map(|text| text.as_bytes().into()),
+            keepalive: keepalive(config.server.tcp_idle_timeout).to_be_bytes(),
             client_subnet: config.server.ecs,
             version: config.server.version.as_deref().map(|text| text.as_bytes().into()),
             id: config.server.id.as_deref().map(|text| text.as_bytes().into()),
         },
     }
+}
+
+/// An idle timeout as RFC 7828 tells it, in units of 100 ms; the longest that may be configured is an hour.
+fn keepalive(idle: Duration) -> u16 {
+    u16::try_from(idle.as_millis() / 100).unwrap_or(u16::MAX)
 }
 
 /// What of the rotations and counters lives on: the same pool's same family and region, the same member's address.

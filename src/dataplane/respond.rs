@@ -11,7 +11,7 @@ use super::parse::{Query, Rejection, parse_any, parse_trusting, parse_with_optio
 use super::render::{copy_asked, drawn_body, finish, render_error, room_for_one, write_fixed, write_pool};
 use crate::state::counters::{Counter, Counters};
 use crate::state::publish::Generation;
-use crate::state::rotation::{Drawn, RotationTable};
+use crate::state::rotation::{Drawn, RotationTable, Source};
 use crate::state::snapshot::Snapshot;
 
 /// What a reply buffer must hold at least: header, longest question, OPT with the longest client subnet, and then some.
@@ -155,24 +155,24 @@ fn answer(turn: Turn<'_>, query: Query<'_>, owner: Owner<'_>, reply: &mut [u8]) 
     let choice = choose_pool(snapshot, client, query, owner);
     if let Some(PoolChoice { family, scope, ttl_secs, scope_len }) = choice
         && let Some(into) = room_for_one(query, small)
-        && let Some(source) = rotations.draw_single(&snapshot.health, family, scope, ttl_secs, into)
+        && rotations.draw_single(&snapshot.health, family, scope, ttl_secs, into).is_some()
     {
-        let body = drawn_body(counters, family, scope_len, Drawn { count: 1, source });
-        return finish(snapshot, counters, query, body, small);
+        let body = drawn_body(counters, family, scope_len, Drawn { count: 1, source: Source::Up });
+        return finish(snapshot, counters, transport, query, body, small);
     }
     let turn = Turn { snapshot, rotations, counters, client, transport };
     let body = match choice {
         Some(_) => write_pool(turn, query, owner, reply),
         None => write_fixed(turn, query, Some(owner), reply),
     };
-    finish(snapshot, counters, query, body, reply)
+    finish(snapshot, counters, transport, query, body, reply)
 }
 
 /// Answers a query whose name does not exist, or not in its class; returns the reply's octets.
 #[inline(never)]
 fn answer_absent(turn: Turn<'_>, query: Query<'_>, reply: &mut [u8]) -> usize {
-    let (snapshot, counters) = (turn.snapshot, turn.counters);
+    let Turn { snapshot, counters, transport, .. } = turn;
     copy_asked(query.asked, reply);
     let body = write_fixed(turn, query, None, reply);
-    finish(snapshot, counters, query, body, reply)
+    finish(snapshot, counters, transport, query, body, reply)
 }
