@@ -1,6 +1,6 @@
 //! Octets to a query, or to a reason why not (RFC 1035 §4, RFC 6891, RFC 7871, RFC 9619).
 
-use super::respond::DropReason;
+use super::turn::DropReason;
 use crate::wire::edns::{Edns, Options};
 use crate::wire::error::WireError;
 use crate::wire::message::{Class, FLAG_QR, HEADER_OCTETS, Header, OPCODE_MASK, QUESTION_TAIL_OCTETS, Rtype};

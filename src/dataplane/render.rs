@@ -6,7 +6,7 @@
 use super::choose::{FixedChoice, PoolChoice, choose_fixed, choose_pool};
 use super::lookup::{InZone, Owner};
 use super::parse::{Fault, Query};
-use super::respond::{Transport, Turn};
+use super::turn::{Transport, Turn};
 use crate::state::counters::{Counter, Counters};
 use crate::state::pool::{Fallback, FamilyPool};
 use crate::state::rotation::{Drawn, MAX_RECORD_OCTETS, Source};

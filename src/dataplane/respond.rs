@@ -9,10 +9,11 @@ use super::choose::{PoolChoice, choose_pool};
 use super::lookup::{Owner, lookup};
 use super::parse::{Query, Rejection, parse_any, parse_trusting, parse_with_options};
 use super::render::{copy_asked, drawn_body, finish, render_error, room_for_one, write_fixed, write_pool};
+use super::turn::Turn;
+pub use super::turn::{DropReason, Transport};
 use crate::state::counters::{Counter, Counters};
 use crate::state::publish::Generation;
-use crate::state::rotation::{Drawn, RotationTable, Source};
-use crate::state::snapshot::Snapshot;
+use crate::state::rotation::{Drawn, Source};
 
 /// What a reply buffer must hold at least: header, longest question, OPT with the longest client subnet, and then some.
 pub const MIN_REPLY_OCTETS: usize = 512;
@@ -24,35 +25,6 @@ pub enum Outcome {
     Reply(usize),
     /// Send nothing.
     Drop(DropReason),
-}
-
-/// Why a message gets no reply at all.
-// As wide as a length, so that an outcome is returned in two registers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(usize)]
-pub enum DropReason {
-    /// Fewer than 12 octets: there is no identifier to answer to.
-    Short,
-    /// QR is set: answering responses would let two servers talk for ever.
-    Response,
-}
-
-/// How the query came, and so how large a reply may be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Transport {
-    /// A datagram: 512 octets, or what EDNS agrees on.
-    Udp,
-    /// A stream: 65,535 octets.
-    Tcp,
-}
-
-/// What answering one message draws on. Handed on by value: it is put together in memory only where a way leaves the usual one.
-pub(super) struct Turn<'t> {
-    pub(super) snapshot: &'t Snapshot,
-    pub(super) rotations: &'t mut RotationTable,
-    pub(super) counters: &'t Counters,
-    pub(super) client: &'t IpAddr,
-    pub(super) transport: Transport,
 }
 
 /// What one worker keeps from query to query.
