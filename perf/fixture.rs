@@ -13,7 +13,7 @@ use steerd::wire::writer::Writer;
 
 /// Weights and topology, static RRsets, both families, a fallback, a zone with an empty non-terminal.
 pub(crate) const CONFIG: &str = "
-server: {listen: ['127.0.0.1:0'], version: steerd}
+server: {listen: ['127.0.0.1:0'], version: steerd, nsid: steerd}
 globalnames:
   www.example.com: {pool: web, ttl: 30}
   a.b.example.com: {pool: two, ttl: 30}

@@ -93,6 +93,11 @@ fn no_kind_of_answer_allocates() {
     let class_at = 12 + "version.bind".len() + 2 + 2;
     chaos[class_at + 1] = 3;
     assert_free(&mut generation, &mut worker, "class CH", &chaos);
+    let mut asks_much = query("www.example.com", Rtype::A, Opt::Plain);
+    let length_at = asks_much.len() - 1;
+    asks_much[length_at] = 8;
+    asks_much.extend([0, 3, 0, 0, 0, 11, 0, 0]);
+    assert_free(&mut generation, &mut worker, "identifier and keepalive", &asks_much);
     assert_free(&mut generation, &mut worker, "transfer", &query("example.com", Rtype::AXFR, Opt::None));
 }
 

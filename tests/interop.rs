@@ -24,7 +24,10 @@ topology:
 
 fn start() -> Server {
     let members: Vec<String> = (1..=100).map(|n| format!("198.51.100.{n}")).collect();
-    Server::start(&config("workers: 2, version: steerd", &CONFIG.replace("MEMBERS", &members.join(", "))))
+    Server::start(&config(
+        "workers: 2, version: steerd, nsid: here",
+        &CONFIG.replace("MEMBERS", &members.join(", ")),
+    ))
 }
 
 /// dig's whole output; nothing in the message may look odd to it.
@@ -82,7 +85,13 @@ fn dig_understands_every_kind_of_answer() {
         &["status: NOERROR", "ANSWER: 0, AUTHORITY: 1", "60 IN SOA"],
     );
     assert_has(&dig(address, &["no.example.com"]), &["status: NXDOMAIN", "AUTHORITY: 1", "60 IN SOA"]);
-    assert_has(&dig(address, &["example.org"]), &["status: REFUSED", "ANSWER: 0, AUTHORITY: 0"]);
+    let refused = ["status: REFUSED", "ANSWER: 0, AUTHORITY: 0", "EDE: 20 (Not Authoritative)"];
+    assert_has(&dig(address, &["example.org"]), &refused);
+    assert_has(&dig(address, &["www.example.com", "+nsid"]), &["(\"here\")", answer]);
+    assert_has(
+        &dig(address, &["www.example.com", "+tcp", "+keepalive"]),
+        &["TCP KEEPALIVE: 10.0 secs", answer],
+    );
     assert_has(&dig(address, &["+edns=1", "+noednsneg", "www.example.com"]), &["status: BADVERS"]);
     assert_has(
         &dig(address, &["+opcode=NOTIFY", "www.example.com"]),

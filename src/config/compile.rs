@@ -5,6 +5,7 @@
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::model::{self, Config, SoaFields};
 use crate::state::health_table::HealthTable;
@@ -18,7 +19,7 @@ use crate::state::template::{Template, TemplateBuilder, TemplateName};
 use crate::state::topology::{RegionId, Topology};
 use crate::wire::edns::opt_record;
 use crate::wire::message::Rtype;
-use crate::wire::name::{Name, suffixes};
+use crate::wire::name::{MAX_NAME_OCTETS, Name, suffixes};
 
 /// Name server of a synthesized apex when `server.ns` is empty: it can never resolve (RFC 6761 §6.4), so nobody is led
 /// to a host that is no name server, and whoever reads it sees what is missing.
@@ -52,11 +53,18 @@ pub fn compile(config: &Config, generation: u64) -> Snapshot {
         protocol: Protocol {
             edns_udp_size: config.server.edns_udp_size,
             opt: opt_record(config.server.edns_udp_size),
+            nsid: config.server.nsid.as_deref().map(|text| text.as_bytes().into()),
+            keepalive: keepalive(config.server.tcp_idle_timeout).to_be_bytes(),
             client_subnet: config.server.ecs,
             version: config.server.version.as_deref().map(|text| text.as_bytes().into()),
             id: config.server.id.as_deref().map(|text| text.as_bytes().into()),
         },
     }
+}
+
+/// An idle timeout as RFC 7828 tells it, in units of 100 ms; the longest that may be configured is an hour.
+fn keepalive(idle: Duration) -> u16 {
+    u16::try_from(idle.as_millis() / 100).unwrap_or(u16::MAX)
 }
 
 /// What of the rotations and counters lives on: the same pool's same family and region, the same member's address.
@@ -207,17 +215,19 @@ impl Owners {
 
     /// A configured zone; returns the RRsets of its apex.
     fn add_zone(&mut self, zone: &model::Zone) -> Box<[Rrset]> {
-        let negative_soa = soa(&zone.soa, &zone.ns, zone.soa.ttl_secs.min(zone.soa.minimum_secs));
+        let rname = rname(&zone.soa, has_room_below(zone.apex.as_wire()));
+        let negative_soa = soa(&zone.soa, &zone.ns, rname, zone.soa.ttl_secs.min(zone.soa.minimum_secs));
         self.zones.push(Zone { negative_soa, refused_with_pool: None });
         Box::new([
-            Rrset { rtype: Rtype::SOA, template: soa(&zone.soa, &zone.ns, zone.soa.ttl_secs) },
+            Rrset { rtype: Rtype::SOA, template: soa(&zone.soa, &zone.ns, rname, zone.soa.ttl_secs) },
             Rrset { rtype: Rtype::NS, template: ns(&zone.ns, zone.ns_ttl_secs) },
         ])
     }
 
     fn add_globalnames(&mut self, config: &Config, apexes: &Apexes<'_>, apex_rrsets: &[Box<[Rrset]>]) {
-        let synthesized = Synthesized::new(config);
-        let mut own_zones: HashMap<Option<u32>, u32> = HashMap::new();
+        // By whether there is room below the name.
+        let synthesized = [false, true].map(|has_room| Synthesized::new(config, has_room));
+        let mut own_zones: HashMap<(Option<u32>, bool), u32> = HashMap::new();
         // Shapes by (binding, apex RRsets), where the RRsets are told apart by where they come from.
         let mut shapes: HashMap<(Binding, Apex), u32> = HashMap::new();
         for global in config.globalnames.iter() {
@@ -232,19 +242,20 @@ impl Owners {
                 None => {
                     let refuses = config.pools[global.pool as usize].fallback == model::Fallback::Refuse;
                     let refused_with_pool = refuses.then_some(global.pool);
-                    let zone = *own_zones.entry(refused_with_pool).or_insert_with(|| {
-                        let negative_soa = synthesized.negative_soa.clone();
+                    let has_room = has_room_below(wire);
+                    let zone = *own_zones.entry((refused_with_pool, has_room)).or_insert_with(|| {
+                        let negative_soa = synthesized[usize::from(has_room)].negative_soa.clone();
                         self.zones.push(Zone { negative_soa, refused_with_pool });
                         self.zones.len() as u32 - 1
                     });
-                    (zone, wire.len() as u8, Apex::Synthesized)
+                    (zone, wire.len() as u8, Apex::Synthesized { has_room })
                 }
             };
             let shape = *shapes.entry((binding, apex)).or_insert_with(|| {
                 let rrsets = match apex {
                     Apex::None => Box::default(),
                     Apex::Zone(zone) => apex_rrsets[zone as usize].clone(),
-                    Apex::Synthesized => synthesized.rrsets.clone(),
+                    Apex::Synthesized { has_room } => synthesized[usize::from(has_room)].rrsets.clone(),
                 };
                 self.shapes.push(Shape { binding: Some(binding), rrsets });
                 self.shapes.len() as u32 - 1
@@ -308,7 +319,7 @@ impl<'z> Apexes<'z> {
 enum Apex {
     None,
     Zone(u32),
-    Synthesized,
+    Synthesized { has_room: bool },
 }
 
 /// What globalnames outside every zone share.
@@ -318,30 +329,42 @@ struct Synthesized {
 }
 
 impl Synthesized {
-    fn new(config: &Config) -> Synthesized {
+    fn new(config: &Config, has_room: bool) -> Synthesized {
         let fields = &config.server.soa;
+        let rname = rname(fields, has_room);
         let fallback_ns = [Name::from_text(SYNTHESIZED_NS).unwrap_or(Name::ROOT)];
         let servers = if config.server.ns.is_empty() { &fallback_ns[..] } else { &config.server.ns[..] };
         Synthesized {
-            negative_soa: soa(fields, servers, fields.ttl_secs.min(fields.minimum_secs)),
+            negative_soa: soa(fields, servers, rname, fields.ttl_secs.min(fields.minimum_secs)),
             rrsets: Box::new([
-                Rrset { rtype: Rtype::SOA, template: soa(fields, servers, fields.ttl_secs) },
+                Rrset { rtype: Rtype::SOA, template: soa(fields, servers, rname, fields.ttl_secs) },
                 Rrset { rtype: Rtype::NS, template: ns(servers, SYNTHESIZED_NS_TTL_SECS) },
             ]),
         }
     }
 }
 
+/// Whether the default mailbox below an apex is a name: it has at most 255 octets (RFC 1035 §3.1).
+fn has_room_below(apex: &[u8]) -> bool {
+    1 + DEFAULT_MAILBOX.len() + apex.len() <= MAX_NAME_OCTETS
+}
+
+/// The mailbox of an SOA record: the configured one, else the default one where it is a name, else none.
+fn rname(fields: &SoaFields, has_room: bool) -> TemplateName<'_> {
+    match &fields.rname {
+        Some(rname) => TemplateName::Full(rname),
+        None if has_room => TemplateName::BelowApex(DEFAULT_MAILBOX),
+        None => TemplateName::Full(&Name::ROOT),
+    }
+}
+
 /// The SOA RRset of an apex (RFC 1035 §3.3.13).
-fn soa(fields: &SoaFields, servers: &[Name], ttl_secs: u32) -> Template {
+fn soa(fields: &SoaFields, servers: &[Name], rname: TemplateName<'_>, ttl_secs: u32) -> Template {
     let mut builder = TemplateBuilder::new();
     builder.apex_record(Rtype::SOA, ttl_secs, |rdata| {
         let mname = fields.mname.as_ref().or(servers.first()).unwrap_or(&Name::ROOT);
         rdata.name(TemplateName::Full(mname));
-        rdata.name(match &fields.rname {
-            Some(rname) => TemplateName::Full(rname),
-            None => TemplateName::BelowApex(DEFAULT_MAILBOX),
-        });
+        rdata.name(rname);
         for number in
             [fields.serial, fields.refresh_secs, fields.retry_secs, fields.expire_secs, fields.minimum_secs]
         {

@@ -47,6 +47,8 @@ pub struct Server {
     pub edns_udp_size: u16,
     /// Whether the client-subnet option is read and echoed (RFC 7871).
     pub ecs: bool,
+    /// Identifier for who asks with an NSID option; `None` tells nothing. At most 64 octets.
+    pub nsid: Option<String>,
     /// Answer to `CH TXT version.bind` and `version.server`; `None` refuses. At most 255 octets.
     pub version: Option<String>,
     /// Answer to `CH TXT id.server` and `hostname.bind`; `None` refuses. At most 255 octets.

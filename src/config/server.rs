@@ -13,6 +13,8 @@ use super::zones::{read_name_servers, read_soa};
 
 /// Most addresses served.
 const MAX_LISTEN: usize = 64;
+/// Longest identifier: with it, a reply of one address has room in the 512 octets that everybody takes.
+const MAX_NSID_OCTETS: usize = 64;
 /// Most octets of one character string (RFC 1035 §3.3.14).
 const MAX_TEXT_OCTETS: usize = 255;
 /// What one client may take of all TCP connections unless told otherwise.
@@ -36,6 +38,7 @@ pub(super) static SERVER: Section = Section {
         key("state_dir"),
         key("edns_udp_size"),
         key("ecs"),
+        key("nsid"),
         key("version"),
         key("id"),
         key("tcp_max_connections"),
@@ -62,6 +65,7 @@ pub(super) fn default_server() -> Server {
         state_dir: None,
         edns_udp_size: 1232,
         ecs: true,
+        nsid: None,
         version: None,
         id: None,
         tcp_max_connections: 1024,
@@ -100,6 +104,7 @@ pub(super) fn read_server<'t>(
             }
             "edns_udp_size" => set(&mut server.edns_udp_size, value(d.value(field, integer(512..=4096))?)),
             "ecs" => set(&mut server.ecs, value(d.value(field, boolean)?)),
+            "nsid" => server.nsid = value(d.value(field, |s| text_octets(&s.text, MAX_NSID_OCTETS))?),
             "version" => server.version = value(d.value(field, |s| text_octets(&s.text, MAX_TEXT_OCTETS))?),
             "id" => server.id = value(d.value(field, |s| text_octets(&s.text, MAX_TEXT_OCTETS))?),
             "tcp_max_connections" => {
@@ -286,7 +291,7 @@ mod tests {
     fn every_setting_is_read() {
         let text = format!(
             "{NAMES}server:\n  listen: ['127.0.0.1:5300', '::1']\n  workers: 4\n  admin: 127.0.0.1:8053\n  state_dir: /s\n  \
-             edns_udp_size: 4096\n  ecs: off\n  version: x 1\n  id: pop7\n  tcp_max_connections: 32\n  \
+             edns_udp_size: 4096\n  ecs: off\n  nsid: pop7-a\n  version: x 1\n  id: pop7\n  tcp_max_connections: 32\n  \
              tcp_idle_timeout: 500ms\n  receive_buffer: 8192\n  send_buffer: 4096\n  busy_poll_us: 50\n  steering: cpu\n  \
              probe_threads: 3\n  ns: ns.example.net\n  soa: {{serial: 7}}\n"
         );
@@ -299,6 +304,7 @@ mod tests {
         assert_eq!(server.admin.unwrap().to_string(), "127.0.0.1:8053");
         assert_eq!(server.state_dir.unwrap().to_str(), Some("/s"));
         assert_eq!((server.edns_udp_size, server.ecs), (4096, false));
+        assert_eq!(server.nsid.as_deref(), Some("pop7-a"));
         assert_eq!((server.version.as_deref(), server.id.as_deref()), (Some("x 1"), Some("pop7")));
         assert_eq!((server.tcp_max_connections, server.tcp_max_connections_per_client), (32, 32));
         assert_eq!((server.tcp_idle_timeout, server.probe_threads), (Duration::from_millis(500), 3));

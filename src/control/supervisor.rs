@@ -303,6 +303,8 @@ impl Supervisor {
         if !fixed.is_empty() {
             tracing::warn!(settings = fixed.join(", "), "changed, but in force only after a restart");
         }
+        // Clients are told the timeout that is in force.
+        config.server.tcp_idle_timeout = self.server.tcp_idle_timeout;
         let generation = self.snapshot.generation + 1;
         let snapshot = Arc::new(compile(&config, generation));
         config.globalnames = GlobalNames::default();

@@ -10,6 +10,7 @@ use crate::state::pool::{Family, FamilyPool};
 use crate::state::rotation::RotationTable;
 use crate::state::snapshot::Snapshot;
 use crate::state::template::Template;
+use crate::wire::edns::ExtendedError;
 use crate::wire::message::{Class, Rtype};
 
 /// Addresses to be drawn from a pool.
@@ -38,8 +39,8 @@ pub enum FixedChoice<'s> {
     NoData(InZone),
     /// The name does not exist.
     NxDomain(InZone),
-    /// Not to be answered here.
-    Refused,
+    /// Not to be answered here, and why, where that is worth telling.
+    Refused(Option<ExtendedError>),
 }
 
 /// Decides from which pool a query is answered, if from any.
@@ -66,7 +67,7 @@ fn choose_scope(snapshot: &Snapshot, client: &IpAddr, query: Query<'_>, family: 
     if family.regions.is_empty() {
         return (0, 0);
     }
-    let subnet = query.client_subnet.and_then(|subnet| subnet.address());
+    let subnet = query.options.client_subnet.and_then(|subnet| subnet.address());
     let place = snapshot.topology.lookup(subnet.unwrap_or(*client));
     (place.region.map_or(0, |region| family.regions.scope_of(region)), place.uniform_len)
 }
@@ -81,19 +82,19 @@ pub fn choose_fixed<'s>(
     match query.qclass() {
         Class::IN => {}
         Class::CH => return chaos(snapshot, query),
-        _ => return FixedChoice::Refused,
+        _ => return FixedChoice::Refused(None),
     }
     let Some(in_zone) = owner.map(Owner::in_zone).or_else(|| enclosing_zone(snapshot, query)) else {
-        return FixedChoice::Refused;
+        return FixedChoice::Refused(Some(ExtendedError::NotAuthoritative));
     };
     // Zone transfers are not offered.
     if matches!(query.qtype(), Rtype::AXFR | Rtype::IXFR) {
-        return FixedChoice::Refused;
+        return FixedChoice::Refused(None);
     }
     if let Some(pool_id) = in_zone.zone(snapshot).refused_with_pool {
         let pool = &snapshot.pools[pool_id as usize];
         if rotations.is_exhausted(&snapshot.health, pool) {
-            return FixedChoice::Refused;
+            return FixedChoice::Refused(Some(ExtendedError::NoMemberUp));
         }
     }
     let Some(owner) = owner else { return FixedChoice::NxDomain(in_zone) };
@@ -113,7 +114,7 @@ pub fn choose_fixed<'s>(
 fn chaos<'s>(snapshot: &'s Snapshot, query: &Query<'_>) -> FixedChoice<'s> {
     debug_assert_eq!(query.qclass(), Class::CH);
     if !matches!(query.qtype(), Rtype::TXT | Rtype::ANY) {
-        return FixedChoice::Refused;
+        return FixedChoice::Refused(None);
     }
     let is = |name: &[u8]| query.qname().eq_ignore_ascii_case(name);
     let text = if is(b"\x07version\x04bind\x00") || is(b"\x07version\x06server\x00") {
@@ -123,5 +124,5 @@ fn chaos<'s>(snapshot: &'s Snapshot, query: &Query<'_>) -> FixedChoice<'s> {
     } else {
         &None
     };
-    text.as_deref().map_or(FixedChoice::Refused, FixedChoice::Chaos)
+    text.as_deref().map_or(FixedChoice::Refused(None), FixedChoice::Chaos)
 }

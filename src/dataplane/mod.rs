@@ -14,5 +14,7 @@ pub mod parse;
 pub mod render;
 /// The whole life of a query.
 pub mod respond;
+/// What all steps of one answer share.
+pub mod turn;
 /// The loop that joins sockets and `respond`.
 pub mod worker;

@@ -1,7 +1,7 @@
 //! Octets to a query, or to a reason why not (RFC 1035 §4, RFC 6891, RFC 7871, RFC 9619).
 
-use super::respond::DropReason;
-use crate::wire::edns::{ClientSubnet, Edns};
+use super::turn::DropReason;
+use crate::wire::edns::{Edns, Options};
 use crate::wire::error::WireError;
 use crate::wire::message::{Class, FLAG_QR, HEADER_OCTETS, Header, OPCODE_MASK, QUESTION_TAIL_OCTETS, Rtype};
 use crate::wire::name::{MAX_NAME_OCTETS, uncompressed_len};
@@ -14,8 +14,8 @@ pub struct Query<'a> {
     pub asked: &'a [u8],
     /// The OPT record.
     pub edns: Option<Edns<'a>>,
-    /// The client subnet, where it is to be used.
-    pub client_subnet: Option<ClientSubnet<'a>>,
+    /// What the options of that record ask for.
+    pub options: Options<'a>,
 }
 
 impl<'a> Query<'a> {
@@ -24,17 +24,17 @@ impl<'a> Query<'a> {
         uncompressed_len(self.asked, HEADER_OCTETS) == Ok(self.qname().len())
     }
 
-    /// The query with its client subnet, where that is to be used.
+    /// The query with what its options ask for.
     ///
     /// # Errors
     /// What is wrong with the options.
     #[inline]
     fn with_options(self, use_client_subnet: bool) -> Result<Query<'a>, WireError> {
-        let client_subnet = match self.edns {
-            Some(edns) if use_client_subnet => edns.client_subnet()?,
-            _ => None,
+        let options = match self.edns {
+            Some(edns) => edns.read_options(use_client_subnet)?,
+            None => Options::default(),
         };
-        Ok(Query { client_subnet, ..self })
+        Ok(Query { options, ..self })
     }
 
     /// Query type.
@@ -112,7 +112,7 @@ pub fn parse_trusting(message: &[u8]) -> Option<Query<'_>> {
     if !(1..=MAX_NAME_OCTETS).contains(&asked.len().wrapping_sub(HEADER_OCTETS + QUESTION_TAIL_OCTETS)) {
         return None;
     }
-    Some(Query { asked, edns, client_subnet: None }).filter(|query| query.qtype() != Rtype::OPT)
+    Some(Query { asked, edns, options: Options::default() }).filter(|query| query.qtype() != Rtype::OPT)
 }
 
 /// Reads what nearly all other queries are: one question and an OPT record of version 0 with options, such as a client subnet
@@ -127,8 +127,9 @@ pub fn parse_with_options(message: &[u8], use_client_subnet: bool) -> Option<Que
     let asked_len = HEADER_OCTETS + uncompressed_len(message, HEADER_OCTETS).ok()? + QUESTION_TAIL_OCTETS;
     let (asked, rest) = message.split_at_checked(asked_len)?;
     let edns = Edns::alone(rest).filter(|opt| opt.version() == 0)?;
-    let query =
-        Query { asked, edns: Some(edns), client_subnet: None }.with_options(use_client_subnet).ok()?;
+    let query = Query { asked, edns: Some(edns), options: Options::default() }
+        .with_options(use_client_subnet)
+        .ok()?;
     Some(query).filter(|query| query.qtype() != Rtype::OPT)
 }
 
@@ -177,7 +178,8 @@ fn read_body<'a>(
     if fault.edns.is_some_and(|edns| edns.version() != 0) {
         return Err(WireError::EdnsVersion);
     }
-    let query = Query { asked, edns: fault.edns, client_subnet: None }.with_options(use_client_subnet)?;
+    let query =
+        Query { asked, edns: fault.edns, options: Options::default() }.with_options(use_client_subnet)?;
     if query.qtype() == Rtype::OPT {
         return Err(WireError::QueryType);
     }
@@ -237,8 +239,8 @@ mod tests {
         assert_eq!((&query.asked[12..], query.qname(), query.qtype()), (QUESTION, &QUESTION[..17], Rtype::A));
         let edns = query.edns.unwrap();
         assert_eq!((edns.udp_size(), edns.dnssec_ok()), (600, true));
-        assert!(query.client_subnet.is_some());
-        assert!(parse_any(&octets, false).unwrap().client_subnet.is_none());
+        assert!(query.options.client_subnet.is_some());
+        assert!(parse_any(&octets, false).unwrap().options.client_subnet.is_none());
     }
 
     #[test]

@@ -6,13 +6,14 @@
 use super::choose::{FixedChoice, PoolChoice, choose_fixed, choose_pool};
 use super::lookup::{InZone, Owner};
 use super::parse::{Fault, Query};
-use super::respond::{Asker, Transport};
+use super::turn::{Transport, Turn};
 use crate::state::counters::{Counter, Counters};
 use crate::state::pool::{Fallback, FamilyPool};
-use crate::state::rotation::{Drawn, MAX_RECORD_OCTETS, RotationTable, Source};
+use crate::state::rotation::{Drawn, MAX_RECORD_OCTETS, Source};
 use crate::state::snapshot::Snapshot;
 use crate::wire::edns::{
-    ClientSubnet, Edns, FLAG_DO, MIN_UDP_SIZE, OPT_FIXED_OCTETS, OPT_FLAGS_AT, OPT_RCODE_AT,
+    Edns, ExtendedError, FLAG_DO, MIN_UDP_SIZE, OPT_FIXED_OCTETS, OPT_FLAGS_AT, OPT_RCODE_AT,
+    OPTION_EXTENDED_ERROR, OPTION_HEAD_OCTETS, OPTION_KEEPALIVE, OPTION_NSID, Options, write_option,
 };
 use crate::wire::message::{FLAG_AA, FLAG_QR, FLAG_RD, FLAG_TC, HEADER_OCTETS, OPCODE_MASK, Rcode};
 
@@ -31,6 +32,8 @@ pub struct Body {
     nscount: u16,
     scope_len: u8,
     counter: Counter,
+    /// What is told beside the response code.
+    extended: Option<ExtendedError>,
 }
 
 impl Body {
@@ -38,7 +41,7 @@ impl Body {
     #[inline(always)]
     fn empty(rcode: Rcode, flags: u16, counter: Counter) -> Body {
         let flags = flags | rcode.0 & 0x000F;
-        Body { len_octets: 0, flags, ancount: 0, nscount: 0, scope_len: 0, counter }
+        Body { len_octets: 0, flags, ancount: 0, nscount: 0, scope_len: 0, counter, extended: None }
     }
 
     /// A reply with answer records.
@@ -52,13 +55,13 @@ impl Body {
         Body::empty(rcode, FLAG_AA | FLAG_TC, Counter::Truncated)
     }
 
-    fn refused() -> Body {
-        Body::empty(Rcode::REFUSED, 0, Counter::Refused)
+    fn refused(extended: Option<ExtendedError>) -> Body {
+        Body { extended, ..Body::empty(Rcode::REFUSED, 0, Counter::Refused) }
     }
 }
 
 /// Where a single address record goes: behind the question. It fits whatever the client takes: 12 octets of header, 259 of
-/// question, this record and 35 of OPT are less than the 512 that every reply may have.
+/// question, this record and 109 of OPT with its longest options are less than the 512 that every reply may have.
 #[inline(always)]
 pub fn room_for_one<'r>(query: Query<'_>, reply: &'r mut [u8]) -> Option<&'r mut [u8; MAX_RECORD_OCTETS]> {
     reply.get_mut(query.asked.len()..)?.first_chunk_mut()
@@ -71,17 +74,34 @@ fn room<'r>(
     query: Query<'_>,
     reply: &'r mut [u8],
 ) -> &'r mut [u8] {
-    let limit = match transport {
+    let options = query.options;
+    let subnet_octets = options.client_subnet.map_or(0, |subnet| subnet.len_octets());
+    let nsid_octets = asked_nsid(snapshot, options).map_or(0, |nsid| OPTION_HEAD_OCTETS + nsid.len());
+    let keepalive_octets = if options.keepalive && transport == Transport::Tcp {
+        OPTION_HEAD_OCTETS + size_of_val(&snapshot.protocol.keepalive)
+    } else {
+        0
+    };
+    let opt_octets =
+        query.edns.map_or(0, |_| OPT_FIXED_OCTETS + subnet_octets + nsid_octets + keepalive_octets);
+    let body_end = limit(snapshot, transport, query).min(reply.len()) - opt_octets;
+    &mut reply[query.asked.len()..body_end]
+}
+
+/// Most octets of a reply.
+fn limit(snapshot: &Snapshot, transport: Transport, query: Query<'_>) -> usize {
+    match transport {
         Transport::Tcp => usize::from(u16::MAX),
         Transport::Udp => {
             let offered = query.edns.map_or(MIN_UDP_SIZE, |edns| edns.udp_size());
             usize::from(offered.min(snapshot.protocol.edns_udp_size))
         }
-    };
-    let subnet_octets = query.client_subnet.map_or(0, |subnet| subnet.len_octets());
-    let opt_octets = query.edns.map_or(0, |_| OPT_FIXED_OCTETS + subnet_octets);
-    let body_end = limit.min(reply.len()) - opt_octets;
-    &mut reply[query.asked.len()..body_end]
+    }
+}
+
+/// The server's identifier, if it has one and is asked for it.
+fn asked_nsid<'s>(snapshot: &'s Snapshot, options: Options<'_>) -> Option<&'s [u8]> {
+    if options.nsid { snapshot.protocol.nsid.as_deref() } else { None }
 }
 
 /// Puts header and OPT around the body, the query's header and question being there already; returns the reply's octets.
@@ -89,6 +109,7 @@ fn room<'r>(
 pub fn finish(
     snapshot: &Snapshot,
     counters: &Counters,
+    transport: Transport,
     query: Query<'_>,
     body: Body,
     reply: &mut [u8],
@@ -99,9 +120,19 @@ pub fn finish(
     if let Some(edns) = query.edns {
         counters.bump(Counter::Edns);
         end += write_opt(snapshot, edns, &mut reply[end..]);
-        if let Some(subnet) = query.client_subnet {
+        let opt_end = end;
+        if let Some(subnet) = query.options.client_subnet {
             counters.bump(Counter::ClientSubnet);
-            end += write_subnet(subnet, body.scope_len, end, reply);
+            end += subnet.write(body.scope_len, &mut reply[end..]).unwrap_or(0);
+        }
+        if query.options.ask_the_server() || body.extended.is_some() {
+            let limit = limit(snapshot, transport, query).min(reply.len());
+            end += write_options(snapshot, transport, query.options, body, &mut reply[end..limit]);
+        }
+        if end > opt_end
+            && let Some(rdlength) = reply[..opt_end].last_chunk_mut()
+        {
+            *rdlength = ((end - opt_end) as u16).to_be_bytes();
         }
     }
     end
@@ -140,35 +171,30 @@ pub fn drawn_body(counters: &Counters, family: &FamilyPool, scope_len: u8, drawn
         Source::Empty => Counter::Exhausted,
     });
     let len_octets = drawn.count * family.family.record_octets() as u32;
-    Body { scope_len, ..Body::answer(drawn.count as u16, len_octets) }
+    let extended = matches!(drawn.source, Source::Fallback).then_some(ExtendedError::NoMemberUp);
+    Body { scope_len, extended, ..Body::answer(drawn.count as u16, len_octets) }
 }
 
 /// A pool's answer that is no single record, or that there is none.
 #[inline(never)]
-pub(super) fn write_pool(
-    snapshot: &Snapshot,
-    rotations: &mut RotationTable,
-    counters: &Counters,
-    asker: Asker<'_>,
-    query: Query<'_>,
-    owner: Owner<'_>,
-    reply: &mut [u8],
-) -> Body {
+pub(super) fn write_pool(turn: Turn<'_>, query: Query<'_>, owner: Owner<'_>, reply: &mut [u8]) -> Body {
+    let Turn { snapshot, rotations, counters, client, transport } = turn;
     let in_zone = owner.in_zone();
-    let into = room(snapshot, asker.transport, query, reply);
+    let into = room(snapshot, transport, query, reply);
     // Decided again rather than handed on: handing it on would cost every answer of one record.
-    let Some(choice) = choose_pool(snapshot, asker.client, query, owner) else { return Body::refused() };
+    let Some(choice) = choose_pool(snapshot, client, query, owner) else { return Body::refused(None) };
     let PoolChoice { family, scope, ttl_secs, scope_len } = choice;
     let drawn = rotations.draw(&snapshot.health, family, scope, ttl_secs, into);
     let body = match (drawn, family.rules.fallback) {
         (Drawn { count: 1.., .. }, _) => return drawn_body(counters, family, scope_len, drawn),
         (Drawn { source: Source::Empty, .. }, Fallback::Refuse) => {
             counters.bump(Counter::Exhausted);
-            Body::refused()
+            Body::refused(Some(ExtendedError::NoMemberUp))
         }
         (Drawn { source: Source::Empty, .. }, _) => {
             counters.bump(Counter::Exhausted);
-            write_negative(snapshot, query, Rcode::NOERROR, Counter::NoData, in_zone, into)
+            let negative = write_negative(snapshot, query, Rcode::NOERROR, Counter::NoData, in_zone, into);
+            Body { extended: Some(ExtendedError::NoMemberUp), ..negative }
         }
         _ => Body::truncated(Rcode::NOERROR),
     };
@@ -177,14 +203,13 @@ pub(super) fn write_pool(
 
 /// Writes everything that is not drawn.
 #[inline(never)]
-pub fn write_fixed(
-    snapshot: &Snapshot,
-    rotations: &mut RotationTable,
-    transport: Transport,
+pub(super) fn write_fixed(
+    turn: Turn<'_>,
     query: Query<'_>,
     owner: Option<Owner<'_>>,
     reply: &mut [u8],
 ) -> Body {
+    let Turn { snapshot, rotations, transport, .. } = turn;
     let into = room(snapshot, transport, query, reply);
     match choose_fixed(snapshot, rotations, &query, owner) {
         FixedChoice::Static(template, in_zone) => match template.write(in_zone.apex_offset(&query), into) {
@@ -204,7 +229,7 @@ pub fn write_fixed(
         FixedChoice::NxDomain(in_zone) => {
             write_negative(snapshot, query, Rcode::NXDOMAIN, Counter::NxDomain, in_zone, into)
         }
-        FixedChoice::Refused => Body::refused(),
+        FixedChoice::Refused(extended) => Body::refused(extended),
     }
 }
 
@@ -282,13 +307,27 @@ fn write_opt(snapshot: &Snapshot, edns: Edns<'_>, into: &mut [u8]) -> usize {
     OPT_FIXED_OCTETS
 }
 
-/// The client subnet as the option of the OPT record that ends at `end`; returns its octets.
-#[inline]
-fn write_subnet(subnet: ClientSubnet<'_>, scope_len: u8, end: usize, reply: &mut [u8]) -> usize {
-    let (opt, rest) = reply.split_at_mut(end);
-    let len = subnet.write(scope_len, rest).unwrap_or(0);
-    if let Some(rdlength) = opt.last_chunk_mut() {
-        *rdlength = (len as u16).to_be_bytes();
+/// What the OPT record has beside the client subnet; returns its octets. There is room for what was asked for; an extended
+/// error goes along where it fits.
+#[inline(never)]
+fn write_options(
+    snapshot: &Snapshot,
+    transport: Transport,
+    options: Options<'_>,
+    body: Body,
+    into: &mut [u8],
+) -> usize {
+    let mut len = 0;
+    let mut put = |code, data: &[u8]| len += write_option(code, data, &mut into[len..]).unwrap_or(0);
+    if let Some(nsid) = asked_nsid(snapshot, options) {
+        put(OPTION_NSID, nsid);
+    }
+    // Not over UDP, which has no connection (RFC 7828 §3.2.2).
+    if options.keepalive && transport == Transport::Tcp {
+        put(OPTION_KEEPALIVE, &snapshot.protocol.keepalive);
+    }
+    if let Some(error) = body.extended {
+        put(OPTION_EXTENDED_ERROR, error.data());
     }
     len
 }

@@ -9,10 +9,11 @@ use super::choose::{PoolChoice, choose_pool};
 use super::lookup::{Owner, lookup};
 use super::parse::{Query, Rejection, parse_any, parse_trusting, parse_with_options};
 use super::render::{copy_asked, drawn_body, finish, render_error, room_for_one, write_fixed, write_pool};
+use super::turn::Turn;
+pub use super::turn::{DropReason, Transport};
 use crate::state::counters::{Counter, Counters};
 use crate::state::publish::Generation;
-use crate::state::rotation::{Drawn, RotationTable};
-use crate::state::snapshot::Snapshot;
+use crate::state::rotation::{Drawn, Source};
 
 /// What a reply buffer must hold at least: header, longest question, OPT with the longest client subnet, and then some.
 pub const MIN_REPLY_OCTETS: usize = 512;
@@ -24,33 +25,6 @@ pub enum Outcome {
     Reply(usize),
     /// Send nothing.
     Drop(DropReason),
-}
-
-/// Why a message gets no reply at all.
-// As wide as a length, so that an outcome is returned in two registers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(usize)]
-pub enum DropReason {
-    /// Fewer than 12 octets: there is no identifier to answer to.
-    Short,
-    /// QR is set: answering responses would let two servers talk for ever.
-    Response,
-}
-
-/// How the query came, and so how large a reply may be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Transport {
-    /// A datagram: 512 octets, or what EDNS agrees on.
-    Udp,
-    /// A stream: 65,535 octets.
-    Tcp,
-}
-
-/// Who asks, and how.
-#[derive(Clone, Copy)]
-pub(super) struct Asker<'a> {
-    pub(super) client: &'a IpAddr,
-    pub(super) transport: Transport,
 }
 
 /// What one worker keeps from query to query.
@@ -86,65 +60,46 @@ pub fn respond(
         Transport::Udp => Counter::UdpQueries,
         Transport::Tcp => Counter::TcpQueries,
     });
-    let asker = Asker { client: &client, transport };
     let Generation { snapshot, rotations, .. } = generation;
-    if let Some(query) = parse_trusting(message) {
-        return match lookup(snapshot, query) {
-            Some(owner) => Outcome::Reply(answer(snapshot, rotations, counters, asker, query, owner, reply)),
-            None => respond_to_absent(snapshot, rotations, counters, asker, query, message, reply),
-        };
+    let turn = Turn { snapshot, rotations, counters, client: &client, transport };
+    match parse_trusting(message) {
+        Some(query) => match lookup(turn.snapshot, query) {
+            Some(owner) => Outcome::Reply(answer(turn, query, owner, reply)),
+            None => respond_to_absent(turn, query, message, reply),
+        },
+        None => respond_to_options(turn, message, reply),
     }
-    respond_to_options(snapshot, rotations, counters, asker, message, reply)
 }
 
 /// Answers a query for a name that is not there, or that was taken for a name and is none.
 #[inline(never)]
-fn respond_to_absent(
-    snapshot: &Snapshot,
-    rotations: &mut RotationTable,
-    counters: &Counters,
-    asker: Asker<'_>,
-    query: Query<'_>,
-    message: &[u8],
-    reply: &mut [u8],
-) -> Outcome {
-    if !query.is_whole() {
-        return respond_to_options(snapshot, rotations, counters, asker, message, reply);
+fn respond_to_absent(turn: Turn<'_>, query: Query<'_>, message: &[u8], reply: &mut [u8]) -> Outcome {
+    if query.is_whole() {
+        Outcome::Reply(answer_absent(turn, query, reply))
+    } else {
+        respond_to_options(turn, message, reply)
     }
-    Outcome::Reply(answer_absent(snapshot, rotations, counters, asker, query, reply))
 }
 
 /// Answers a query that has options in its OPT record: resolvers that tell a client subnet or a cookie.
 #[inline(never)]
-fn respond_to_options(
-    snapshot: &Snapshot,
-    rotations: &mut RotationTable,
-    counters: &Counters,
-    asker: Asker<'_>,
-    message: &[u8],
-    reply: &mut [u8],
-) -> Outcome {
-    match parse_with_options(message, snapshot.protocol.client_subnet) {
-        Some(query) => Outcome::Reply(look_up_and_answer(snapshot, rotations, counters, asker, query, reply)),
-        None => respond_to_any(snapshot, rotations, counters, asker, message, reply),
+fn respond_to_options(turn: Turn<'_>, message: &[u8], reply: &mut [u8]) -> Outcome {
+    match parse_with_options(message, turn.snapshot.protocol.client_subnet) {
+        Some(query) => Outcome::Reply(look_up_and_answer(turn, query, reply)),
+        None => respond_to_any(turn, message, reply),
     }
 }
 
 /// Answers a message that does not look like most queries: rejects it, or answers it like any other.
 #[inline(never)]
-fn respond_to_any(
-    snapshot: &Snapshot,
-    rotations: &mut RotationTable,
-    counters: &Counters,
-    asker: Asker<'_>,
-    message: &[u8],
-    reply: &mut [u8],
-) -> Outcome {
-    match parse_any(message, snapshot.protocol.client_subnet) {
-        Ok(query) => Outcome::Reply(look_up_and_answer(snapshot, rotations, counters, asker, query, reply)),
-        Err(Rejection::Fault(fault)) => Outcome::Reply(render_error(snapshot, counters, &fault, reply)),
+fn respond_to_any(turn: Turn<'_>, message: &[u8], reply: &mut [u8]) -> Outcome {
+    match parse_any(message, turn.snapshot.protocol.client_subnet) {
+        Ok(query) => Outcome::Reply(look_up_and_answer(turn, query, reply)),
+        Err(Rejection::Fault(fault)) => {
+            Outcome::Reply(render_error(turn.snapshot, turn.counters, &fault, reply))
+        }
         Err(Rejection::Drop(reason)) => {
-            counters.bump(match reason {
+            turn.counters.bump(match reason {
                 DropReason::Short => Counter::DropShort,
                 DropReason::Response => Counter::DropResponse,
             });
@@ -155,60 +110,41 @@ fn respond_to_any(
 
 /// Answers a query that was read in one of the longer ways; returns the reply's octets.
 #[inline(always)]
-fn look_up_and_answer(
-    snapshot: &Snapshot,
-    rotations: &mut RotationTable,
-    counters: &Counters,
-    asker: Asker<'_>,
-    query: Query<'_>,
-    reply: &mut [u8],
-) -> usize {
-    match lookup(snapshot, query) {
-        Some(owner) => answer(snapshot, rotations, counters, asker, query, owner, reply),
-        None => answer_absent(snapshot, rotations, counters, asker, query, reply),
+fn look_up_and_answer(turn: Turn<'_>, query: Query<'_>, reply: &mut [u8]) -> usize {
+    match lookup(turn.snapshot, query) {
+        Some(owner) => answer(turn, query, owner, reply),
+        None => answer_absent(turn, query, reply),
     }
 }
 
 /// Answers a query whose name exists; returns the reply's octets. All of it is inlined and handed on by value, so that what
 /// is known of the query stays in registers on its way to a pool's answer; whatever is not drawn is one call out of line.
 #[inline(always)]
-fn answer(
-    snapshot: &Snapshot,
-    rotations: &mut RotationTable,
-    counters: &Counters,
-    asker: Asker<'_>,
-    query: Query<'_>,
-    owner: Owner<'_>,
-    reply: &mut [u8],
-) -> usize {
+fn answer(turn: Turn<'_>, query: Query<'_>, owner: Owner<'_>, reply: &mut [u8]) -> usize {
+    let Turn { snapshot, rotations, counters, client, transport } = turn;
     let Some(small) = reply.first_chunk_mut::<MIN_REPLY_OCTETS>() else { return 0 };
     copy_asked(query.asked, small);
-    let choice = choose_pool(snapshot, asker.client, query, owner);
+    let choice = choose_pool(snapshot, client, query, owner);
     if let Some(PoolChoice { family, scope, ttl_secs, scope_len }) = choice
         && let Some(into) = room_for_one(query, small)
-        && let Some(source) = rotations.draw_single(&snapshot.health, family, scope, ttl_secs, into)
+        && rotations.draw_single(&snapshot.health, family, scope, ttl_secs, into).is_some()
     {
-        let body = drawn_body(counters, family, scope_len, Drawn { count: 1, source });
-        return finish(snapshot, counters, query, body, small);
+        let body = drawn_body(counters, family, scope_len, Drawn { count: 1, source: Source::Up });
+        return finish(snapshot, counters, transport, query, body, small);
     }
+    let turn = Turn { snapshot, rotations, counters, client, transport };
     let body = match choice {
-        Some(_) => write_pool(snapshot, rotations, counters, asker, query, owner, reply),
-        None => write_fixed(snapshot, rotations, asker.transport, query, Some(owner), reply),
+        Some(_) => write_pool(turn, query, owner, reply),
+        None => write_fixed(turn, query, Some(owner), reply),
     };
-    finish(snapshot, counters, query, body, reply)
+    finish(snapshot, counters, transport, query, body, reply)
 }
 
 /// Answers a query whose name does not exist, or not in its class; returns the reply's octets.
 #[inline(never)]
-fn answer_absent(
-    snapshot: &Snapshot,
-    rotations: &mut RotationTable,
-    counters: &Counters,
-    asker: Asker<'_>,
-    query: Query<'_>,
-    reply: &mut [u8],
-) -> usize {
+fn answer_absent(turn: Turn<'_>, query: Query<'_>, reply: &mut [u8]) -> usize {
+    let Turn { snapshot, counters, transport, .. } = turn;
     copy_asked(query.asked, reply);
-    let body = write_fixed(snapshot, rotations, asker.transport, query, None, reply);
-    finish(snapshot, counters, query, body, reply)
+    let body = write_fixed(turn, query, None, reply);
+    finish(snapshot, counters, transport, query, body, reply)
 }

@@ -29,7 +29,8 @@ use crate::sys::mmsg::{Batch, Slot};
 
 /// Batches of one datagram socket a turn, while it has any; the share of datagrams where streams are busy too.
 const TURN_BATCHES: usize = 4;
-/// Turns of a busy worker between two looks at epoll: 256 datagrams at full batches, half a millisecond.
+/// Turns of a busy worker between two looks at epoll: 256 datagrams of each listen address at full batches, half a millisecond
+/// for one.
 const TURNS_PER_POLL: u32 = 4;
 /// Events taken from epoll at once.
 const EVENTS: usize = 256;

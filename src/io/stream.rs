@@ -307,18 +307,20 @@ impl Stream {
         Ok(())
     }
 
-    /// Writes what is still owed. Returns whether the peer took any of it.
+    /// Writes what is still owed. Returns whether the peer has now taken all of it: who takes a little at a time makes no
+    /// progress, else a few octets in time would hold a connection for ever.
     fn flush(&mut self, bench: &mut Workbench) -> io::Result<bool> {
         if self.output.is_empty() {
             return Ok(false);
         }
         let taken = write_some(&mut self.socket, &self.output[self.output_sent..])?;
         self.output_sent += taken;
-        if self.output_sent == self.output.len() {
+        let is_done = self.output_sent == self.output.len();
+        if is_done {
             bench.recycle(std::mem::take(&mut self.output));
             self.output_sent = 0;
         }
-        Ok(taken > 0)
+        Ok(is_done)
     }
 
     /// Asks to be told of what comes, and from the first unsent reply on, also when the peer takes more. Registering looks

@@ -5,10 +5,11 @@
 //! is never waited for twice.
 //!
 //! # Invariants
-//! - The idle time of a connection runs from its accept, its last complete query or the last octets of a reply its
-//!   peer took, whichever is latest. Octets of an unfinished query do not count: who drips is closed.
+//! - The idle time of a connection runs from its accept, its last complete query or the last time its peer had taken all
+//!   that was owed, whichever is latest. Octets of an unfinished query or reply do not count: who drips is closed.
 //! - Memory: an idle connection holds its socket and about 200 octets; the worst peer makes it hold
-//!   `MAX_STREAM_OCTETS` (209 KiB), so all of them hold less than the connection limit times that.
+//!   `MAX_STREAM_OCTETS` (209 KiB), so all of them hold less than the connection limit times that. What the kernel holds
+//!   of a connection besides is its own affair (net.ipv4.tcp_rmem, tcp_wmem, and tcp_mem for all).
 //!
 //! Never reads a clock, never blocks.
 
@@ -41,6 +42,8 @@ const TURN_ACCEPTS: u32 = 32;
 const TURN_EXPIRIES: u32 = 64;
 /// How far from the oldest on a connection to evict is looked for.
 const EVICTION_SEARCH: usize = 64;
+/// A connection that is owed a reply makes room for another only when it has got nowhere for so long.
+const OWED_GRACE: Duration = Duration::from_secs(2);
 /// How long accepting rests when files or memory have run out and no connection closes meanwhile.
 const SHORTAGE_PAUSE: Duration = Duration::from_millis(100);
 
@@ -55,7 +58,7 @@ pub struct TcpTally {
     pub refused_client: u32,
     /// Accepts that failed.
     pub accept_errors: u32,
-    /// Closed while idle to make room for another.
+    /// Closed to make room for another.
     pub evicted: u32,
     /// Closed after the idle timeout.
     pub timed_out: u32,
@@ -257,7 +260,7 @@ impl TcpIo {
 
     /// Makes a connection of an accepted socket, or drops it, which closes it.
     fn admit(&mut self, socket: TcpStream, peer: SocketAddr, now: Instant, tally: &mut TcpTally) {
-        let permit = match self.claim(peer, tally) {
+        let permit = match self.claim(peer, now, tally) {
             Ok(permit) => permit,
             Err(Refusal::Total) => return tally.refused_total += 1,
             Err(Refusal::Client) => return tally.refused_client += 1,
@@ -270,14 +273,18 @@ impl TcpIo {
         tally.accepted += 1;
     }
 
-    /// A permit for `peer`, if need be in the place of the connection of this worker that is idle longest.
-    fn claim(&mut self, peer: SocketAddr, tally: &mut TcpTally) -> Result<Permit, Refusal> {
+    /// A permit for `peer`, if need be in the place of the connection of this worker that is idle longest, or else of the one
+    /// that takes what it is owed most slowly.
+    fn claim(&mut self, peer: SocketAddr, now: Instant, tally: &mut TcpTally) -> Result<Permit, Refusal> {
         match self.limits.claim(peer.ip()) {
             Err(Refusal::Total) => {}
             decided => return decided,
         }
         let idle = self.streams.iter().take(EVICTION_SEARCH).find(|(_, stream)| !stream.is_pending());
-        let Some((key, _)) = idle else { return Err(Refusal::Total) };
+        let idle = idle.map(|(key, _)| key);
+        let is_stuck = |since| now.saturating_duration_since(since) >= OWED_GRACE;
+        let stuck = || self.streams.oldest().filter(|(_, since)| is_stuck(*since)).map(|(key, _)| key);
+        let Some(key) = idle.or_else(stuck) else { return Err(Refusal::Total) };
         self.close(key);
         tally.evicted += 1;
         self.limits.claim(peer.ip())

@@ -1,7 +1,7 @@
 //! Handing a new snapshot to a worker, and the old one back, without a lock.
 //!
 //! The control side prepares everything a worker needs (the snapshot and the rotations sized for it), so that adopting
-//! is an exchange of two pointers between batches; what is retired is freed by the control side, not on the packet path.
+//! is an exchange of two pointers between batches and a copy of what is carried over (some nanoseconds a member); what is retired is freed by the control side, not on the packet path.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

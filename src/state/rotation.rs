@@ -80,6 +80,8 @@ struct Rotation {
     take: u16,
     /// How many of them are in every answer.
     certain: u16,
+    /// Whether answers are single addresses of members that are UP, as most are.
+    is_usual: bool,
     /// Position >> shift is the index into the guide.
     guide_shift: u8,
     /// Where this rotation's entries are.
@@ -148,6 +150,7 @@ impl RotationTable {
                     rest_step: 0,
                     take: 0,
                     certain: 0,
+                    is_usual: false,
                     guide_shift: 0,
                     entries_at: entries,
                     guide_at: guide,
@@ -196,8 +199,8 @@ impl RotationTable {
     }
 
     /// Draws the next answer of a family in a scope (0: all members; else that of the client's region among the family's
-    /// regions) and writes its record to the beginning of `into`, if it is a single one and the rotation is up to date; else
-    /// writes and moves nothing: [`RotationTable::draw`] is to be asked.
+    /// regions) and writes its record to the beginning of `into`, if it is a single one of a member that is UP and the rotation
+    /// is up to date; else writes and moves nothing, and is `None`: [`RotationTable::draw`] is to be asked.
     // A call of its own: inlined, it would push the rest of the query's life out of the registers. Without a call within,
     // that of a panic among them, it keeps to few of them itself.
     #[inline(never)]
@@ -208,10 +211,10 @@ impl RotationTable {
         scope: usize,
         ttl_secs: u32,
         into: &mut [u8; MAX_RECORD_OCTETS],
-    ) -> Option<Source> {
+    ) -> Option<()> {
         let rotation = self.rotations.get_mut(family.first_rotation as usize + scope)?;
         let sequence = health.sequence(family.rules.pool_id as usize)?;
-        if rotation.sequence != sequence || rotation.take != 1 {
+        if rotation.sequence != sequence || !rotation.is_usual {
             return None;
         }
         let leader = entry_at(rotation, &self.entries, &self.guide, rotation.position)?;
@@ -222,7 +225,7 @@ impl RotationTable {
         }?;
         rotation.position = advance(rotation.position, rotation.step, rotation.total);
         count_draw(&self.draws, entry);
-        Some(rotation.source)
+        Some(())
     }
 
     /// Draws the next answer of a family in a scope and writes its records, all or none, to the beginning of `into`.
@@ -324,6 +327,7 @@ impl RotationTable {
         let entries = &mut self.entries[entries_at..entries_at + len];
         let guide_at = rotation.guide_at as usize;
         arrange(rotation, family, entries, &mut self.guide[guide_at..]);
+        rotation.is_usual = rotation.take == 1 && source == Source::Up;
     }
 }
 

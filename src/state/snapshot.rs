@@ -73,6 +73,10 @@ pub struct Protocol {
     pub edns_udp_size: u16,
     /// The OPT record of a reply without options, padded: that size, response code and flags 0.
     pub opt: [u8; OPT_PADDED_OCTETS],
+    /// The server's identifier, for who asks for it (RFC 5001).
+    pub nsid: Option<Box<[u8]>>,
+    /// How long a TCP connection may idle, in units of 100 ms (RFC 7828 §3.1).
+    pub keepalive: [u8; 2],
     /// Whether client subnets are read and echoed.
     pub client_subnet: bool,
     /// Data of the TXT record for `version.bind` and `version.server` in class CH.

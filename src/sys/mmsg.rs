@@ -1,8 +1,8 @@
 //! Datagrams in batches: up to `BATCH` queries by one recvmmsg, their replies by one sendmmsg.
 //!
 //! A `Batch` owns all that the two calls need (headers, addresses, control data, buffers) in one allocation made at
-//! start-up. The headers point into that allocation and are written once; what the kernel writes back into them is the
-//! same in each round, but for a wildcard listener. There the control data of a query (its destination address, RFC 3542
+//! start-up. The headers point into that allocation. Incoming ones are written once; what the kernel writes back into them is
+//! the same in each round, but for a wildcard listener. Of outgoing ones each reply sets length, peer and control data. There the control data of a query (its destination address, RFC 3542
 //! §6.2) is edited in place and becomes that of its reply, so the reply leaves from the address that was asked.
 //!
 //! # Invariants
@@ -221,7 +221,8 @@ impl Batch {
     #[expect(unsafe_code, reason = "the one way to the arena")]
     fn arena_mut(&mut self) -> &mut Arena {
         // SAFETY: `arena` came from a Box in `Arena::allocate`, is freed only by Drop, and `&mut self` makes this the
-        // only reference. The pointers stored in the headers are used by the kernel alone, never while it lives.
+        // only reference. Of the pointers stored in the headers the kernel uses all, never while it lives; and
+        // `answer_each` that of a message's control data, which it does not reach in any other way meanwhile.
         unsafe { self.arena.as_mut() }
     }
 }
@@ -235,7 +236,7 @@ impl Default for Batch {
 impl Drop for Batch {
     #[expect(unsafe_code, reason = "the arena was leaked from a Box")]
     fn drop(&mut self) {
-        // SAFETY: `arena` is the pointer that `Arena::allocate` got from Box::into_raw, and nobody uses it after drop.
+        // SAFETY: `arena` is the pointer that `Arena::allocate` got by leaking a Box, and nobody uses it after drop.
         drop(unsafe { Box::from_raw(self.arena.as_ptr()) });
     }
 }

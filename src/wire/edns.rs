@@ -1,4 +1,5 @@
-//! EDNS: the OPT record, its options, and the client-subnet option (RFC 6891, RFC 7871).
+//! EDNS: the OPT record and its options (RFC 6891): client subnet (RFC 7871), identifier (RFC 5001), keepalive (RFC 7828) and
+//! extended errors (RFC 8914).
 //!
 //! Unknown options and flag bits are passed over, as RFC 6891 §6.1.2 and §6.1.4 ask.
 
@@ -14,6 +15,14 @@ pub const OPT_FIXED_OCTETS: usize = 11;
 pub const FLAG_DO: u16 = 0x8000;
 /// Smallest UDP payload size there is; smaller offers count as this (RFC 6891 §6.2.3).
 pub const MIN_UDP_SIZE: u16 = 512;
+/// Octets of an option before its data: code and length.
+pub const OPTION_HEAD_OCTETS: usize = 4;
+/// Option code of the name server's identifier (RFC 5001 §4).
+pub const OPTION_NSID: u16 = 3;
+/// Option code of the idle timeout of a connection (RFC 7828 §3.1).
+pub const OPTION_KEEPALIVE: u16 = 11;
+/// Option code of an extended error (RFC 8914 §2).
+pub const OPTION_EXTENDED_ERROR: u16 = 15;
 /// Option code of the client subnet (RFC 7871 §6).
 pub const OPTION_CLIENT_SUBNET: u16 = 8;
 /// Most octets of a client-subnet option with its code and length: 4 + 4 + 16.
@@ -96,25 +105,82 @@ impl<'a> Edns<'a> {
         self.fixed[7] & (FLAG_DO >> 8) as u8 != 0
     }
 
-    /// Finds the client-subnet option; every option's length is checked on the way. The first one counts.
+    /// Reads the options that are known; every option's length is checked on the way. Of several of a kind the first counts.
+    /// With `use_client_subnet` false client subnets are passed over like any unknown option.
     ///
     /// # Errors
-    /// [`WireError::OptionLength`] when an option runs past the record, [`WireError::ClientSubnet`] when the
+    /// [`WireError::OptionLength`] when an option runs past the record, [`WireError::ClientSubnet`] when that
     /// option is malformed.
-    pub fn client_subnet(self) -> Result<Option<ClientSubnet<'a>>, WireError> {
-        let mut found = None;
+    #[inline(always)]
+    pub fn read_options(self, use_client_subnet: bool) -> Result<Options<'a>, WireError> {
+        let mut options = Options::default();
         let mut rest = self.options;
         while !rest.is_empty() {
             let (head, tail) = rest.split_first_chunk::<4>().ok_or(WireError::OptionLength)?;
             let len = usize::from(u16::from_be_bytes([head[2], head[3]]));
             let (data, tail) = tail.split_at_checked(len).ok_or(WireError::OptionLength)?;
-            if u16::from_be_bytes([head[0], head[1]]) == OPTION_CLIENT_SUBNET && found.is_none() {
-                found = Some(ClientSubnet::read(data)?);
+            match u16::from_be_bytes([head[0], head[1]]) {
+                OPTION_CLIENT_SUBNET if use_client_subnet && options.client_subnet.is_none() => {
+                    options.client_subnet = Some(ClientSubnet::read(data)?);
+                }
+                // What a query has in these two says nothing (RFC 5001 §2.1, RFC 7828 §3.1).
+                OPTION_NSID => options.nsid = true,
+                OPTION_KEEPALIVE => options.keepalive = true,
+                _ => {}
             }
             rest = tail;
         }
-        Ok(found)
+        Ok(options)
     }
+}
+
+/// What a query's options ask for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Options<'a> {
+    /// The client subnet, where it is to be used.
+    pub client_subnet: Option<ClientSubnet<'a>>,
+    /// Which server answers (RFC 5001).
+    pub nsid: bool,
+    /// How long a connection may idle (RFC 7828).
+    pub keepalive: bool,
+}
+
+impl Options<'_> {
+    /// Whether anything is asked for that is about the server, not about names.
+    #[inline(always)]
+    pub fn ask_the_server(&self) -> bool {
+        self.nsid || self.keepalive
+    }
+}
+
+/// What an extended error tells an operator beside the response code (RFC 8914).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ExtendedError {
+    /// The query name lies in none of the server's zones (§4.21).
+    NotAuthoritative,
+    /// Nobody of the pool is up, and its fallback answers (§4.1: what no code stands for is told in text).
+    NoMemberUp,
+}
+
+impl ExtendedError {
+    /// The option's data: INFO-CODE, then EXTRA-TEXT.
+    pub const fn data(self) -> &'static [u8] {
+        match self {
+            ExtendedError::NotAuthoritative => b"\0\x14",
+            ExtendedError::NoMemberUp => b"\0\0no member is up",
+        }
+    }
+}
+
+/// Writes an option, code and length first; returns its octets, or `None` when `into` is too short or the data longer than a
+/// length can tell.
+pub fn write_option(code: u16, data: &[u8], into: &mut [u8]) -> Option<usize> {
+    let len = u16::try_from(data.len()).ok()?;
+    let (head, tail) = into.split_first_chunk_mut::<4>()?;
+    tail.get_mut(..data.len())?.copy_from_slice(data);
+    let ([code_high, code_low], [len_high, len_low]) = (code.to_be_bytes(), len.to_be_bytes());
+    *head = [code_high, code_low, len_high, len_low];
+    Some(4 + data.len())
 }
 
 /// The network a resolver asks for (RFC 7871 §6).
@@ -241,13 +307,34 @@ mod tests {
     #[test]
     fn options_are_walked_to_the_end() {
         let edns = |options| Edns { fixed: &[0; OPT_FIXED_OCTETS], options };
-        assert_eq!(edns(&[]).client_subnet(), Ok(None));
-        assert_eq!(edns(&[0, 10, 0, 2, 1, 2]).client_subnet(), Ok(None));
-        assert_eq!(edns(&[0, 10, 0, 3, 1, 2]).client_subnet(), Err(WireError::OptionLength));
-        assert_eq!(edns(&[0, 10, 0]).client_subnet(), Err(WireError::OptionLength));
-        let found = edns(&[0, 10, 0, 1, 1, 0, 8, 0, 5, 0, 1, 8, 0, 10]).client_subnet().unwrap();
+        let subnet = |options| edns(options).read_options(true).map(|options| options.client_subnet);
+        assert_eq!(subnet(&[]), Ok(None));
+        assert_eq!(subnet(&[0, 10, 0, 2, 1, 2]), Ok(None));
+        assert_eq!(subnet(&[0, 10, 0, 3, 1, 2]), Err(WireError::OptionLength));
+        assert_eq!(subnet(&[0, 10, 0]), Err(WireError::OptionLength));
+        let found = subnet(&[0, 10, 0, 1, 1, 0, 8, 0, 5, 0, 1, 8, 0, 10]).unwrap();
         assert_eq!(found.unwrap().address(), Some("10.0.0.0".parse().unwrap()));
-        assert_eq!(edns(&[0, 8, 0, 4, 0, 1, 0, 0, 0, 9]).client_subnet(), Err(WireError::OptionLength));
+        assert_eq!(subnet(&[0, 8, 0, 4, 0, 1, 0, 0, 0, 9]), Err(WireError::OptionLength));
+        // Not used, it is not judged either.
+        assert_eq!(edns(&[0, 8, 0, 1, 9]).read_options(false), Ok(Options::default()));
+    }
+
+    #[test]
+    fn what_else_is_asked_for_is_seen_whatever_its_data() {
+        let read = |options| Edns { fixed: &[0; OPT_FIXED_OCTETS], options }.read_options(true).unwrap();
+        let both = Options { nsid: true, keepalive: true, client_subnet: None };
+        assert_eq!(read(&[0, 3, 0, 0, 0, 11, 0, 0]), both);
+        assert_eq!(read(&[0, 11, 0, 2, 0, 9, 0, 3, 0, 1, 7]), both);
+        assert_eq!(read(&[0, 15, 0, 2, 0, 20]), Options::default());
+    }
+
+    #[test]
+    fn option_is_written_whole_or_not_at_all() {
+        let mut into = [9; 8];
+        assert_eq!(write_option(OPTION_NSID, b"abc", &mut into), Some(7));
+        assert_eq!(into, [0, 3, 0, 3, b'a', b'b', b'c', 9]);
+        assert_eq!(write_option(OPTION_NSID, b"abcde", &mut into), None);
+        assert_eq!(write_option(OPTION_NSID, b"", &mut into[..3]), None);
     }
 
     proptest! {
