@@ -5,6 +5,7 @@ use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
 
 mod common;
 
@@ -296,9 +297,17 @@ fn serve_into(log: impl Into<Stdio>, port: u16) -> (tempfile::TempDir, Process) 
     (folder, process)
 }
 
-/// A port that nobody has at this moment.
+/// A port that nobody has over UDP or TCP, and that nobody is given by the kernel before the server has it: those it gives,
+/// to the clients of tests beside this one too, begin at 32,768 (net.ipv4.ip_local_port_range).
 fn free_port() -> u16 {
-    UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+    static TAKEN: AtomicU16 = AtomicU16::new(0);
+    let first = (std::process::id() % 1000) as u16 * 10;
+    let mut ports =
+        std::iter::repeat_with(|| 20_000 + (first + TAKEN.fetch_add(1, Ordering::Relaxed)) % 12_000);
+    let is_free = |port: &u16| {
+        UdpSocket::bind(("127.0.0.1", *port)).is_ok() && TcpListener::bind(("127.0.0.1", *port)).is_ok()
+    };
+    ports.by_ref().take(1000).find(is_free).expect("one port of a thousand is free")
 }
 
 /// The address that `www.test` is answered with; empty while nobody answers.
