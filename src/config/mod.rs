@@ -40,6 +40,8 @@ mod subset;
 mod suggest;
 /// `topology`, in the main file or one of its own.
 mod topology;
+/// Zone files.
+mod zonefile;
 /// `zones`.
 mod zones;
 
@@ -53,6 +55,7 @@ use model::{Config, Topology};
 pub use report::{Diagnostic, Report};
 use report::{FileId, Findings};
 use source::BadSource;
+pub use zonefile::{DataFault, ZoneCause, ZoneFault};
 
 /// A configuration that can be used, and what is suspicious about it.
 #[derive(Clone, Debug)]
