@@ -14,6 +14,8 @@ use crate::control::logging::Format;
 mod serve;
 /// `steerd check`.
 mod check;
+/// `steerd delegation`.
+mod delegation;
 /// `steerd demo`.
 mod demo;
 /// Signals to commands.
@@ -30,6 +32,7 @@ struct Cli {
 const EXAMPLES: &str = "Examples:
   steerd demo                                  see it work: three backends, real probes, DNS on 127.0.0.1:5300
   steerd check -c steerd.yaml                  every mistake of a configuration in one run
+  steerd delegation -c steerd.yaml example.com what the zone above must be told
   steerd serve -c steerd.yaml                  answer queries; SIGHUP or a changed file reloads
   steerd serve -c lb.yaml --topology dc.yaml   with the regions in a file of their own";
 
@@ -52,6 +55,17 @@ enum Verb {
     Check {
         #[command(flatten)]
         files: ConfigFiles,
+    },
+    /// Print the records that the zone above needs: NS and glue
+    #[command(
+        after_help = "The records are in the form of a zone file, ready for the parent's; lines that begin with `;` say what is\nmissing.\n\nExample:\n  steerd delegation -c steerd.yaml example.com"
+    )]
+    Delegation {
+        #[command(flatten)]
+        files: ConfigFiles,
+        /// The delegated zone, or a globalname that is its own apex
+        #[arg(value_name = "ZONE")]
+        zone: String,
     },
     /// Show what steerd does: backends, probes and answers on loopback, no file needed
     #[command(after_help = "Example:\n  steerd demo\n  dig @127.0.0.1 -p 5300 www.demo.test")]
@@ -108,6 +122,7 @@ pub fn main() -> ExitCode {
     let outcome = match Cli::parse().verb {
         Verb::Serve { files, log } => serve::run(files, &log),
         Verb::Check { files } => check::run(files),
+        Verb::Delegation { files, zone } => delegation::run(files, &zone),
         Verb::Demo { listen, admin, log } => demo::run(listen, admin, &log),
     };
     match outcome {

@@ -247,8 +247,19 @@ pub enum Cause {
     #[error("{text} is not a domain name: {error}")]
     NotName { text: Found, error: NameTextError },
     /// `*.example.com`.
-    #[error("the wildcard name {text} cannot be served yet")]
+    #[error("{text} is a wildcard, which names no host or zone")]
     Wildcard { text: Found },
+    /// A wildcard that no zone holds: it would have to be its own apex.
+    #[error("the wildcard name {name} lies in no zone")]
+    WildcardOutside { name: Found },
+    /// A globalname with addresses or an alias of its own.
+    #[error("{name} is answered from a pool, but {place} gives it {rtype} records of its own")]
+    SteeredBesideStatic { name: Found, rtype: &'static str, place: String },
+    /// A globalname that is another server's.
+    #[error(
+        "{name} is answered from a pool, but lies at or below {above}, whose {rtype} records lead elsewhere"
+    )]
+    SteeredHidden { name: Found, above: Found, rtype: &'static str },
     /// No IP address.
     #[error("{text} is not an IP address")]
     NotAddress { text: Found },
@@ -429,7 +440,10 @@ impl Cause {
             Cause::NotOneOf { closest: Some(closest), .. } => did_you_mean(closest),
             Cause::NotOneOf { accepted, .. } => format!("accepted are {accepted}"),
             Cause::TextLength { max, unit, .. } => format!("accepted are 1 to {max} {unit}"),
-            Cause::Wildcard { .. } => "list the names one by one".to_owned(),
+            Cause::Wildcard { .. } => "wildcards are accepted in `globalnames`".to_owned(),
+            Cause::WildcardOutside { .. } => "name the zone in `zones`".to_owned(),
+            Cause::SteeredBesideStatic { .. } => "remove one of the two".to_owned(),
+            Cause::SteeredHidden { .. } => "remove those records, or the globalname".to_owned(),
             Cause::MappedAddress { plain, .. } => did_you_mean(&plain.to_string()),
             Cause::MappedSocketAddress { plain, .. } => did_you_mean(&plain.to_string()),
             Cause::LinkLocalWithoutScope { ip, port, .. } => format!(

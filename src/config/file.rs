@@ -15,10 +15,7 @@ use super::report::{FileId, Findings, Span};
 use super::scalars::text_octets;
 use super::server::{default_server, join, read_server};
 use super::topology::read_topology;
-use super::zones::{ReadZone, read_zones};
-
-/// Longest path (Linux's PATH_MAX).
-const MAX_PATH_OCTETS: usize = 4096;
+use super::zones::{MAX_PATH_OCTETS, ReadZone, read_zones};
 
 pub(super) static FILE: Section = Section {
     title: "the file",
@@ -37,9 +34,9 @@ pub(super) static FILE: Section = Section {
 #[derive(Debug)]
 pub(super) struct MainFile {
     server: Server,
-    names: Names,
+    pub(super) names: Names,
     pools: Vec<ReadPool>,
-    zones: Vec<ReadZone>,
+    pub(super) zones: Vec<ReadZone>,
     /// The topology that stands in this file.
     pub(super) topology: Option<Topology>,
     /// The path of a topology in a file of its own.
@@ -86,7 +83,7 @@ fn read_top<'t>(
                 topology_file =
                     path.map(|path| Placed { value: join(directory, &path.value), span: path.span });
             }
-            "zones" => (zones, any_zone) = read_zones(d, field)?,
+            "zones" => (zones, any_zone) = read_zones(d, field, directory)?,
             _ => d.skip(&field.node)?,
         }
         Ok(())
@@ -160,7 +157,8 @@ fn check_own_apexes(
 /// Warns about name servers inside their own zone that have no address there.
 fn check_name_servers(zones: &[ReadZone], names: &Names, findings: &mut Findings) {
     let mut inside: Vec<(OwnerName, Span)> = Vec::new();
-    for ReadZone { zone, name_servers } in zones {
+    // Of a zone with a file its records are asked too.
+    for ReadZone { zone, name_servers, .. } in zones.iter().filter(|read| read.file.is_none()) {
         for server in name_servers {
             let owner = OwnerName::new(&server.value);
             if crate::wire::name::suffixes(owner.as_wire()).any(|suffix| suffix == zone.apex.as_wire()) {

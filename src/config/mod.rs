@@ -34,13 +34,17 @@ mod scalars;
 mod server;
 /// Files to text.
 mod source;
+/// What of a file tells that it is another.
+mod mark;
 /// The part of YAML that large files keep to, read fast.
 mod subset;
 /// "Did you mean".
 mod suggest;
 /// `topology`, in the main file or one of its own.
 mod topology;
-/// Zone files.
+/// Zones with a file.
+pub mod zone;
+/// Zone files to records.
 mod zonefile;
 /// `zones`.
 mod zones;
@@ -51,10 +55,13 @@ use std::sync::Arc;
 use cause::{Cause, Found};
 use decode::{Decoder, Placed};
 use file::{MainFile, link, read_main};
+pub use mark::Mark;
 use model::{Config, Topology};
 pub use report::{Diagnostic, Report};
 use report::{FileId, Findings};
 use source::BadSource;
+use zone::choose::{ZoneReport, choose, remember};
+use zone::keep::ZoneKeep;
 pub use zonefile::{DataFault, ZoneCause, ZoneFault};
 
 /// A configuration that can be used, and what is suspicious about it.
@@ -64,6 +71,8 @@ pub struct Loaded {
     pub config: Config,
     /// Warnings by file and place.
     pub warnings: Vec<Diagnostic>,
+    /// What became of each zone with a file. One that cannot be read forbids nothing else.
+    pub zones: Vec<ZoneReport>,
 }
 
 /// Reads a configuration from its main file; `topology` names a topology file that replaces the one configured.
@@ -71,8 +80,17 @@ pub struct Loaded {
 /// # Errors
 /// [`Report`] with everything that is wrong in any of the files.
 pub fn load(path: &Path, topology: Option<&Path>) -> Result<Loaded, Report> {
+    load_again(path, topology, &mut ZoneKeep::default())
+}
+
+/// The same with the zones of the last time: what did not change is not read again, and what cannot be read any more is served
+/// as it was.
+///
+/// # Errors
+/// As for [`load`].
+pub fn load_again(path: &Path, topology: Option<&Path>, keep: &mut ZoneKeep) -> Result<Loaded, Report> {
     let name = path.display().to_string();
-    run(&name, source::read(path), Some(path), topology)
+    run(&name, source::read(path), Some(path), topology, keep)
 }
 
 /// Reads a configuration from text that is no file; `name` stands for one in diagnostics. Relative paths in it are
@@ -81,7 +99,7 @@ pub fn load(path: &Path, topology: Option<&Path>) -> Result<Loaded, Report> {
 /// # Errors
 /// [`Report`] with everything that is wrong.
 pub fn load_str(name: &str, text: &str) -> Result<Loaded, Report> {
-    run(name, source::check(text.to_owned()), None, None)
+    run(name, source::check(text.to_owned()), None, None, &mut ZoneKeep::default())
 }
 
 /// A file of a run: its name in diagnostics, and its text or what can be shown of it.
@@ -111,6 +129,7 @@ fn run(
     text: Result<String, BadSource>,
     path: Option<&Path>,
     topology_override: Option<&Path>,
+    keep: &mut ZoneKeep,
 ) -> Result<Loaded, Report> {
     let mut findings = Findings::default();
     let main_source = Source::new(name, FileId(0), text, &mut findings);
@@ -124,7 +143,9 @@ fn run(
     let topology_source = topology_path
         .and_then(|path| open_topology(path, topology_override.is_some(), &mut files, &mut findings));
     let separate = topology_source.as_ref().map(|source| read_separate_topology(source, &mut findings));
+    let mut zones = Vec::new();
     let config = main.map(|mut main| {
+        zones = choose(&mut main.zones, &main.names, keep, &mut files, &mut findings);
         let given = main.topology_place().is_some() || topology_override.is_some();
         let inline = main.topology.take().unwrap_or_default();
         link(main, separate.unwrap_or(inline), given, files.clone(), &mut findings)
@@ -135,7 +156,10 @@ fn run(
     let usable = findings.no_errors();
     let report = findings.finish(&texts);
     match config {
-        Some(config) if usable => Ok(Loaded { config, warnings: report.into_warnings() }),
+        Some(config) if usable => {
+            remember(&config.zones, keep);
+            Ok(Loaded { config, warnings: report.into_warnings(), zones })
+        }
         _ => Err(report.of_files(files)),
     }
 }

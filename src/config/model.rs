@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+use super::zone::ZoneData;
 use crate::wire::name::{Name, fmt_wire};
 
 /// A whole configuration, every file of it read.
@@ -47,6 +48,8 @@ pub struct Server {
     pub edns_udp_size: u16,
     /// Whether the client-subnet option is read and echoed (RFC 7871).
     pub ecs: bool,
+    /// Whether answers leave out what nobody asked for: name servers, addresses of what they name.
+    pub minimal_responses: bool,
     /// Identifier for who asks with an NSID option; `None` tells nothing. At most 64 octets.
     pub nsid: Option<String>,
     /// Answer to `CH TXT version.bind` and `version.server`; `None` refuses. At most 255 octets.
@@ -269,16 +272,39 @@ impl fmt::Debug for GlobalNames {
 }
 
 /// An apex of one's own.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Zone {
     /// The zone's apex.
     pub apex: OwnerName,
-    /// Name servers; at least one.
+    /// Name servers; at least one where the zone has no file.
     pub ns: Vec<Name>,
     /// TTL of the NS RRset in seconds.
     pub ns_ttl_secs: u32,
     /// The SOA record.
     pub soa: SoaFields,
+    /// The records of its file, beside which the above counts only where the file has none.
+    pub records: ZoneRecords,
+}
+
+/// What a zone has beside steered names.
+#[derive(Clone, Debug)]
+pub enum ZoneRecords {
+    /// No file, and so nothing.
+    None,
+    /// The records of its file, perhaps of an older version than the one that is there now.
+    Loaded(Arc<ZoneData>),
+    /// There is a file, but it never could be read.
+    Failed,
+}
+
+impl ZoneRecords {
+    /// The records, if there are any.
+    pub fn data(&self) -> Option<&ZoneData> {
+        match self {
+            ZoneRecords::Loaded(data) => Some(data),
+            ZoneRecords::None | ZoneRecords::Failed => None,
+        }
+    }
 }
 
 /// Members, and how one is chosen.

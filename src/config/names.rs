@@ -11,7 +11,7 @@ use super::duplicates::repeated;
 use super::events::Node;
 use super::model::{GlobalNames, OwnerNameRef, OwnerNames};
 use super::report::{FileId, Findings, Span};
-use super::scalars::{integer, parse_name};
+use super::scalars::{integer, parse_any_name};
 use super::suggest;
 use super::zones::MAX_TTL_SECS;
 
@@ -52,6 +52,11 @@ impl Names {
     pub(super) fn iter(&self) -> impl Iterator<Item = OwnerNameRef<'_>> + Clone {
         self.names.iter()
     }
+
+    /// The names, each with its place.
+    pub(super) fn with_places(&self) -> impl Iterator<Item = (OwnerNameRef<'_>, Span)> {
+        self.names.iter().zip(self.entries.iter().map(|entry| entry.name_at))
+    }
 }
 
 /// Reads the section.
@@ -61,7 +66,7 @@ pub(super) fn read_names<'t>(d: &mut Decoder<'t, '_>, field: Field<'t>) -> Read<
     d.entries(field, |d, field| {
         names.any = true;
         let name_at = field.at;
-        let name = match parse_name(&field.name) {
+        let name = match parse_any_name(&field.name) {
             Ok(name) => Some(name),
             Err(cause) => {
                 d.error(name_at, cause);
@@ -185,7 +190,7 @@ mod tests {
                 "5:14: pool `wbe` is not defined (did you mean `web`? known pools are `web`)",
                 "6:21: pool `nowhere` is not defined (known pools are `web`)",
                 "6:35: `-1` is out of range (accepted are 0 to 2147483647)",
-                "7:3: the wildcard name `*.example` cannot be served yet (list the names one by one)",
+                "7:3: the wildcard name `*.example.` lies in no zone (name the zone in `zones`)",
                 "8:3: `d..example` is not a domain name: the name has an empty label (two dots in a row)",
                 "8:16: `pool` has no value",
                 "8:29: `2147483648` is out of range (accepted are 0 to 2147483647)",

@@ -128,10 +128,16 @@ pub(super) fn name(scalar: &Scalar<'_>) -> Result<Name, Cause> {
     parse_name(&scalar.text)
 }
 
+/// A domain name.
+#[inline]
+pub(super) fn parse_any_name(text: &str) -> Result<Name, Cause> {
+    Name::from_text(text).map_err(|error| Cause::NotName { text: Found::new(text), error })
+}
+
 /// A domain name that is no wildcard.
 #[inline]
 pub(super) fn parse_name(text: &str) -> Result<Name, Cause> {
-    let name = Name::from_text(text).map_err(|error| Cause::NotName { text: Found::new(text), error })?;
+    let name = parse_any_name(text)?;
     if name.as_wire().starts_with(b"\x01*") {
         return Err(Cause::Wildcard { text: Found::new(text) });
     }

@@ -38,6 +38,7 @@ pub(super) static SERVER: Section = Section {
         key("state_dir"),
         key("edns_udp_size"),
         key("ecs"),
+        key("minimal_responses"),
         key("nsid"),
         key("version"),
         key("id"),
@@ -65,6 +66,7 @@ pub(super) fn default_server() -> Server {
         state_dir: None,
         edns_udp_size: 1232,
         ecs: true,
+        minimal_responses: true,
         nsid: None,
         version: None,
         id: None,
@@ -104,6 +106,7 @@ pub(super) fn read_server<'t>(
             }
             "edns_udp_size" => set(&mut server.edns_udp_size, value(d.value(field, integer(512..=4096))?)),
             "ecs" => set(&mut server.ecs, value(d.value(field, boolean)?)),
+            "minimal_responses" => set(&mut server.minimal_responses, value(d.value(field, boolean)?)),
             "nsid" => server.nsid = value(d.value(field, |s| text_octets(&s.text, MAX_NSID_OCTETS))?),
             "version" => server.version = value(d.value(field, |s| text_octets(&s.text, MAX_TEXT_OCTETS))?),
             "id" => server.id = value(d.value(field, |s| text_octets(&s.text, MAX_TEXT_OCTETS))?),

@@ -84,7 +84,8 @@ fn the_seeds_example_mended_loads_unchanged() {
         ("topology.yaml", &SEED_TOPOLOGY.replace("10.1.1.0/16", "10.1.0.0/16")),
     ]);
     let (lb, topology) = (files.path().join("lb.yaml"), files.path().join("topology.yaml"));
-    let Loaded { config, warnings } = load(&lb, Some(&topology)).unwrap_or_else(|report| panic!("{report}"));
+    let Loaded { config, warnings, .. } =
+        load(&lb, Some(&topology)).unwrap_or_else(|report| panic!("{report}"));
     assert_eq!(config.files, [lb, topology]);
     let pool = &config.pools[0];
     let members: Vec<String> =
@@ -248,7 +249,7 @@ fn a_topology_file_that_is_no_regular_file_is_reported_where_it_is_named() {
 fn the_command_lines_topology_replaces_the_files() {
     let main = "zones: {example.com: {ns: ns1.example.net}}\ntopology: {a: 10.0.0.0/8}\n";
     let files = directory(&[("main.yaml", main), ("t.yaml", "dc1: 192.0.2.0/24\n")]);
-    let Loaded { config, warnings } =
+    let Loaded { config, warnings, .. } =
         load(&files.path().join("main.yaml"), Some(&files.path().join("t.yaml"))).unwrap();
     assert_eq!(config.topology.regions, ["dc1"]);
     assert_eq!(warnings[0].cause, Cause::TopologyReplaced);

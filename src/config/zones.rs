@@ -1,17 +1,22 @@
 //! The `zones` section: apexes of one's own, their name servers and SOA fields (RFC 1035 §3.3.13, RFC 2308).
 //!
-//! `server.ns` and `server.soa` have the same shape and are read by the same functions. Reads no zone files.
+//! `server.ns` and `server.soa` have the same shape and are read by the same functions. Zone files are `zone`'s.
 
 use std::collections::HashMap;
+use std::path::{Path, PathBuf};
 
 use super::cause::{Cause, Found};
 use super::decode::{Decoder, Field, Placed, Read, Section, key};
 use super::events::Scalar;
-use super::model::{OwnerName, SoaFields, Zone};
+use super::model::{OwnerName, SoaFields, Zone, ZoneRecords};
 use super::report::Span;
-use super::scalars::{integer, name, parse_name};
+use super::scalars::{integer, name, parse_name, text_octets};
+use super::server::join;
+use super::zone::assemble::Given;
 use crate::wire::name::Name;
 
+/// Longest path (Linux's PATH_MAX).
+pub(super) const MAX_PATH_OCTETS: usize = 4096;
 /// Most name servers of a zone; more would not fit a referral.
 const MAX_NAME_SERVERS: usize = 32;
 /// Largest TTL (RFC 2181 §8) and, as BIND does, largest time of an SOA record.
@@ -19,10 +24,13 @@ pub(super) const MAX_TTL_SECS: u64 = 0x7FFF_FFFF;
 /// TTL of NS records unless told otherwise; an hour, so that a moved name server is found soon.
 const DEFAULT_NS_TTL_SECS: u32 = 3600;
 /// Negative answers kept for longer are most likely a mistake (RFC 2308 §5: "values of one to three hours").
-const LONG_NEGATIVE_TTL_SECS: u32 = 86_400;
+pub(super) const LONG_NEGATIVE_TTL_SECS: u32 = 86_400;
 
-pub(super) static ZONE: Section =
-    Section { title: "a zone", keys: &[key("ns"), key("soa"), key("ns_ttl")], may_be_empty: false };
+pub(super) static ZONE: Section = Section {
+    title: "a zone",
+    keys: &[key("file"), key("ns"), key("soa"), key("ns_ttl")],
+    may_be_empty: false,
+};
 
 pub(super) static SOA: Section = Section {
     title: "`soa`",
@@ -50,11 +58,20 @@ pub(super) struct ReadSoa {
 #[derive(Debug)]
 pub(super) struct ReadZone {
     pub(super) zone: Zone,
+    /// Where its records are.
+    pub(super) file: Option<PathBuf>,
+    /// Which of its records the configuration gives.
+    pub(super) given: Given,
     pub(super) name_servers: Vec<Placed<Name>>,
 }
 
-/// Reads the section; the second value tells whether there is any entry, right or wrong.
-pub(super) fn read_zones<'t>(d: &mut Decoder<'t, '_>, field: Field<'t>) -> Read<(Vec<ReadZone>, bool)> {
+/// Reads the section; the second value tells whether there is any entry, right or wrong. `directory` is what relative paths
+/// are relative to.
+pub(super) fn read_zones<'t>(
+    d: &mut Decoder<'t, '_>,
+    field: Field<'t>,
+    directory: Option<&Path>,
+) -> Read<(Vec<ReadZone>, bool)> {
     let mut zones = Vec::new();
     let mut first_places: HashMap<OwnerName, Span> = HashMap::new();
     let mut any = false;
@@ -74,19 +91,29 @@ pub(super) fn read_zones<'t>(d: &mut Decoder<'t, '_>, field: Field<'t>) -> Read<
         } else if apex.as_wire().len() > 1 || field.name == "." {
             first_places.insert(apex.clone(), at);
         }
-        zones.extend(read_zone(d, field, apex)?);
+        zones.extend(read_zone(d, field, apex, directory)?);
         Ok(())
     })?;
     Ok((zones, any))
 }
 
-fn read_zone<'t>(d: &mut Decoder<'t, '_>, field: Field<'t>, apex: OwnerName) -> Read<Option<ReadZone>> {
+fn read_zone<'t>(
+    d: &mut Decoder<'t, '_>,
+    field: Field<'t>,
+    apex: OwnerName,
+    directory: Option<&Path>,
+) -> Read<Option<ReadZone>> {
     let at = field.at;
+    let mut file = None;
     let mut name_servers = Vec::new();
     let mut soa = None;
     let mut ns_ttl_secs = DEFAULT_NS_TTL_SECS;
     let seen = d.section(field, &ZONE, |d, name, field| {
         match name {
+            "file" => {
+                let path = d.value(field, |scalar| text_octets(&scalar.text, MAX_PATH_OCTETS))?;
+                file = path.map(|path| join(directory, &path.value));
+            }
             "ns" => name_servers = read_name_servers(d, field)?.unwrap_or_default(),
             "soa" => soa = read_soa(d, field)?,
             "ns_ttl" => {
@@ -98,21 +125,21 @@ fn read_zone<'t>(d: &mut Decoder<'t, '_>, field: Field<'t>, apex: OwnerName) -> 
         Ok(())
     })?;
     let Some(seen) = seen else { return Ok(None) };
-    if seen.place("ns").is_none() {
-        d.error(
-            at,
-            Cause::MissingKey { key: "ns", section: ZONE.title, accepted: "the names of its name servers" },
-        );
+    if seen.place("ns").is_none() && seen.place("file").is_none() {
+        let accepted = "the names of its name servers, or a `file` that has them";
+        d.error(at, Cause::MissingKey { key: "ns", section: ZONE.title, accepted });
     }
+    let given = Given { soa: seen.place("soa").is_some(), ns: seen.place("ns").is_some() };
     let soa_names = soa.iter().flat_map(|soa: &ReadSoa| &soa.names);
     for Placed { value, span } in soa_names.chain(&name_servers) {
-        if repeats_origin(value, &apex) {
+        if repeats_origin(value.to_lowercase().as_wire(), apex.as_wire()) {
             d.warning(*span, Cause::RepeatsOrigin { name: Found::new(&value.to_string()) });
         }
     }
     let ns = name_servers.iter().map(|server| server.value).collect();
     let soa = soa.map(|soa| soa.fields).unwrap_or_default();
-    Ok(Some(ReadZone { zone: Zone { apex, ns, ns_ttl_secs, soa }, name_servers }))
+    let zone = Zone { apex, ns, ns_ttl_secs, soa, records: ZoneRecords::None };
+    Ok(Some(ReadZone { zone, file, given, name_servers }))
 }
 
 /// Reads `ns`: one name or a list of them, no two equal.
@@ -200,14 +227,14 @@ fn mailbox(scalar: &Scalar<'_>) -> Result<Name, Cause> {
     }
 }
 
-/// `ns1.example.com.example.com` in `example.com`: what a missing final dot makes of a name in a zone file.
-fn repeats_origin(name: &Name, apex: &OwnerName) -> bool {
-    let lower = name.to_lowercase();
-    let Some(labels) = apex.as_wire().split_last().map(|(_, labels)| labels).filter(|l| !l.is_empty()) else {
+/// `ns1.example.com.example.com` in `example.com`: what a missing final dot makes of a name in a zone file. Both in lower-case
+/// wire form.
+pub(super) fn repeats_origin(name: &[u8], apex: &[u8]) -> bool {
+    let Some(labels) = apex.split_last().map(|(_, labels)| labels).filter(|l| !l.is_empty()) else {
         return false;
     };
-    let twice = [labels, apex.as_wire()].concat();
-    crate::wire::name::suffixes(lower.as_wire()).any(|suffix| suffix == twice)
+    let twice = [labels, apex].concat();
+    crate::wire::name::suffixes(name).any(|suffix| suffix == twice)
 }
 
 #[cfg(test)]
@@ -227,16 +254,16 @@ mod tests {
 
     #[test]
     fn each_bad_zone_is_an_error_at_its_place() {
-        let text = "zones:\n  example.com: {soa: {rname: host.master@example.com}}\n  EXAMPLE.com.: {ns: [a., A.], file: x}\n  \
+        let text = "zones:\n  example.com: {soa: {rname: host.master@example.com}}\n  EXAMPLE.com.: {ns: [a., A.], flie: x}\n  \
                     a..b: {ns: []}\n  example.net: {ns: a., soa: {serial: 4294967296, ttl: 2147483648, minimum: 1h}}\n";
         assert_eq!(
             errors(text),
             [
-                "2:3: `ns` is missing in a zone (accepted are the names of its name servers)",
+                "2:3: `ns` is missing in a zone (accepted are the names of its name servers, or a `file` that has them)",
                 "2:30: `host.master@example.com` is not a domain name: a mailbox is written with a dot in place of the `@` (did you mean `host\\.master.example.com`?)",
                 "3:3: the zone `EXAMPLE.com.` is given twice (first given on line 2)",
                 "3:27: the name server `A.` is given twice (first given on line 3)",
-                "3:32: unknown key `file` in a zone (accepted are `ns`, `soa`, `ns_ttl`)",
+                "3:32: unknown key `flie` in a zone (did you mean `file`?)",
                 "4:3: `a..b` is not a domain name: the name has an empty label (two dots in a row)",
                 "4:14: `ns` is empty",
                 "5:39: `4294967296` is out of range (accepted are 0 to 4294967295)",

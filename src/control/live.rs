@@ -6,6 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use parking_lot::RwLock;
 
+use crate::config::zone::choose::Served;
 use crate::health::{Status, StatusBoard};
 use crate::io::limits::ConnectionLimits;
 use crate::state::counters::Counters;
@@ -62,6 +63,8 @@ pub(super) struct Current {
     pub(super) names: usize,
     /// Ranges of the topology.
     pub(super) topology_ranges: usize,
+    /// Zones with a file, and which version of it is served.
+    pub(super) zones: Vec<(String, Served)>,
     /// Per worker the answers led by each member, members numbered over all pools.
     pub(super) draws: Vec<Arc<[AtomicU64]>>,
 }

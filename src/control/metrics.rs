@@ -2,6 +2,7 @@
 //!
 //! Every metric begins with `steerd_`, but for the `process_` ones that all exporters name alike.
 
+use crate::config::zone::choose::Served;
 use std::fmt::{Display, Write};
 use std::sync::atomic::Ordering;
 
@@ -101,6 +102,22 @@ fn write_config(page: &mut Page, live: &Live, current: &Current) {
         "Address ranges of the topology.",
         current.topology_ranges,
     );
+    if !current.zones.is_empty() {
+        let name = "steerd_zone_file";
+        page.head(
+            name,
+            "gauge",
+            "1 for the version of a zone's file that is served: current, last_good or none.",
+        );
+        for (zone, served) in &current.zones {
+            let version = match served {
+                Served::Current => "current",
+                Served::LastGood => "last_good",
+                Served::Nothing => "none",
+            };
+            page.line(format_args!("{name}{{zone=\"{}\",version=\"{version}\"}} 1", escape(zone)));
+        }
+    }
     let reloads = "Configurations that went live after the first.";
     page.single("steerd_config_reloads_total", "counter", reloads, load(&live.reloads));
     let failures = "Configurations that were read and refused.";

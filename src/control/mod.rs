@@ -20,6 +20,8 @@ mod metrics;
 mod admin;
 /// Who may connect to it, and for how long.
 mod gate;
+/// What is said of zones whose files were read.
+mod zones;
 /// Where log lines go.
 pub mod logging;
 /// What systemd is told.

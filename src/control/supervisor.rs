@@ -21,8 +21,11 @@ use super::live::{Current, Live, unix_secs};
 use super::startup::{bind_all, lock_state_dir, raise_file_limit};
 use super::systemd;
 use super::watch::Watch;
+use super::zones;
 use crate::config::compile::{carry, compile};
 use crate::config::model::{Config, GlobalNames, Server};
+use crate::config::zone::choose::ZoneReport;
+use crate::config::zone::keep::ZoneKeep;
 use crate::config::{self, Loaded, Report};
 use crate::health::{Engine, EngineGone, Plan};
 use crate::io::limits::ConnectionLimits;
@@ -59,13 +62,13 @@ impl Source {
         }
     }
 
-    /// Reads the configuration.
+    /// Reads the configuration; `keep` has its zones as they were the last time.
     ///
     /// # Errors
     /// Everything that is wrong with it, at once.
-    pub fn load(&self) -> Result<Loaded, Report> {
+    pub fn load(&self, keep: &mut ZoneKeep) -> Result<Loaded, Report> {
         match self {
-            Source::Files { config, topology } => config::load(config, topology.as_deref()),
+            Source::Files { config, topology } => config::load_again(config, topology.as_deref(), keep),
             Source::Embedded { name, text } => config::load_str(name, text),
         }
     }
@@ -87,6 +90,8 @@ pub struct Supervisor {
     server: Server,
     /// The configuration in force, its names (which are only in the snapshot) left out.
     config: Config,
+    /// The zones' files as last read.
+    keep: ZoneKeep,
     snapshot: Arc<Snapshot>,
     fleet: Fleet,
     engine: Engine,
@@ -111,7 +116,8 @@ impl Supervisor {
         // Before the files are read: what changes from now on is seen.
         let mut watch = Watch::new(&source.files());
         let began = SystemTime::now();
-        let Loaded { mut config, warnings } = source.load().map_err(StartError::Config)?;
+        let mut keep = ZoneKeep::default();
+        let Loaded { mut config, warnings, zones } = source.load(&mut keep).map_err(StartError::Config)?;
         watch.follow(&config.files, began);
         let server = config.server.clone();
         let lock = server.state_dir.as_deref().map(lock_state_dir).transpose()?;
@@ -131,6 +137,7 @@ impl Supervisor {
         for warning in &warnings {
             tracing::warn!("{}", warning.brief());
         }
+        zones::tell(&zones);
         let listening: Vec<_> = endpoints[0].iter().map(|endpoint| endpoint.address).collect();
         let snapshot = Arc::new(compile(&config, 1));
         config.globalnames = GlobalNames::default();
@@ -150,7 +157,7 @@ impl Supervisor {
             workers: fleet.views(),
             board: engine.status(),
             limits,
-            current: RwLock::new(Arc::new(describe(&snapshot, draws))),
+            current: RwLock::new(Arc::new(describe(&snapshot, draws, &zones))),
             adopted: AtomicU64::new(snapshot.generation),
             reloads_failed: AtomicU64::new(0),
             reloads: AtomicU64::new(0),
@@ -179,6 +186,7 @@ impl Supervisor {
             source,
             server,
             config,
+            keep,
             snapshot,
             fleet,
             engine,
@@ -253,7 +261,7 @@ impl Supervisor {
         // Before the files are read: what changes from now on is seen, and what changed before is not read twice.
         self.watch.see();
         let began = SystemTime::now();
-        let outcome = match self.source.load() {
+        let outcome = match self.source.load(&mut self.keep) {
             Ok(loaded) => {
                 self.watch.keep_only(&loaded.config.files);
                 self.watch.follow(&loaded.config.files, began);
@@ -292,13 +300,14 @@ impl Supervisor {
 
     /// Compiles a configuration, and hands it to health and workers.
     fn put_in_force(&mut self, loaded: Loaded) -> Result<(), ReloadError> {
-        let Loaded { mut config, warnings } = loaded;
+        let Loaded { mut config, warnings, zones } = loaded;
         if !self.adoptable {
             return Err(ReloadError::Unadoptable);
         }
         for warning in &warnings {
             tracing::warn!("{}", warning.brief());
         }
+        zones::tell(&zones);
         let fixed = fixed_at_start(&self.server, &config.server);
         if !fixed.is_empty() {
             tracing::warn!(settings = fixed.join(", "), "changed, but in force only after a restart");
@@ -314,7 +323,7 @@ impl Supervisor {
         adopt_plan(&self.engine, &config, &snapshot, Box::new(move || handover.post()))?;
         // From here on some workers answer from it, so it is the one to compare the next one with.
         self.adoptable = self.fleet.await_adoption(generation);
-        *current = Arc::new(describe(&snapshot, draws));
+        *current = Arc::new(describe(&snapshot, draws, &zones));
         drop(current);
         self.config = config;
         self.snapshot = snapshot;
@@ -343,11 +352,12 @@ fn adopt_plan(
     adopted.recv().map_err(|_| EngineGone)
 }
 
-fn describe(snapshot: &Snapshot, draws: Vec<Arc<[AtomicU64]>>) -> Current {
+fn describe(snapshot: &Snapshot, draws: Vec<Arc<[AtomicU64]>>, zones: &[ZoneReport]) -> Current {
     Current {
         generation: snapshot.generation,
         names: snapshot.names.len(),
         topology_ranges: snapshot.topology.range_count(),
+        zones: zones.iter().map(|zone| (zone.apex.to_string(), zone.served)).collect(),
         draws,
     }
 }

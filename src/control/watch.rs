@@ -3,35 +3,14 @@
 //! Polling instead of inotify: it sees through symbolic links that are switched (as Kubernetes does with mounted
 //! configuration), works on network file systems, and costs one `stat` a file and tick.
 
-use std::fs;
-use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::SystemTime;
 
-/// What of a file tells that it is another: its identity, size and times.
-#[derive(Clone, Copy, PartialEq, Eq)]
-struct Mark {
-    device: u64,
-    inode: u64,
-    size: u64,
-    modified: (i64, i64),
-    changed: (i64, i64),
-}
+use crate::config::Mark;
 
 /// Looks in a row that may find a file changing before it is taken as it is: a file that never rests is read too, and
 /// if that caught it half-written, it is refused and read again at its next change.
 const RESTLESS_LOOKS: u32 = 3;
-
-/// Times of files are those of the last tick of the kernel's clock, which may be this long ago.
-const CLOCK_STEP: Duration = Duration::from_millis(10);
-
-impl Mark {
-    /// When the file was last changed in any way.
-    fn changed_at(&self) -> SystemTime {
-        let (secs, nanos) = self.changed;
-        UNIX_EPOCH + Duration::new(secs.max(0) as u64, nanos.clamp(0, 999_999_999) as u32)
-    }
-}
 
 /// The files of a configuration, as last seen.
 pub(super) struct Watch {
@@ -43,14 +22,14 @@ pub(super) struct Watch {
 impl Watch {
     /// Watches these files from what they are now on.
     pub(super) fn new(files: &[PathBuf]) -> Watch {
-        let files = files.iter().map(|path| (path.clone(), mark(path))).collect();
+        let files = files.iter().map(|path| (path.clone(), Mark::of(path))).collect();
         Watch { files, restless: 0 }
     }
 
     /// Takes the files as they are now for seen: they are about to be read.
     pub(super) fn see(&mut self) {
         for (path, seen) in &mut self.files {
-            *seen = mark(path);
+            *seen = Mark::of(path);
         }
         self.restless = 0;
     }
@@ -61,9 +40,8 @@ impl Watch {
             if self.files.iter().any(|(known, _)| known == path) {
                 continue;
             }
-            let may_be_newer = |mark: &Mark| mark.changed_at() + CLOCK_STEP >= began;
-            let now = mark(path);
-            self.files.push((path.clone(), now.filter(|mark| !may_be_newer(mark))));
+            let now = Mark::of(path);
+            self.files.push((path.clone(), now.filter(|mark| !mark.may_be_newer_than(began))));
         }
     }
 
@@ -77,7 +55,7 @@ impl Watch {
     pub(super) fn has_settled_change(&mut self) -> bool {
         let mut moved = false;
         for (path, seen) in &mut self.files {
-            let now = mark(path);
+            let now = Mark::of(path);
             if now != *seen {
                 *seen = now;
                 moved = true;
@@ -89,20 +67,11 @@ impl Watch {
     }
 }
 
-fn mark(path: &PathBuf) -> Option<Mark> {
-    let metadata = fs::metadata(path).ok()?;
-    Some(Mark {
-        device: metadata.dev(),
-        inode: metadata.ino(),
-        size: metadata.size(),
-        modified: (metadata.mtime(), metadata.mtime_nsec()),
-        changed: (metadata.ctime(), metadata.ctime_nsec()),
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
+    use std::time::Duration;
 
     #[test]
     fn change_is_told_once_and_only_when_the_file_is_at_rest() {

@@ -1,33 +1,69 @@
-//! Query name to what it owns (RFC 1034 §4.3.2, RFC 4592 §2.2).
+//! Name to what it owns, or to what stands in its place: zone cut, DNAME, wildcard, nothing (RFC 1034 §4.3.2, RFC 4592,
+//! RFC 6672).
 
 use super::parse::Query;
-use crate::state::names::{Node, Record};
-use crate::state::snapshot::{Shape, Snapshot, Zone};
+use crate::state::names::{Flags, Node, Record};
+use crate::state::rrset::Block;
+use crate::state::snapshot::{Binding, Snapshot, Zone};
 use crate::wire::message::Class;
+use crate::wire::name::MAX_NAME_OCTETS;
+
+/// The label of a wildcard with its length (RFC 4592 §2.1.1).
+const ASTERISK: &[u8; 2] = b"\x01*";
 
 /// An existing name; an empty non-terminal owns nothing.
 #[derive(Clone, Copy)]
 pub struct Owner<'s>(Record<'s>);
 
 impl<'s> Owner<'s> {
-    /// What it owns.
+    /// What ties it to a pool.
     #[inline(always)]
-    pub fn shape(self, snapshot: &'s Snapshot) -> &'s Shape {
-        &snapshot.shapes[self.0.node().shape as usize]
+    pub fn binding(self, snapshot: &'s Snapshot) -> Option<Binding> {
+        snapshot.bindings[self.0.node().binding as usize]
     }
 
     /// Where it lies.
     pub fn in_zone(self) -> InZone {
         self.0.node().into()
     }
+
+    /// Its static RRsets.
+    pub fn block(self, snapshot: &'s Snapshot) -> Block<'s> {
+        let node = self.0.node();
+        if node.name_len == node.apex_len {
+            self.in_zone().zone(snapshot).apex()
+        } else {
+            snapshot.names.block(self.0)
+        }
+    }
+
+    /// Octets of the name.
+    pub fn name_len(self) -> usize {
+        usize::from(self.0.node().name_len)
+    }
+
+    /// Whether it is the apex of its zone.
+    pub fn is_apex(self) -> bool {
+        let node = self.0.node();
+        node.name_len == node.apex_len
+    }
+
+    /// Whether this is the same owner.
+    pub fn is(self, other: Owner<'_>) -> bool {
+        self.0.is(other.0)
+    }
+
+    fn flags(self) -> Flags {
+        self.0.node().flags
+    }
 }
 
-/// A zone, and how much of the query name is its apex.
+/// A zone, and how much of a name is its apex.
 #[derive(Clone, Copy)]
 pub struct InZone {
     /// Index of the zone.
     pub zone: u32,
-    /// Octets of the apex, at the end of the query name.
+    /// Octets of the apex, at the end of the name.
     pub apex_len: u8,
 }
 
@@ -36,16 +72,41 @@ impl InZone {
     pub fn zone<'s>(&self, snapshot: &'s Snapshot) -> &'s Zone {
         &snapshot.zones[self.zone as usize]
     }
-
-    /// Octets of the query name before the apex.
-    pub fn apex_offset(&self, query: &Query<'_>) -> usize {
-        query.qname().len() - usize::from(self.apex_len)
-    }
 }
 
 impl From<Node> for InZone {
     fn from(node: Node) -> InZone {
         InZone { zone: node.zone, apex_len: node.apex_len }
+    }
+}
+
+/// What a name leads to.
+#[derive(Clone, Copy)]
+pub enum Found<'s> {
+    /// The name itself.
+    Exact(Owner<'s>),
+    /// The wildcard that stands for it.
+    Wildcard(Owner<'s>),
+    /// The zone cut at or above it.
+    Cut(Owner<'s>),
+    /// The owner of a DNAME record above it.
+    Dname(Owner<'s>),
+    /// Nothing, in this zone.
+    Missing(InZone),
+    /// Nothing, and no zone either.
+    Outside,
+}
+
+impl Found<'_> {
+    /// The zone it lies in.
+    pub fn in_zone(&self) -> Option<InZone> {
+        match self {
+            Found::Exact(owner) | Found::Wildcard(owner) | Found::Cut(owner) | Found::Dname(owner) => {
+                Some(owner.in_zone())
+            }
+            Found::Missing(in_zone) => Some(*in_zone),
+            Found::Outside => None,
+        }
     }
 }
 
@@ -58,7 +119,36 @@ pub fn lookup<'s>(snapshot: &'s Snapshot, query: Query<'_>) -> Option<Owner<'s>>
     snapshot.names.find(query.qname()).map(Owner)
 }
 
-/// The zone in which a name that does not exist would lie; `None` outside every zone.
-pub fn enclosing_zone(snapshot: &Snapshot, query: &Query<'_>) -> Option<InZone> {
-    snapshot.names.closest_encloser(query.qname()).map(InZone::from)
+/// What any name leads to.
+pub fn locate<'s>(snapshot: &'s Snapshot, name: &[u8]) -> Found<'s> {
+    place(snapshot, name, snapshot.names.find(name).map(Owner))
+}
+
+/// What a name leads to that was looked up already.
+pub fn place<'s>(snapshot: &'s Snapshot, name: &[u8], owner: Option<Owner<'s>>) -> Found<'s> {
+    if let Some(owner) = owner {
+        return if owner.flags().has(Flags::CUT) { Found::Cut(owner) } else { Found::Exact(owner) };
+    }
+    let Some(encloser) = snapshot.names.closest_encloser(name).map(Owner) else { return Found::Outside };
+    let flags = encloser.flags();
+    if flags.has(Flags::CUT) {
+        return Found::Cut(encloser);
+    }
+    if flags.has(Flags::DNAME) {
+        return Found::Dname(encloser);
+    }
+    let wildcard =
+        if flags.has(Flags::WILDCARD_BELOW) { wildcard_below(snapshot, name, encloser) } else { None };
+    wildcard.map_or(Found::Missing(encloser.in_zone()), Found::Wildcard)
+}
+
+/// The wildcard directly below the closest encloser of a name.
+fn wildcard_below<'s>(snapshot: &'s Snapshot, name: &[u8], encloser: Owner<'s>) -> Option<Owner<'s>> {
+    let mut wildcard = [0; MAX_NAME_OCTETS];
+    let above = name.get(name.len().checked_sub(encloser.name_len())?..)?;
+    let wildcard = wildcard.get_mut(..ASTERISK.len() + above.len())?;
+    let (label, rest) = wildcard.split_at_mut(ASTERISK.len());
+    label.copy_from_slice(ASTERISK);
+    rest.copy_from_slice(above);
+    snapshot.names.find(wildcard).map(Owner)
 }

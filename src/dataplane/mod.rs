@@ -4,16 +4,20 @@
 //! arrive as arguments, so the same code serves UDP, TCP, benches, fuzzing and explanations.
 #![cfg_attr(not(test), deny(clippy::disallowed_types, clippy::disallowed_methods, clippy::disallowed_macros))]
 
-/// What is answered, and to whom it applies.
+/// Which pool answers, and for whom.
 pub mod choose;
 /// Query name to what it owns.
 pub mod lookup;
 /// Octets to a query, or to a reason why not.
 pub mod parse;
-/// The reply's octets.
+/// The reply's octets around its records.
 pub mod render;
+/// What is answered where no pool is asked directly.
+pub mod resolve;
 /// The whole life of a query.
 pub mod respond;
+/// The records of a reply.
+mod sections;
 /// What all steps of one answer share.
 pub mod turn;
 /// The loop that joins sockets and `respond`.

@@ -1,14 +1,13 @@
-//! The reply's octets: header, the question as it was asked, at most one RRset, OPT.
+//! The reply's octets around its records: header, the question as it was asked, OPT; and how large it may be.
 //!
-//! A reply never exceeds what its transport carries; what does not fit sets TC and leaves the whole RRset out
-//! (RFC 2181 §9). An error reply is never larger than the question with header and OPT.
+//! A reply never exceeds what its transport carries; what does not fit sets TC. An error reply is never larger than the question
+//! with header and OPT.
 
-use super::choose::{FixedChoice, PoolChoice, choose_fixed, choose_pool};
-use super::lookup::{InZone, Owner};
 use super::parse::{Fault, Query};
-use super::turn::{Transport, Turn};
+use super::sections::{Section, Sections};
+use super::turn::Transport;
 use crate::state::counters::{Counter, Counters};
-use crate::state::pool::{Fallback, FamilyPool};
+use crate::state::pool::FamilyPool;
 use crate::state::rotation::{Drawn, MAX_RECORD_OCTETS, Source};
 use crate::state::snapshot::Snapshot;
 use crate::wire::edns::{
@@ -16,11 +15,6 @@ use crate::wire::edns::{
     OPTION_EXTENDED_ERROR, OPTION_HEAD_OCTETS, OPTION_KEEPALIVE, OPTION_NSID, Options, write_option,
 };
 use crate::wire::message::{FLAG_AA, FLAG_QR, FLAG_RD, FLAG_TC, HEADER_OCTETS, OPCODE_MASK, Rcode};
-
-/// The answer to ANY: HINFO "RFC8482", "" of the query name, for an hour (RFC 8482 §4.2).
-const HINFO_RECORD: &[u8] = b"\xC0\x0C\x00\x0D\x00\x01\x00\x00\x0E\x10\x00\x09\x07RFC8482\x00";
-/// Head of a TXT record of class CH for the query name, TTL 0.
-const CHAOS_TXT_HEAD: &[u8] = b"\xC0\x0C\x00\x10\x00\x03\x00\x00\x00\x00";
 
 /// What stands between question and OPT. Small enough to be returned in registers.
 #[derive(Clone, Copy)]
@@ -30,10 +24,13 @@ pub struct Body {
     flags: u16,
     ancount: u16,
     nscount: u16,
-    scope_len: u8,
+    /// Records of the additional section, OPT left out.
+    arcount: u16,
+    /// For whom the answer holds: the client subnet's scope.
+    pub(super) scope_len: u8,
     counter: Counter,
     /// What is told beside the response code.
-    extended: Option<ExtendedError>,
+    pub(super) extended: Option<ExtendedError>,
 }
 
 impl Body {
@@ -41,7 +38,16 @@ impl Body {
     #[inline(always)]
     fn empty(rcode: Rcode, flags: u16, counter: Counter) -> Body {
         let flags = flags | rcode.0 & 0x000F;
-        Body { len_octets: 0, flags, ancount: 0, nscount: 0, scope_len: 0, counter, extended: None }
+        Body {
+            len_octets: 0,
+            flags,
+            ancount: 0,
+            nscount: 0,
+            arcount: 0,
+            scope_len: 0,
+            counter,
+            extended: None,
+        }
     }
 
     /// A reply with answer records.
@@ -51,12 +57,28 @@ impl Body {
         Body { ancount: count, len_octets, ..empty }
     }
 
-    fn truncated(rcode: Rcode) -> Body {
-        Body::empty(rcode, FLAG_AA | FLAG_TC, Counter::Truncated)
+    /// A reply with these sections; what did not fit into them sets TC.
+    pub(super) fn of_sections(sections: &Sections<'_>, rcode: Rcode, flags: u16, counter: Counter) -> Body {
+        let truncated = sections.is_truncated();
+        let (flags, counter) =
+            if truncated { (flags | FLAG_TC, Counter::Truncated) } else { (flags, counter) };
+        Body {
+            len_octets: sections.len() as u32,
+            ancount: sections.count(Section::Answer),
+            nscount: sections.count(Section::Authority),
+            arcount: sections.count(Section::Additional),
+            ..Body::empty(rcode, flags, counter)
+        }
     }
 
-    fn refused(extended: Option<ExtendedError>) -> Body {
+    /// Not to be answered here, and why, where that is worth telling.
+    pub(super) fn refused(extended: Option<ExtendedError>) -> Body {
         Body { extended, ..Body::empty(Rcode::REFUSED, 0, Counter::Refused) }
+    }
+
+    /// To be answered here, but not possible.
+    pub(super) fn failed(extended: ExtendedError) -> Body {
+        Body { extended: Some(extended), ..Body::empty(Rcode::SERVFAIL, 0, Counter::ServFail) }
     }
 }
 
@@ -68,7 +90,7 @@ pub fn room_for_one<'r>(query: Query<'_>, reply: &'r mut [u8]) -> Option<&'r mut
 }
 
 /// Where any body goes: behind the question, as long as the transport and an OPT record leave it.
-fn room<'r>(
+pub(super) fn room<'r>(
     snapshot: &Snapshot,
     transport: Transport,
     query: Query<'_>,
@@ -164,101 +186,21 @@ pub fn render_error(snapshot: &Snapshot, counters: &Counters, fault: &Fault<'_>,
 /// The body of a pool's answer that was drawn.
 #[inline(always)]
 pub fn drawn_body(counters: &Counters, family: &FamilyPool, scope_len: u8, drawn: Drawn) -> Body {
-    counters.bump(match drawn.source {
+    let extended = count_source(counters, drawn.source);
+    let len_octets = drawn.count * family.family.record_octets() as u32;
+    Body { scope_len, extended, ..Body::answer(drawn.count as u16, len_octets) }
+}
+
+/// Counts what an answer was drawn from; returns what is told about it.
+#[inline(always)]
+pub(super) fn count_source(counters: &Counters, source: Source) -> Option<ExtendedError> {
+    counters.bump(match source {
         Source::Up => Counter::FromUp,
         Source::Unknown => Counter::FromUnknown,
         Source::Fallback => Counter::FromFallback,
         Source::Empty => Counter::Exhausted,
     });
-    let len_octets = drawn.count * family.family.record_octets() as u32;
-    let extended = matches!(drawn.source, Source::Fallback).then_some(ExtendedError::NoMemberUp);
-    Body { scope_len, extended, ..Body::answer(drawn.count as u16, len_octets) }
-}
-
-/// A pool's answer that is no single record, or that there is none.
-#[inline(never)]
-pub(super) fn write_pool(turn: Turn<'_>, query: Query<'_>, owner: Owner<'_>, reply: &mut [u8]) -> Body {
-    let Turn { snapshot, rotations, counters, client, transport } = turn;
-    let in_zone = owner.in_zone();
-    let into = room(snapshot, transport, query, reply);
-    // Decided again rather than handed on: handing it on would cost every answer of one record.
-    let Some(choice) = choose_pool(snapshot, client, query, owner) else { return Body::refused(None) };
-    let PoolChoice { family, scope, ttl_secs, scope_len } = choice;
-    let drawn = rotations.draw(&snapshot.health, family, scope, ttl_secs, into);
-    let body = match (drawn, family.rules.fallback) {
-        (Drawn { count: 1.., .. }, _) => return drawn_body(counters, family, scope_len, drawn),
-        (Drawn { source: Source::Empty, .. }, Fallback::Refuse) => {
-            counters.bump(Counter::Exhausted);
-            Body::refused(Some(ExtendedError::NoMemberUp))
-        }
-        (Drawn { source: Source::Empty, .. }, _) => {
-            counters.bump(Counter::Exhausted);
-            let negative = write_negative(snapshot, query, Rcode::NOERROR, Counter::NoData, in_zone, into);
-            Body { extended: Some(ExtendedError::NoMemberUp), ..negative }
-        }
-        _ => Body::truncated(Rcode::NOERROR),
-    };
-    Body { scope_len, ..body }
-}
-
-/// Writes everything that is not drawn.
-#[inline(never)]
-pub(super) fn write_fixed(
-    turn: Turn<'_>,
-    query: Query<'_>,
-    owner: Option<Owner<'_>>,
-    reply: &mut [u8],
-) -> Body {
-    let Turn { snapshot, rotations, transport, .. } = turn;
-    let into = room(snapshot, transport, query, reply);
-    match choose_fixed(snapshot, rotations, &query, owner) {
-        FixedChoice::Static(template, in_zone) => match template.write(in_zone.apex_offset(&query), into) {
-            Some(len) => Body::answer(template.record_count(), len as u32),
-            None => Body::truncated(Rcode::NOERROR),
-        },
-        FixedChoice::Hinfo => write_parts(&[HINFO_RECORD], into),
-        FixedChoice::Chaos(text) => {
-            let len = [0, (text.len() + 1) as u8, text.len() as u8];
-            // RDLENGTH is two octets: a text of 255 octets has 256 with its length.
-            let len = if text.len() == 255 { [1, 0, 255] } else { len };
-            write_parts(&[CHAOS_TXT_HEAD, &len, text], into)
-        }
-        FixedChoice::NoData(in_zone) => {
-            write_negative(snapshot, query, Rcode::NOERROR, Counter::NoData, in_zone, into)
-        }
-        FixedChoice::NxDomain(in_zone) => {
-            write_negative(snapshot, query, Rcode::NXDOMAIN, Counter::NxDomain, in_zone, into)
-        }
-        FixedChoice::Refused(extended) => Body::refused(extended),
-    }
-}
-
-/// One record from its parts.
-#[cold]
-fn write_parts(parts: &[&[u8]], into: &mut [u8]) -> Body {
-    let mut at = 0;
-    for part in parts {
-        let Some(to) = into.get_mut(at..at + part.len()) else { return Body::truncated(Rcode::NOERROR) };
-        to.copy_from_slice(part);
-        at += part.len();
-    }
-    Body::answer(1, at as u32)
-}
-
-/// The zone's SOA in the authority section (RFC 2308 §2).
-#[inline(never)]
-fn write_negative(
-    snapshot: &Snapshot,
-    query: Query<'_>,
-    rcode: Rcode,
-    counter: Counter,
-    in_zone: InZone,
-    into: &mut [u8],
-) -> Body {
-    match in_zone.zone(snapshot).negative_soa.write(in_zone.apex_offset(&query), into) {
-        Some(len) => Body { nscount: 1, len_octets: len as u32, ..Body::empty(rcode, FLAG_AA, counter) },
-        None => Body::truncated(rcode),
-    }
+    matches!(source, Source::Fallback).then_some(ExtendedError::NoMemberUp)
 }
 
 /// The header, where that of the query stands already. AD and CD are cleared, as RFC 4035 §3.1.6 asks of an authoritative
@@ -267,8 +209,8 @@ fn write_negative(
 fn write_header(reply: &mut [u8], qdcount: u64, body: Body, has_opt: bool) {
     let asked_flags = u16::from_be_bytes([reply[2], reply[3]]);
     let flags = FLAG_QR | asked_flags & (OPCODE_MASK | FLAG_RD) | body.flags;
-    let counts =
-        qdcount << 48 | u64::from(body.ancount) << 32 | u64::from(body.nscount) << 16 | u64::from(has_opt);
+    let arcount = u64::from(body.arcount) + u64::from(has_opt);
+    let counts = qdcount << 48 | u64::from(body.ancount) << 32 | u64::from(body.nscount) << 16 | arcount;
     reply[2..4].copy_from_slice(&flags.to_be_bytes());
     reply[4..HEADER_OCTETS].copy_from_slice(&counts.to_be_bytes());
 }

@@ -8,7 +8,8 @@ use std::sync::Arc;
 use super::choose::{PoolChoice, choose_pool};
 use super::lookup::{Owner, lookup};
 use super::parse::{Query, Rejection, parse_any, parse_trusting, parse_with_options};
-use super::render::{copy_asked, drawn_body, finish, render_error, room_for_one, write_fixed, write_pool};
+use super::render::{copy_asked, drawn_body, finish, render_error, room_for_one};
+use super::resolve::resolve;
 use super::turn::Turn;
 pub use super::turn::{DropReason, Transport};
 use crate::state::counters::{Counter, Counters};
@@ -133,10 +134,7 @@ fn answer(turn: Turn<'_>, query: Query<'_>, owner: Owner<'_>, reply: &mut [u8]) 
         return finish(snapshot, counters, transport, query, body, small);
     }
     let turn = Turn { snapshot, rotations, counters, client, transport };
-    let body = match choice {
-        Some(_) => write_pool(turn, query, owner, reply),
-        None => write_fixed(turn, query, Some(owner), reply),
-    };
+    let body = resolve(turn, query, Some(owner), reply);
     finish(snapshot, counters, transport, query, body, reply)
 }
 
@@ -145,6 +143,6 @@ fn answer(turn: Turn<'_>, query: Query<'_>, owner: Owner<'_>, reply: &mut [u8]) 
 fn answer_absent(turn: Turn<'_>, query: Query<'_>, reply: &mut [u8]) -> usize {
     let Turn { snapshot, counters, transport, .. } = turn;
     copy_asked(query.asked, reply);
-    let body = write_fixed(turn, query, None, reply);
+    let body = resolve(turn, query, None, reply);
     finish(snapshot, counters, transport, query, body, reply)
 }

@@ -41,8 +41,14 @@ counters! {
     NoData => "responses", r#"result="nodata""#;
     /// NXDOMAIN.
     NxDomain => "responses", r#"result="nxdomain""#;
+    /// NOERROR with the way to another zone's servers.
+    Referral => "responses", r#"result="referral""#;
     /// REFUSED.
     Refused => "responses", r#"result="refused""#;
+    /// SERVFAIL: the zone's data could not be read.
+    ServFail => "responses", r#"result="servfail""#;
+    /// YXDOMAIN: a DNAME record makes too long a name.
+    YxDomain => "responses", r#"result="yxdomain""#;
     /// FORMERR.
     FormErr => "responses", r#"result="formerr""#;
     /// NOTIMP.

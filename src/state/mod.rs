@@ -12,9 +12,11 @@ pub mod pool;
 pub mod publish;
 /// Where a worker stands in each pool's rotation.
 pub mod rotation;
+/// RRsets put into wire form once, as they are read.
+pub mod rrset;
+/// The same, as they are made.
+pub mod rrset_builder;
 /// One generation of everything a worker needs.
 pub mod snapshot;
-/// RRsets put into wire form once.
-pub mod template;
 /// Which region an address lies in.
 pub mod topology;

@@ -2,11 +2,13 @@
 //!
 //! A query name is hashed as it came, sixteen octets at a time with the bit that tells upper from lower case set, and
 //! compared with the lower-case name it leads to; nothing is copied. A lookup that hits touches a slot, and the record
-//! it leads to (node and name side by side). A miss walks up the ancestors, beginning no deeper than the deepest
-//! owner, so that a query name with many labels costs no more than the configuration's own depth.
+//! it leads to: node, name and the name's static RRsets side by side. A miss walks up the ancestors, beginning no deeper than
+//! the deepest owner, so that a query name with many labels costs no more than the configuration's own depth. Names below a
+//! zone cut or a DNAME are not in here: whatever lies there has the cut for its closest encloser.
 //!
 //! Built once, then never changed; lookups allocate nothing and never panic.
 
+use super::rrset::Block;
 use crate::wire::name::suffixes;
 
 /// Octets read at a time: two words.
@@ -14,8 +16,8 @@ const PAIR: usize = 16;
 /// Octets that can be read from the beginning of any record's name: the longest name and one more. The arena ends with as
 /// many, so that one check of bounds serves a whole record.
 const WINDOW: usize = 256;
-/// Octets of a record before its name: shape, zone, length of the name, length of the apex.
-const RECORD_HEAD: usize = 10;
+/// Octets of a record before its name: binding, zone, length of the name, length of the apex, flags.
+const RECORD_HEAD: usize = 12;
 /// Records begin at multiples of this, so that 32-bit offsets reach 16 GiB.
 const RECORD_ALIGN: usize = 4;
 /// Slots are at most this part full: linear probing stays under two probes for a hit.
@@ -30,7 +32,7 @@ const HASH_MULTIPLIER: u64 = 0xD6E8_FEB8_6659_FD93;
 /// The hash of a wire-form name, the same whatever its case. Octets that differ only in the case bit without being
 /// letters share a hash too; the comparison tells them apart.
 #[inline(never)]
-fn hash_name(wire: &[u8]) -> u64 {
+pub(super) fn hash_name(wire: &[u8]) -> u64 {
     let seed = HASH_SEED ^ wire.len() as u64;
     if let Some((first, last)) = ends(wire) {
         return hash_ends(wire.len(), first, last);
@@ -119,14 +121,46 @@ fn to_lowercase(word: u64) -> u64 {
 /// What an owner name leads to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Node {
-    /// Index of the shape: what the name owns.
-    pub shape: u32,
+    /// Index of what ties the name to a pool; 0: nothing does.
+    pub binding: u32,
     /// Index of the zone the name lies in.
     pub zone: u32,
     /// Length in octets of the name itself.
     pub name_len: u8,
     /// Length in octets of the zone's apex: a suffix of the name.
     pub apex_len: u8,
+    /// What is special about the name.
+    pub flags: Flags,
+}
+
+/// What is special about a name.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Flags(u16);
+
+impl Flags {
+    /// Nothing.
+    pub const NONE: Flags = Flags(0);
+    /// Static RRsets stand behind the name.
+    pub const BLOCK: Flags = Flags(1);
+    /// A zone cut: what lies at and below it is another server's (RFC 1034 §4.2.1).
+    pub const CUT: Flags = Flags(2);
+    /// Owns a DNAME record.
+    pub const DNAME: Flags = Flags(4);
+    /// Owns a CNAME record.
+    pub const CNAME: Flags = Flags(8);
+    /// The wildcard name directly below exists (RFC 4592 §2.1.1).
+    pub const WILDCARD_BELOW: Flags = Flags(16);
+
+    /// Whether all of `flags` are set.
+    #[inline(always)]
+    pub fn has(self, flags: Flags) -> bool {
+        self.0 & flags.0 == flags.0
+    }
+
+    /// Both together.
+    pub fn and(self, flags: Flags) -> Flags {
+        Flags(self.0 | flags.0)
+    }
 }
 
 /// The frozen index.
@@ -196,11 +230,22 @@ impl NameIndex {
     }
 
     /// The closest encloser of a name that does not exist (RFC 4592 §2.1): its longest existing ancestor.
-    pub fn closest_encloser(&self, name: &[u8]) -> Option<Node> {
+    pub fn closest_encloser(&self, name: &[u8]) -> Option<Record<'_>> {
         // Suffixes count the root: a name of n labels has n + 1.
         let depth = suffixes(name).count();
         let too_deep = depth.saturating_sub(self.max_labels + 1);
-        suffixes(name).skip(too_deep.max(1)).find_map(|suffix| self.find(suffix)).map(|record| record.node())
+        suffixes(name).skip(too_deep.max(1)).find_map(|suffix| self.find(suffix))
+    }
+
+    /// The static RRsets of a name, those of an apex left out: they belong to its zone.
+    pub fn block(&self, record: Record<'_>) -> Block<'_> {
+        let node = record.node();
+        if !node.flags.has(Flags::BLOCK) {
+            return Block::EMPTY;
+        }
+        // A record is a window of this arena: how far in it begins tells where its RRsets do.
+        let at = (record.0.as_ptr().addr()).wrapping_sub(self.arena.as_ptr().addr());
+        Block::at(self.arena.get(at + block_offset(node.name_len)..).unwrap_or_default())
     }
 }
 
@@ -213,6 +258,11 @@ impl Record<'_> {
     #[inline(always)]
     pub fn node(self) -> Node {
         self.0.first_chunk().map_or(Node::default(), node_of)
+    }
+
+    /// Whether both are one: records are told apart by where they stand.
+    pub fn is(self, other: Record<'_>) -> bool {
+        std::ptr::eq(self.0, other.0)
     }
 
     /// Whether this is the record of `name`, in any case.
@@ -243,11 +293,18 @@ fn record(arena: &[u8], offset: u32) -> Option<Record<'_>> {
 #[inline(always)]
 fn node_of(head: &[u8; RECORD_HEAD]) -> Node {
     Node {
-        shape: u32::from_le_bytes([head[0], head[1], head[2], head[3]]),
+        binding: u32::from_le_bytes([head[0], head[1], head[2], head[3]]),
         zone: u32::from_le_bytes([head[4], head[5], head[6], head[7]]),
         name_len: head[8],
         apex_len: head[9],
+        flags: Flags(u16::from_le_bytes([head[10], head[11]])),
     }
+}
+
+/// Where in a record its RRsets begin.
+#[inline(always)]
+fn block_offset(name_len: u8) -> usize {
+    (RECORD_HEAD + usize::from(name_len)).next_multiple_of(RECORD_ALIGN)
 }
 
 /// The node and the name of the record at `offset`, while the arena still grows.
@@ -267,11 +324,11 @@ pub struct NameIndexBuilder {
 }
 
 impl NameIndexBuilder {
-    /// An empty builder with room for about `names` names.
-    pub fn with_capacity(names: usize) -> NameIndexBuilder {
+    /// An empty builder with room for about `names` names whose static RRsets have `block_octets` in all.
+    pub fn with_capacity(names: usize, block_octets: usize) -> NameIndexBuilder {
         let slots = (names * 100 / MAX_LOAD_PERCENT + 8).next_power_of_two();
         // Offset 0 means an empty slot, so the first record starts behind a hole. 40: a typical record, padded.
-        let mut arena = Vec::with_capacity(RECORD_ALIGN + names * 40 + WINDOW);
+        let mut arena = Vec::with_capacity(RECORD_ALIGN + names * 40 + block_octets + WINDOW);
         arena.resize(RECORD_ALIGN, 0);
         NameIndexBuilder { slots: vec![0; slots], arena, len: 0, max_labels: 0 }
     }
@@ -283,23 +340,61 @@ impl NameIndexBuilder {
             .map(|at| head_and_name(&self.arena, self.slots[at] as u32).0)
     }
 
-    /// Adds a name in lower-case wire form; returns `false`, changing nothing, when it is there already.
-    pub fn insert(&mut self, lower: &[u8], shape: u32, zone: u32, apex_len: u8) -> bool {
+    /// Adds a name in lower-case wire form that owns no static RRsets; returns `false`, changing nothing, when it is there
+    /// already.
+    pub fn insert(&mut self, lower: &[u8], binding: u32, zone: u32, apex_len: u8) -> bool {
+        self.insert_with(lower, binding, zone, apex_len, Flags::NONE, |_| ())
+    }
+
+    /// The same with flags, and with static RRsets where `block` appends any.
+    pub fn insert_with(
+        &mut self,
+        lower: &[u8],
+        binding: u32,
+        zone: u32,
+        apex_len: u8,
+        flags: Flags,
+        block: impl FnOnce(&mut Vec<u8>),
+    ) -> bool {
         if (self.len + 1) * 100 > self.slots.len() * MAX_LOAD_PERCENT {
             self.grow();
         }
         let hash = hash_name(lower);
         let Err(free) = self.slot_of(lower, hash) else { return false };
         let offset = (self.arena.len() / RECORD_ALIGN) as u32;
-        self.arena.extend_from_slice(&shape.to_le_bytes());
+        self.arena.extend_from_slice(&binding.to_le_bytes());
         self.arena.extend_from_slice(&zone.to_le_bytes());
         self.arena.extend_from_slice(&[lower.len() as u8, apex_len]);
+        self.arena.extend_from_slice(&flags.0.to_le_bytes());
         self.arena.extend_from_slice(lower);
-        self.arena.resize(self.arena.len().next_multiple_of(RECORD_ALIGN), 0);
+        self.align();
+        let block_at = self.arena.len();
+        block(&mut self.arena);
+        if self.arena.len() > block_at {
+            self.set_flags(offset, Flags::BLOCK);
+            self.align();
+        }
         self.slots[free] = (hash >> 32) << 32 | u64::from(offset);
         self.len += 1;
         self.max_labels = self.max_labels.max(suffixes(lower).count() - 1);
         true
+    }
+
+    /// Adds flags to a name that is there; `false` where it is not.
+    pub fn add_flags(&mut self, lower: &[u8], flags: Flags) -> bool {
+        let Ok(at) = self.slot_of(lower, hash_name(lower)) else { return false };
+        self.set_flags(self.slots[at] as u32, flags);
+        true
+    }
+
+    fn set_flags(&mut self, offset: u32, flags: Flags) {
+        let at = offset as usize * RECORD_ALIGN + RECORD_HEAD - 2;
+        let both = Flags(u16::from_le_bytes([self.arena[at], self.arena[at + 1]])).and(flags);
+        self.arena[at..at + 2].copy_from_slice(&both.0.to_le_bytes());
+    }
+
+    fn align(&mut self) {
+        self.arena.resize(self.arena.len().next_multiple_of(RECORD_ALIGN), 0);
     }
 
     /// Freezes the index.
@@ -359,7 +454,7 @@ mod tests {
     fn found(index: &NameIndex, text: &str) -> Option<(bool, Node)> {
         let name = wire(text);
         let exact = index.find(&name).map(|record| (true, record.node()));
-        exact.or_else(|| index.closest_encloser(&name).map(|node| (false, node)))
+        exact.or_else(|| index.closest_encloser(&name).map(|record| (false, record.node())))
     }
 
     fn same(name: &[u8], lower: &[u8]) -> bool {
@@ -391,16 +486,16 @@ mod tests {
 
     #[test]
     fn miss_gives_the_closest_encloser() {
-        let mut builder = NameIndexBuilder::with_capacity(2);
+        let mut builder = NameIndexBuilder::with_capacity(2, 0);
         assert!(builder.insert(&wire("example.com"), 1, 7, 13));
         assert!(builder.insert(&wire("a.b.example.com"), 2, 7, 13));
         assert!(!builder.insert(&wire("example.com"), 3, 7, 13));
         let index = builder.finish();
         let found = |text: &str| found(&index, text);
-        let apex = Node { shape: 1, zone: 7, name_len: 13, apex_len: 13 };
+        let apex = Node { binding: 1, zone: 7, name_len: 13, apex_len: 13, flags: Flags::NONE };
         assert_eq!(found("EXAMPLE.com"), Some((true, apex)));
         assert_eq!(found("x.y.z.example.com"), Some((false, apex)));
-        assert!(matches!(found("x.A.b.example.com"), Some((false, n)) if n.shape == 2));
+        assert!(matches!(found("x.A.b.example.com"), Some((false, n)) if n.binding == 2));
         assert_eq!(found("com"), None);
         assert_eq!(found("example.org"), None);
         assert_eq!(found(&"a.".repeat(127)), None);
@@ -413,7 +508,7 @@ mod tests {
             queries in prop::collection::vec("[a-cA-C]{1,2}(\\.[a-cA-C]{1,2}){0,5}", 1..60),
         ) {
             let mut oracle = HashMap::new();
-            let mut builder = NameIndexBuilder::with_capacity(1);
+            let mut builder = NameIndexBuilder::with_capacity(1, 0);
             for (i, text) in names.iter().enumerate() {
                 let text = text.to_lowercase();
                 let inserted = builder.insert(&wire(&text), i as u32, 0, 0);
@@ -427,7 +522,7 @@ mod tests {
                 let ancestors = lower.match_indices('.').map(|(at, _)| &lower[at + 1..]);
                 let expected = oracle.get(&lower).map(|s| (true, *s))
                     .or_else(|| ancestors.into_iter().find_map(|a| oracle.get(a)).map(|s| (false, *s)));
-                let found = found(&index, &query).map(|(exact, node)| (exact, node.shape));
+                let found = found(&index, &query).map(|(exact, node)| (exact, node.binding));
                 prop_assert_eq!(found, expected, "{}", query);
             }
         }

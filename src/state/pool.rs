@@ -4,7 +4,7 @@
 
 use std::net::IpAddr;
 
-use super::template::POINTER_TO_QNAME;
+use super::rrset::POINTER_TO_QNAME;
 use super::topology::RegionId;
 use crate::wire::message::{Class, Rtype};
 

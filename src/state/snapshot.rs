@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::health_table::HealthTable;
 use super::names::NameIndex;
 use super::pool::Pool;
-use super::template::Template;
+use super::rrset::{Block, Rrset};
 use super::topology::Topology;
 use crate::wire::edns::OPT_PADDED_OCTETS;
 use crate::wire::message::Rtype;
@@ -18,8 +18,8 @@ pub struct Snapshot {
     pub generation: u64,
     /// Owner names.
     pub names: NameIndex,
-    /// What owner names own; shared by names that own the same.
-    pub shapes: Box<[Shape]>,
+    /// Ties of names to pools, shared by names with the same; the first is none at all.
+    pub bindings: Box<[Option<Binding>]>,
     /// Zones, the synthesized ones among them.
     pub zones: Box<[Zone]>,
     /// Pools.
@@ -32,15 +32,6 @@ pub struct Snapshot {
     pub protocol: Protocol,
 }
 
-/// What a name owns.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Shape {
-    /// Addresses from a pool.
-    pub binding: Option<Binding>,
-    /// Static RRsets, one a type.
-    pub rrsets: Box<[Rrset]>,
-}
-
 /// A name's tie to a pool.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Binding {
@@ -50,21 +41,42 @@ pub struct Binding {
     pub ttl_secs: u32,
 }
 
-/// A static RRset.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Rrset {
-    /// Its type.
-    pub rtype: Rtype,
-    /// Its records.
-    pub template: Template,
-}
-
 /// What all names of a zone share.
 pub struct Zone {
-    /// The SOA record of negative answers, its TTL the smaller of its own and MINIMUM (RFC 2308 §3).
-    pub negative_soa: Template,
+    /// The block of the apex's own RRsets.
+    pub apex: Box<[u8]>,
+    /// The block of one SOA record for negative answers, its TTL the smaller of its own and MINIMUM (RFC 2308 §3).
+    pub negative: Box<[u8]>,
     /// The pool whose exhaustion refuses the whole zone: a synthesized apex with the fallback `refuse`.
     pub refused_with_pool: Option<u32>,
+    /// What the zone above says of this one, where both are served here.
+    pub parent: Option<ParentSide>,
+    /// False for a zone whose data could not be read: nothing is known of it.
+    pub is_loaded: bool,
+}
+
+impl Zone {
+    /// The RRsets of the apex.
+    #[inline]
+    pub fn apex(&self) -> Block<'_> {
+        Block::at(&self.apex)
+    }
+
+    /// The SOA record of negative answers.
+    #[inline]
+    pub fn negative_soa(&self) -> Option<Rrset<'_>> {
+        Block::at(&self.negative).get(Rtype::SOA)
+    }
+}
+
+/// What belongs to the parent's side of a zone cut (RFC 4035 §3.1.4.1): DS, and the denial of it.
+pub struct ParentSide {
+    /// Index of the zone above.
+    pub zone: u32,
+    /// Octets of its apex.
+    pub apex_len: u8,
+    /// The block of the RRsets at the cut that are the parent's.
+    pub block: Box<[u8]>,
 }
 
 /// Switches and limits of the protocol.
@@ -77,6 +89,8 @@ pub struct Protocol {
     pub nsid: Option<Box<[u8]>>,
     /// How long a TCP connection may idle, in units of 100 ms (RFC 7828 §3.1).
     pub keepalive: [u8; 2],
+    /// Whether an answer has only what the question needs: no name servers beside it, no addresses of what it names.
+    pub minimal_responses: bool,
     /// Whether client subnets are read and echoed.
     pub client_subnet: bool,
     /// Data of the TXT record for `version.bind` and `version.server` in class CH.

@@ -160,6 +160,8 @@ pub enum ExtendedError {
     NotAuthoritative,
     /// Nobody of the pool is up, and its fallback answers (§4.1: what no code stands for is told in text).
     NoMemberUp,
+    /// The zone's data could not be read (§4.15: not ready).
+    ZoneNotLoaded,
 }
 
 impl ExtendedError {
@@ -168,6 +170,7 @@ impl ExtendedError {
         match self {
             ExtendedError::NotAuthoritative => b"\0\x14",
             ExtendedError::NoMemberUp => b"\0\0no member is up",
+            ExtendedError::ZoneNotLoaded => b"\0\x0ethe zone could not be read",
         }
     }
 }

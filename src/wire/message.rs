@@ -26,9 +26,11 @@ pub struct Rcode(pub u16);
 impl Rcode {
     pub const NOERROR: Rcode = Rcode(0);
     pub const FORMERR: Rcode = Rcode(1);
+    pub const SERVFAIL: Rcode = Rcode(2);
     pub const NXDOMAIN: Rcode = Rcode(3);
     pub const NOTIMP: Rcode = Rcode(4);
     pub const REFUSED: Rcode = Rcode(5);
+    pub const YXDOMAIN: Rcode = Rcode(6);
     pub const BADVERS: Rcode = Rcode(16);
 }
 
@@ -40,11 +42,20 @@ pub struct Rtype(pub u16);
 impl Rtype {
     pub const A: Rtype = Rtype(1);
     pub const NS: Rtype = Rtype(2);
+    pub const CNAME: Rtype = Rtype(5);
     pub const SOA: Rtype = Rtype(6);
     pub const HINFO: Rtype = Rtype(13);
+    pub const MX: Rtype = Rtype(15);
     pub const TXT: Rtype = Rtype(16);
     pub const AAAA: Rtype = Rtype(28);
+    pub const SRV: Rtype = Rtype(33);
+    pub const DNAME: Rtype = Rtype(39);
     pub const OPT: Rtype = Rtype(41);
+    pub const DS: Rtype = Rtype(43);
+    pub const RRSIG: Rtype = Rtype(46);
+    pub const NSEC: Rtype = Rtype(47);
+    pub const NSEC3: Rtype = Rtype(50);
+    pub const NSEC3PARAM: Rtype = Rtype(51);
     pub const IXFR: Rtype = Rtype(251);
     pub const AXFR: Rtype = Rtype(252);
     pub const ANY: Rtype = Rtype(255);

@@ -395,6 +395,8 @@ pub fn tool(program: &str) -> Command {
         "drill" => "ldnsutils",
         "dnsperf" => "dnsperf",
         "unbound" => "unbound",
+        "nsd" => "nsd",
+        "knotd" => "knot",
         "nginx" => "nginx-light",
         other => panic!("no package known for {other}"),
     };

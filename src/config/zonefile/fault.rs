@@ -179,6 +179,10 @@ pub enum ZoneCause {
     #[error("this is a second SOA record: a zone has one, and the first stands at {first}")]
     SecondSoa { first: Found },
 
+    /// What is wrong with the zone as a whole.
+    #[error(transparent)]
+    Whole(#[from] crate::config::zone::cause::WholeCause),
+
     // --- warnings
     /// A name of another zone.
     #[error("{owner} is not in the zone {apex}: the record is ignored (is a final dot missing or too many?)")]
@@ -203,7 +207,7 @@ fn io_text(kind: io::ErrorKind, os_error: Option<i32>) -> String {
 
 /// Collects the faults of one run: errors up to the bound, and warnings as far as it leaves room.
 #[derive(Debug, Default)]
-pub(super) struct Faults {
+pub(in crate::config) struct Faults {
     found: Vec<ZoneFault>,
     errors: usize,
     omitted_warnings: usize,
@@ -211,7 +215,7 @@ pub(super) struct Faults {
 
 impl Faults {
     /// Takes a fault.
-    pub(super) fn add(&mut self, fault: ZoneFault) {
+    pub(in crate::config) fn add(&mut self, fault: ZoneFault) {
         match fault.severity {
             Severity::Error => {
                 self.errors += 1;
@@ -231,7 +235,7 @@ impl Faults {
     }
 
     /// Whether any of them forbids using the zone.
-    pub(super) fn any_error(&self) -> bool {
+    pub(in crate::config) fn any_error(&self) -> bool {
         self.errors > 0
     }
 
@@ -241,7 +245,7 @@ impl Faults {
     }
 
     /// All that was kept, in the order of reading; a last one says how many warnings are left out of a run without errors.
-    pub(super) fn finish(mut self) -> Vec<ZoneFault> {
+    pub(in crate::config) fn finish(mut self) -> Vec<ZoneFault> {
         if let Some(last) = self.found.last().filter(|_| self.omitted_warnings > 0 && self.errors == 0) {
             let cause = ZoneCause::Omitted { count: self.omitted_warnings };
             let file = last.file.clone();

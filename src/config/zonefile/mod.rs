@@ -5,7 +5,6 @@
 //! arena (`raw`). Usual lines take a shorter way (`line`) that may only say the same, or nothing.
 //!
 //! What the records mean together, such as a CNAME beside other data or a missing SOA, is not judged here.
-#![cfg_attr(not(any(test, fuzzing)), expect(dead_code, reason = "the compiler of zones is its consumer"))]
 
 /// Text to entries with their places.
 mod entries;
@@ -32,13 +31,12 @@ mod units;
 
 use std::path::{Path, PathBuf};
 
+pub(super) use fault::Faults;
 pub use fault::{ZoneCause, ZoneFault};
-#[cfg_attr(not(test), expect(unused_imports, reason = "the compiler of zones is its consumer"))]
 pub(super) use raw::RawRecord;
 pub(super) use raw::RawZone;
 pub use types::DataFault;
-#[cfg_attr(not(test), expect(unused_imports, reason = "the compiler of zones is its consumer"))]
-pub(super) use types::{NameField, canonical_rdata, names_in};
+pub(super) use types::{canonical_rdata, names_in};
 
 /// A zone that cannot be used.
 #[derive(Clone, Debug)]

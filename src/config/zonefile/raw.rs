@@ -94,6 +94,11 @@ impl RawZone {
         (&self.names[usize::from(record.file)], record.line)
     }
 
+    /// The zone's own file as shown.
+    pub(in crate::config) fn name(&self) -> &Arc<str> {
+        &self.names[0]
+    }
+
     /// The files' names as shown, by number.
     pub(super) fn names(&self) -> &[Arc<str>] {
         &self.names

@@ -1,0 +1,50 @@
+//! What a worker takes along from one generation to the next: where it stands in rotations, what it counted of members.
+//!
+//! Finds what is the same by name; decides nothing else.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+
+use crate::config::model::Config;
+use crate::state::pool::Family;
+use crate::state::rotation::Carry;
+use crate::state::snapshot::Snapshot;
+use crate::state::topology::RegionId;
+
+/// What of the rotations and counters lives on: the same pool's same family and region, the same member's address.
+pub fn carry(old: &Snapshot, old_config: &Config, new: &Snapshot, new_config: &Config) -> Carry {
+    let mut carry = Carry::default();
+    let old_ids: HashMap<&str, usize> =
+        old_config.pools.iter().enumerate().map(|(id, pool)| (pool.name.as_str(), id)).collect();
+    let region_name =
+        |config: &'_ Config, region: RegionId| config.topology.regions[usize::from(region.0)].clone();
+    for (new_id, model) in new_config.pools.iter().enumerate() {
+        let Some(&old_id) = old_ids.get(model.name.as_str()) else { continue };
+        let (old_pool, new_pool) = (&old.pools[old_id], &new.pools[new_id]);
+        for family in Family::ALL {
+            let (from, to) = (old_pool.family(family), new_pool.family(family));
+            carry.rotations.push((from.first_rotation, to.first_rotation));
+            for (at, region) in to.regions.ascending().iter().enumerate() {
+                let name = region_name(new_config, *region);
+                if let Some(before) =
+                    from.regions.ascending().iter().position(|r| region_name(old_config, *r) == name)
+                {
+                    let (from, to) =
+                        (from.first_rotation + 1 + before as u32, to.first_rotation + 1 + at as u32);
+                    carry.rotations.push((from, to));
+                }
+            }
+        }
+        let old_members: HashMap<IpAddr, usize> =
+            old_config.pools[old_id].members.iter().enumerate().map(|(i, m)| (m.ip, i)).collect();
+        for (at, member) in model.members.iter().enumerate() {
+            if let Some(&before) = old_members.get(&member.ip) {
+                carry.members.push((
+                    old_pool.rules.first_member + before as u32,
+                    new_pool.rules.first_member + at as u32,
+                ));
+            }
+        }
+    }
+    carry
+}

@@ -1,0 +1,169 @@
+//! What the zone above must be told for a zone to be found: NS records, and glue where their names lie inside it
+//! (RFC 1034 §4.2.1).
+//!
+//! Reads the configuration alone; asks neither parent nor anybody else.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use super::labels_below;
+use crate::config::Loaded;
+use crate::config::compile::Apexes;
+use crate::config::model::{Config, Zone};
+use crate::wire::message::Rtype;
+use crate::wire::name::{Name, NameTextError};
+
+/// TTL of what is printed: parents choose their own, and this is what most of them take.
+const TTL_SECS: u32 = 3600;
+
+/// The records for the parent, in the form of a zone file.
+#[derive(Debug)]
+pub struct Delegation {
+    apex: Name,
+    servers: Vec<Server>,
+}
+
+#[derive(Debug)]
+struct Server {
+    name: Name,
+    /// Whether it lies in the delegated zone, so that the parent needs its addresses.
+    is_inside: bool,
+    addresses: Vec<IpAddr>,
+    is_steered: bool,
+}
+
+/// Why there is nothing to print.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NoDelegation {
+    /// No domain name.
+    #[error("`{name}` is not a domain name: {error}")]
+    NotName {
+        /// What was given.
+        name: String,
+        /// What is wrong with it.
+        error: NameTextError,
+    },
+    /// The zone's file cannot be used.
+    #[error("the zone {name} cannot be served{faults}")]
+    Unusable {
+        /// The zone.
+        name: String,
+        /// A line for each fault.
+        faults: String,
+    },
+    /// Not an apex of this configuration.
+    #[error("{name} is neither a zone nor a globalname outside every zone (zones are {known})")]
+    NoApex {
+        /// The name asked for.
+        name: String,
+        /// What there is.
+        known: String,
+    },
+    /// A globalname without `server.ns`.
+    #[error("{name} is an apex of its own, but `server.ns` names no name servers")]
+    NoNameServers {
+        /// The name asked for.
+        name: String,
+    },
+    /// The root has no parent.
+    #[error("the root has no zone above it")]
+    Root,
+}
+
+impl Delegation {
+    /// What the parent of the zone `text` must be told.
+    ///
+    /// # Errors
+    /// [`NoDelegation`] when the configuration has no such apex.
+    pub fn of(loaded: &Loaded, text: &str) -> Result<Delegation, NoDelegation> {
+        let name =
+            Name::from_text(text).map_err(|error| NoDelegation::NotName { name: text.to_owned(), error })?;
+        let apex = name.to_lowercase();
+        let config = &loaded.config;
+        if let Some(report) =
+            loaded.zones.iter().find(|zone| zone.apex.as_wire() == apex.as_wire() && !zone.is_usable())
+        {
+            let faults: Vec<String> = report.faults.iter().map(|fault| format!("\n{fault}")).collect();
+            return Err(NoDelegation::Unusable { name: name.to_string(), faults: faults.concat() });
+        }
+        if apex.as_wire().len() == 1 {
+            return Err(NoDelegation::Root);
+        }
+        if let Some(zone) = config.zones.iter().find(|zone| zone.apex.as_wire() == apex.as_wire()) {
+            return Ok(Delegation { apex, servers: servers_of(config, zone) });
+        }
+        let apexes = Apexes::new(config.zones.iter().map(|zone| &zone.apex));
+        let is_apex = apexes.above(apex.as_wire()).is_none()
+            && config.globalnames.iter().any(|global| global.name.as_wire() == apex.as_wire());
+        if !is_apex {
+            let known: Vec<String> =
+                config.zones.iter().take(10).map(|zone| format!("`{}`", zone.apex)).collect();
+            let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+            return Err(NoDelegation::NoApex { name: name.to_string(), known });
+        }
+        if config.server.ns.is_empty() {
+            return Err(NoDelegation::NoNameServers { name: name.to_string() });
+        }
+        let servers = config.server.ns.iter().map(|server| server_of(config, None, &apex, server)).collect();
+        Ok(Delegation { apex, servers })
+    }
+}
+
+fn servers_of(config: &Config, zone: &Zone) -> Vec<Server> {
+    let mut names: Vec<Name> = match zone.records.data() {
+        Some(data) => data
+            .records()
+            .filter(|record| record.rtype == Rtype::NS && record.owner.is_empty())
+            .filter_map(|record| Name::from_wire(record.rdata).ok())
+            .collect(),
+        None => Vec::new(),
+    };
+    if names.is_empty() {
+        names.clone_from(&zone.ns);
+    }
+    let apex = Name::from_wire(zone.apex.as_wire()).unwrap_or(Name::ROOT);
+    names.iter().map(|server| server_of(config, Some(zone), &apex, server)).collect()
+}
+
+fn server_of(config: &Config, zone: Option<&Zone>, apex: &Name, server: &Name) -> Server {
+    let lower = server.to_lowercase();
+    let Some(labels) = labels_below(lower.as_wire(), apex.as_wire()) else {
+        return Server { name: *server, is_inside: false, addresses: Vec::new(), is_steered: false };
+    };
+    let is_steered = config.globalnames.iter().any(|global| global.name.as_wire() == lower.as_wire());
+    let records = zone.and_then(|zone| zone.records.data()).into_iter().flat_map(|data| data.records());
+    let addresses = records.filter(|record| record.owner == labels).filter_map(|record| match record.rtype {
+        Rtype::A => record.rdata.first_chunk().map(|octets| IpAddr::V4(Ipv4Addr::from(*octets))),
+        Rtype::AAAA => record.rdata.first_chunk().map(|octets| IpAddr::V6(Ipv6Addr::from(*octets))),
+        _ => None,
+    });
+    Server { name: *server, is_inside: true, addresses: addresses.collect(), is_steered }
+}
+
+impl fmt::Display for Delegation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for server in &self.servers {
+            writeln!(f, "{}\t{TTL_SECS}\tIN\tNS\t{}", self.apex, server.name)?;
+        }
+        for server in self.servers.iter().filter(|server| server.is_inside) {
+            for address in &server.addresses {
+                let rtype = if address.is_ipv4() { "A" } else { "AAAA" };
+                writeln!(f, "{}\t{TTL_SECS}\tIN\t{rtype}\t{address}", server.name)?;
+            }
+            if server.is_steered {
+                writeln!(
+                    f,
+                    "; {} is answered from a pool: give the parent addresses of this server that stay",
+                    server.name
+                )?;
+            } else if server.addresses.is_empty() {
+                writeln!(
+                    f,
+                    "; {} lies in the zone but has no address in it: nobody can reach it",
+                    server.name
+                )?;
+            }
+        }
+        Ok(())
+    }
+}

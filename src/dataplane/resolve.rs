@@ -1,0 +1,430 @@
+//! What is answered where no pool is asked directly: static records, aliases, referrals, negative answers
+//! (RFC 1034 §4.3.2, RFC 2308, RFC 4592, RFC 6604, RFC 6672).
+//!
+//! One step answers for one name; a CNAME or DNAME leads to the next, wherever in the server's own zones that lies. The
+//! response code and what is in the authority section are the last step's.
+
+use super::choose::{PoolChoice, chaos, choose_pool};
+use super::lookup::{Found, InZone, Owner, locate, place};
+use super::parse::Query;
+use super::render::{Body, count_source, room};
+use super::sections::{Section, Sections};
+use super::turn::Turn;
+use crate::state::counters::Counter;
+use crate::state::pool::Fallback;
+use crate::state::rotation::{Drawn, Source};
+use crate::state::rrset::{
+    Block, MAX_LINKS, MAX_POINTER, Place, QNAME_AT, Rrset, Written, host_mark, point_owners,
+};
+use crate::wire::edns::ExtendedError;
+use crate::wire::message::{Class, FLAG_AA, Rcode, Rtype};
+use crate::wire::name::{MAX_NAME_OCTETS, uncompressed_len};
+
+/// The answer to ANY: HINFO "RFC8482", "" of the query name, for an hour (RFC 8482 §4.2).
+const HINFO_RECORD: &[u8] = b"\xC0\x0C\x00\x0D\x00\x01\x00\x00\x0E\x10\x00\x09\x07RFC8482\x00";
+/// Head of a TXT record of class CH for the query name, TTL 0.
+const CHAOS_TXT_HEAD: &[u8] = b"\xC0\x0C\x00\x10\x00\x03\x00\x00\x00\x00";
+
+/// Writes what a query is answered with; `owner` is its name where that exists.
+#[inline(never)]
+pub(super) fn resolve(turn: Turn<'_>, query: Query<'_>, owner: Option<Owner<'_>>, reply: &mut [u8]) -> Body {
+    let snapshot = turn.snapshot;
+    let base = query.asked.len();
+    let sections = Sections::new(room(snapshot, turn.transport, query, reply), base);
+    match query.qclass() {
+        Class::IN => {}
+        Class::CH => return about_the_server(turn, query, sections),
+        _ => return Body::refused(None),
+    }
+    let found = place(snapshot, query.qname(), owner);
+    let Some(in_zone) = found.in_zone() else {
+        return Body::refused(Some(ExtendedError::NotAuthoritative));
+    };
+    // Zone transfers are not offered.
+    if matches!(query.qtype(), Rtype::AXFR | Rtype::IXFR) {
+        return Body::refused(None);
+    }
+    let zone = in_zone.zone(snapshot);
+    let is_steered = is_steered(&turn, query, found);
+    if !zone.is_loaded && !is_steered {
+        return Body::failed(ExtendedError::ZoneNotLoaded);
+    }
+    if let Some(pool_id) = zone.refused_with_pool.filter(|_| !is_steered) {
+        let pool = &snapshot.pools[pool_id as usize];
+        if turn.rotations.is_exhausted(&snapshot.health, pool) {
+            return Body::refused(Some(ExtendedError::NoMemberUp));
+        }
+    }
+    let signed = query.edns.is_some_and(|edns| edns.dnssec_ok());
+    let mut resolution =
+        Resolution { turn, query, sections, signed, scope_len: 0, extended: None, dnames: [None; MAX_LINKS] };
+    let end = match resolution.step(query.qname(), QNAME_AT, found) {
+        Next::Done(end) => end,
+        Next::Follow { target, at } => resolution.follow(target, at),
+    };
+    resolution.body(end)
+}
+
+/// Whether a pool answers, which it does whatever is known of the zone beside it.
+fn is_steered(turn: &Turn<'_>, query: Query<'_>, found: Found<'_>) -> bool {
+    match found {
+        Found::Exact(owner) | Found::Wildcard(owner) => {
+            choose_pool(turn.snapshot, turn.client, query, owner).is_some()
+        }
+        _ => false,
+    }
+}
+
+/// What a step leaves to do.
+enum Next<'s> {
+    /// Nothing.
+    Done(End),
+    /// To answer for another name: its octets, where it is a CNAME's target (a synthesized one stands uncompressed in the
+    /// reply), and where in the message it begins.
+    Follow { target: Option<&'s [u8]>, at: u16 },
+}
+
+/// How an answer ends.
+#[derive(Clone, Copy)]
+struct End {
+    rcode: Rcode,
+    counter: Counter,
+    is_authoritative: bool,
+}
+
+impl End {
+    const ANSWERED: End = End { rcode: Rcode::NOERROR, counter: Counter::Answered, is_authoritative: true };
+    const NO_DATA: End = End { counter: Counter::NoData, ..End::ANSWERED };
+    const NO_NAME: End = End { rcode: Rcode::NXDOMAIN, counter: Counter::NxDomain, ..End::ANSWERED };
+    const REFERRED: End = End { counter: Counter::Referral, is_authoritative: false, ..End::ANSWERED };
+    const TOO_LONG: End = End { rcode: Rcode::YXDOMAIN, counter: Counter::YxDomain, ..End::ANSWERED };
+    const FAILED: End = End { rcode: Rcode::SERVFAIL, counter: Counter::ServFail, is_authoritative: false };
+    const REFUSED: End = End { rcode: Rcode::REFUSED, counter: Counter::Refused, is_authoritative: false };
+}
+
+/// An answer that is being put together.
+struct Resolution<'t, 'r> {
+    turn: Turn<'t>,
+    query: Query<'t>,
+    sections: Sections<'r>,
+    /// Whether signatures go along.
+    signed: bool,
+    scope_len: u8,
+    extended: Option<ExtendedError>,
+    /// Owners of the DNAME records that are in the answer.
+    dnames: [Option<Owner<'t>>; MAX_LINKS],
+}
+
+impl<'t> Resolution<'t, '_> {
+    /// Answers for one name, which begins at `name_at` of the message.
+    fn step(&mut self, name: &[u8], name_at: u16, found: Found<'t>) -> Next<'t> {
+        let snapshot = self.turn.snapshot;
+        let Some(in_zone) = found.in_zone() else { return Next::Done(End::ANSWERED) };
+        let place = place_of(name, name_at, in_zone);
+        match found {
+            Found::Exact(owner) | Found::Wildcard(owner) => self.answer(owner, name, place),
+            Found::Cut(cut) => {
+                let is_itself = cut.name_len() == name.len();
+                Next::Done(match self.query.qtype() {
+                    Rtype::DS if is_itself => self.answer_ds(cut, place),
+                    _ => self.refer(cut, name, place),
+                })
+            }
+            Found::Dname(owner) => self.rename(owner, name, place),
+            Found::Missing(_) => {
+                Next::Done(self.deny(in_zone.zone(snapshot).negative_soa(), place, End::NO_NAME))
+            }
+            Found::Outside => Next::Done(End::ANSWERED),
+        }
+    }
+
+    /// Goes from name to name until one has an end.
+    #[inline(never)]
+    fn follow(&mut self, target: Option<&'t [u8]>, at: u16) -> End {
+        // Names that were answered for: whoever comes back to one has seen all there is.
+        let mut seen = [const { Target::EMPTY }; MAX_LINKS];
+        let (mut target, mut at) = (target, at);
+        for link in 0..MAX_LINKS {
+            let mut name = Target::EMPTY;
+            name.set(target.unwrap_or_else(|| first_name(self.sections.written_from(at))));
+            let is_seen = |seen: &Target| seen.as_wire().eq_ignore_ascii_case(name.as_wire());
+            if is_seen(&Target::of(self.query.qname())) || seen[..link].iter().any(is_seen) {
+                break;
+            }
+            let found = locate(self.turn.snapshot, name.as_wire());
+            if found.in_zone().is_none_or(|in_zone| !self.may_go_on(in_zone)) {
+                break;
+            }
+            match self.step(name.as_wire(), at, found) {
+                Next::Done(end) => return end,
+                Next::Follow { target: next, at: next_at } => (target, at) = (next, next_at),
+            }
+            seen[link] = name;
+        }
+        End::ANSWERED
+    }
+
+    /// Whether a chain may go on in a zone: where it may not, the resolver asks there itself and is told why.
+    fn may_go_on(&mut self, in_zone: InZone) -> bool {
+        let Turn { snapshot, rotations, .. } = &mut self.turn;
+        let zone = in_zone.zone(snapshot);
+        let refuses = zone
+            .refused_with_pool
+            .is_some_and(|pool| rotations.is_exhausted(&snapshot.health, &snapshot.pools[pool as usize]));
+        zone.is_loaded && !refuses && !self.sections.is_truncated()
+    }
+
+    /// Answers from what a name owns.
+    fn answer(&mut self, owner: Owner<'t>, name: &[u8], place: Place) -> Next<'t> {
+        let snapshot = self.turn.snapshot;
+        let qtype = self.query.qtype();
+        let zone = owner.in_zone().zone(snapshot);
+        if qtype == Rtype::DS && owner.is_apex() {
+            return Next::Done(self.answer_ds_of_apex(owner, place));
+        }
+        if let Some(choice) = choose_pool(snapshot, self.turn.client, self.query, owner) {
+            return Next::Done(self.draw(choice, owner, place));
+        }
+        let block = owner.block(snapshot);
+        if let Some(rrset) = block.get(qtype) {
+            let at = self.sections.next_at();
+            if self.sections.put(Section::Answer, rrset, place, self.signed) {
+                if !snapshot.protocol.minimal_responses {
+                    self.add_name_servers(owner, place, name);
+                }
+                self.sections.put_extras(rrset, at, self.signed, None);
+            }
+            return Next::Done(End::ANSWERED);
+        }
+        let is_own = place.owner_at == QNAME_AT;
+        if qtype == Rtype::ANY && is_own && (owner.binding(snapshot).is_some() || !block.is_empty()) {
+            self.sections.put_parts(Section::Answer, 1, &[HINFO_RECORD]);
+            return Next::Done(End::ANSWERED);
+        }
+        match block.get(Rtype::CNAME) {
+            Some(alias) => {
+                let record_at = self.sections.next_at();
+                let is_written = self.sections.put(Section::Answer, alias, place, self.signed);
+                match record_at.filter(|_| is_written).and_then(target_at) {
+                    Some(at) => Next::Follow { target: Some(alias.target()), at },
+                    None => Next::Done(End::ANSWERED),
+                }
+            }
+            None => Next::Done(self.deny(zone.negative_soa(), place, End::NO_DATA)),
+        }
+    }
+
+    /// Answers with addresses of a pool.
+    fn draw(&mut self, choice: PoolChoice<'t>, owner: Owner<'t>, place: Place) -> End {
+        let Turn { snapshot, counters, .. } = self.turn;
+        let PoolChoice { family, scope, ttl_secs, scope_len } = choice;
+        self.scope_len = scope_len;
+        let rest = self.sections.rest();
+        let drawn = self.turn.rotations.draw(&snapshot.health, family, scope, ttl_secs, rest);
+        match (drawn, family.rules.fallback) {
+            (Drawn { count: count @ 1.., source }, _) => {
+                let len = count as usize * family.family.record_octets();
+                if place.owner_at != QNAME_AT {
+                    point_owners(place.owner_at, &mut rest[..len]);
+                }
+                self.extended = count_source(counters, source);
+                self.sections.take(Section::Answer, Some(Written { len, count: count as u16 }));
+                End::ANSWERED
+            }
+            (Drawn { source: Source::Empty, .. }, fallback) => {
+                counters.bump(Counter::Exhausted);
+                self.extended = Some(ExtendedError::NoMemberUp);
+                match fallback {
+                    Fallback::Refuse if place.owner_at == QNAME_AT => End::REFUSED,
+                    // Behind an alias that is no refusal: the resolver asks there itself, and gets it.
+                    Fallback::Refuse => End::ANSWERED,
+                    _ => self.deny(owner.in_zone().zone(snapshot).negative_soa(), place, End::NO_DATA),
+                }
+            }
+            _ => {
+                self.sections.take(Section::Answer, None);
+                End::ANSWERED
+            }
+        }
+    }
+
+    /// Answers for DS at a zone cut: from this side of it (RFC 4035 §3.1.4.1).
+    fn answer_ds(&mut self, cut: Owner<'t>, place: Place) -> End {
+        let snapshot = self.turn.snapshot;
+        match cut.block(snapshot).get(Rtype::DS) {
+            Some(rrset) => {
+                self.sections.put(Section::Answer, rrset, place, self.signed);
+                End::ANSWERED
+            }
+            None => self.deny(cut.in_zone().zone(snapshot).negative_soa(), place, End::NO_DATA),
+        }
+    }
+
+    /// Answers for DS at an apex: for the zone above, if that is here too.
+    fn answer_ds_of_apex(&mut self, owner: Owner<'t>, place: Place) -> End {
+        let snapshot = self.turn.snapshot;
+        let zone = owner.in_zone().zone(snapshot);
+        let Some(parent) = &zone.parent else { return self.deny(zone.negative_soa(), place, End::NO_DATA) };
+        let above = InZone { zone: parent.zone, apex_len: parent.apex_len };
+        let apex_at = place.owner_at + (owner.name_len() - usize::from(parent.apex_len)) as u16;
+        let place = Place { apex_at, ..place };
+        if !above.zone(snapshot).is_loaded {
+            self.extended = Some(ExtendedError::ZoneNotLoaded);
+            return End::FAILED;
+        }
+        match Block::at(&parent.block).get(Rtype::DS) {
+            Some(rrset) => {
+                self.sections.put(Section::Answer, rrset, place, self.signed);
+                End::ANSWERED
+            }
+            None => self.deny(above.zone(snapshot).negative_soa(), place, End::NO_DATA),
+        }
+    }
+
+    /// Refers to the servers of the zone below a cut (RFC 1034 §4.3.2 step 3b), with the glue that this needs (RFC 9471).
+    fn refer(&mut self, cut: Owner<'t>, name: &[u8], place: Place) -> End {
+        let block = cut.block(self.turn.snapshot);
+        let owner_at = place.owner_at + (name.len() - cut.name_len()) as u16;
+        let place = Place { owner_at, ..place };
+        if let Some(servers) = block.get(Rtype::NS) {
+            let at = self.sections.next_at();
+            if self.sections.put(Section::Authority, servers, place, false) {
+                // Of use only to who can prove it: in an unsigned zone nobody can.
+                let ds = block.get(Rtype::DS).filter(|ds| self.signed && ds.signature_count() > 0);
+                if let Some(ds) = ds {
+                    self.sections.put(Section::Authority, ds, place, true);
+                }
+                self.sections.put_extras(servers, at, self.signed, None);
+            }
+        }
+        // AA is about the first owner: behind an alias it stays (RFC 1035 §4.1.1).
+        let is_authoritative = self.sections.count(Section::Answer) > 0;
+        End { is_authoritative, ..End::REFERRED }
+    }
+
+    /// Gives what is below a DNAME record its other name (RFC 6672 §3.2).
+    fn rename(&mut self, owner: Owner<'t>, name: &[u8], place: Place) -> Next<'t> {
+        let Some(dname) = owner.block(self.turn.snapshot).get(Rtype::DNAME) else {
+            return Next::Done(End::ANSWERED);
+        };
+        let prefix = &name[..name.len() - owner.name_len()];
+        let dname_place = Place { owner_at: place.owner_at + prefix.len() as u16, ..place };
+        // A chain that comes by again has the record already (RFC 2181 §5).
+        let is_new = self.dnames.iter().flatten().all(|written| !written.is(owner));
+        if is_new {
+            if !self.sections.put(Section::Answer, dname, dname_place, self.signed) {
+                return Next::Done(End::ANSWERED);
+            }
+            if let Some(slot) = self.dnames.iter_mut().find(|slot| slot.is_none()) {
+                *slot = Some(owner);
+            }
+        }
+        let rdata_len = prefix.len() + dname.target().len();
+        if rdata_len > MAX_NAME_OCTETS {
+            return Next::Done(End::TOO_LONG);
+        }
+        let ttl = dname.ttl();
+        let record_at = self.sections.next_at();
+        let [owner_high, owner_low] = (0xC000 | place.owner_at).to_be_bytes();
+        let head = [owner_high, owner_low, 0, Rtype::CNAME.0 as u8, 0, Class::IN.0 as u8];
+        let parts = [&head[..], &ttl, &[0, rdata_len as u8], prefix, dname.target()];
+        let is_written = self.sections.put_parts(Section::Answer, 1, &parts);
+        match record_at.filter(|_| is_written && !is_about_aliases(self.query.qtype())).and_then(target_at) {
+            Some(at) => Next::Follow { target: None, at },
+            None => Next::Done(End::ANSWERED),
+        }
+    }
+
+    /// Says that there is nothing, and for how long that may be remembered (RFC 2308 §2).
+    fn deny(&mut self, soa: Option<Rrset<'t>>, place: Place, end: End) -> End {
+        if let Some(soa) = soa {
+            let apex = Place { owner_at: place.apex_at, ..place };
+            self.sections.put(Section::Authority, soa, apex, self.signed);
+        }
+        end
+    }
+
+    /// Adds the zone's name servers to an answer, where they are not the answer themselves.
+    fn add_name_servers(&mut self, owner: Owner<'t>, place: Place, name: &[u8]) {
+        let zone = owner.in_zone().zone(self.turn.snapshot);
+        let Some(servers) = zone.apex().get(Rtype::NS) else { return };
+        if owner.is_apex() && self.query.qtype() == Rtype::NS {
+            return;
+        }
+        let at = self.sections.next_at();
+        let apex = Place { owner_at: place.apex_at, ..place };
+        // Of use, not needed: no room is no truncation.
+        if let Some(written) = servers.write(apex, self.signed, self.sections.rest()) {
+            self.sections.take(Section::Authority, Some(written));
+            let answered = (self.query.qtype(), host_mark(name));
+            self.sections.put_extras(servers, at, self.signed, Some(answered));
+        }
+    }
+
+    /// The reply's body.
+    fn body(self, end: End) -> Body {
+        let flags = if end.is_authoritative { FLAG_AA } else { 0 };
+        let mut body = Body::of_sections(&self.sections, end.rcode, flags, end.counter);
+        (body.scope_len, body.extended) = (self.scope_len, self.extended);
+        body
+    }
+}
+
+/// Where a name and its zone's apex stand, the name beginning at `name_at`.
+fn place_of(name: &[u8], name_at: u16, in_zone: InZone) -> Place {
+    let below_apex = name.len() - usize::from(in_zone.apex_len);
+    Place { owner_at: name_at, apex_at: name_at + below_apex as u16 }
+}
+
+/// Where the data begins of a record with a pointer for owner, if a pointer to the end of the longest name there reaches.
+fn target_at(record_at: u16) -> Option<u16> {
+    let at = record_at + 12;
+    (usize::from(at) + MAX_NAME_OCTETS <= MAX_POINTER).then_some(at)
+}
+
+/// Whether a CNAME record is itself what a query asks for.
+fn is_about_aliases(qtype: Rtype) -> bool {
+    matches!(qtype, Rtype::CNAME | Rtype::ANY)
+}
+
+/// The uncompressed name that octets begin with.
+fn first_name(octets: &[u8]) -> &[u8] {
+    uncompressed_len(octets, 0).ok().and_then(|len| octets.get(..len)).unwrap_or(&[0])
+}
+
+/// A name that is followed.
+struct Target {
+    octets: [u8; MAX_NAME_OCTETS],
+    len: u8,
+}
+
+impl Target {
+    const EMPTY: Target = Target { octets: [0; MAX_NAME_OCTETS], len: 0 };
+
+    fn of(name: &[u8]) -> Target {
+        let mut target = Target::EMPTY;
+        target.set(name);
+        target
+    }
+
+    fn set(&mut self, name: &[u8]) {
+        if let Some(octets) = self.octets.get_mut(..name.len()) {
+            octets.copy_from_slice(name);
+            self.len = name.len() as u8;
+        }
+    }
+
+    fn as_wire(&self) -> &[u8] {
+        &self.octets[..usize::from(self.len)]
+    }
+}
+
+/// Answers about the server itself.
+#[cold]
+fn about_the_server(turn: Turn<'_>, query: Query<'_>, mut sections: Sections<'_>) -> Body {
+    let Some(text) = chaos(turn.snapshot, &query) else { return Body::refused(None) };
+    // RDLENGTH is two octets: a text of 255 octets has 256 with its length.
+    let [high, low] = (text.len() as u16 + 1).to_be_bytes();
+    sections.put_parts(Section::Answer, 1, &[CHAOS_TXT_HEAD, &[high, low, text.len() as u8], text]);
+    Body::of_sections(&sections, Rcode::NOERROR, FLAG_AA, Counter::Answered)
+}
