@@ -5,7 +5,7 @@ use crate::wire::message::Rtype;
 
 /// Type, data in text, data in hexadecimal: examples of the RFCs where they have some. BIND's named-rrchecker reads all but
 /// TA, DLV (shorter digests than it takes) and IPN (unknown to it) to the same octets.
-const FORMS: &[(&str, &str, &str)] = &[
+pub(super) const FORMS: &[(&str, &str, &str)] = &[
     // RFC 1035.
     ("A", "192.0.2.1", "c0000201"),
     ("NS", "ns.example.net.", "026e73 076578616d706c65 036e6574 00"),

@@ -1,5 +1,6 @@
 //! Zone files from text to records: shared helpers, and what holds of any octets.
 
+mod bind;
 mod directives;
 mod errors;
 mod forms;
