@@ -5,7 +5,7 @@
 //! arena (`raw`). Usual lines take a shorter way (`line`) that may only say the same, or nothing.
 //!
 //! What the records mean together, such as a CNAME beside other data or a missing SOA, is not judged here.
-#![cfg_attr(not(any(test, fuzzing)), expect(dead_code, reason = "the compiler of zones is its consumer"))]
+#![cfg_attr(not(test), expect(dead_code, reason = "the compiler of zones is its consumer"))]
 
 /// Text to entries with their places.
 mod entries;
