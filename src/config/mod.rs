@@ -219,6 +219,9 @@ mod agreement;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub use agreement::agree;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub use zonefile::zone_agrees;
 #[cfg(test)]
 mod subset_tests;
 #[cfg(test)]

@@ -10,6 +10,8 @@
 mod entries;
 /// What is wrong, and where.
 mod fault;
+/// Usual lines, fast.
+mod line;
 /// LOC.
 mod location;
 /// APL.
@@ -61,14 +63,21 @@ pub(super) fn read(path: &Path, apex: &[u8]) -> Result<RawZone, Unread> {
 ///
 /// # Errors
 /// [`Unread`] when anything found is an error.
+#[cfg(any(test, fuzzing))]
 pub(super) fn read_text(
     name: &str,
     text: &[u8],
     directory: Option<&Path>,
     apex: &[u8],
 ) -> Result<RawZone, Unread> {
-    reader::read_text(name, text, directory, apex)
+    reader::read_text(name, text, directory, apex, reader::Pace::Fast)
 }
 
+/// The fast way held against the general one.
+#[cfg(any(test, fuzzing))]
+mod agreement;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub use agreement::zone_agrees;
 #[cfg(test)]
 mod tests;

@@ -144,6 +144,12 @@ impl RawZone {
         Ok(())
     }
 
+    /// Octets of memory.
+    #[cfg(test)]
+    pub(super) fn octets(&self) -> usize {
+        self.blocks.iter().map(Vec::capacity).sum()
+    }
+
     /// Gives back what the last block holds in reserve.
     pub(super) fn shrink(&mut self) {
         if let Some(block) = self.blocks.last_mut() {

@@ -15,6 +15,7 @@ use super::super::report::Severity;
 use super::Unread;
 use super::entries::{Entry, Splitter, Token};
 use super::fault::{Faults, ZoneCause, ZoneFault};
+use super::line::{self, Plain};
 use super::raw::{RawRecord, RawZone};
 use super::record::{Place, Placed, found, read_data, read_head, read_ttl};
 use super::scanner::Scanner;
@@ -28,9 +29,19 @@ const MAX_INCLUDE_DEPTH: usize = 10;
 /// Most includes of a zone. Ten levels of files that each include a few others would otherwise never end.
 const MAX_INCLUDES: usize = 10_000;
 
+/// How lines are read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Pace {
+    /// Usual lines the fast way.
+    Fast,
+    /// All of them the general way, for comparison.
+    #[cfg(any(test, fuzzing))]
+    General,
+}
+
 /// Reads a zone from its file.
 pub(super) fn read(path: &Path, apex: &[u8]) -> Result<RawZone, Unread> {
-    let mut reader = Reader::new(apex);
+    let mut reader = Reader::new(apex, Pace::Fast);
     let name = path.display().to_string();
     let file = reader.zone.add_file(path.to_path_buf(), &name).unwrap_or_default();
     match open(path) {
@@ -47,13 +58,15 @@ pub(super) fn read(path: &Path, apex: &[u8]) -> Result<RawZone, Unread> {
 }
 
 /// Reads a zone from text that is no file.
+#[cfg(any(test, fuzzing))]
 pub(super) fn read_text(
     name: &str,
     text: &[u8],
     directory: Option<&Path>,
     apex: &[u8],
+    pace: Pace,
 ) -> Result<RawZone, Unread> {
-    let mut reader = Reader::new(apex);
+    let mut reader = Reader::new(apex, pace);
     let file = reader.zone.add_file(PathBuf::from(name), name).unwrap_or_default();
     // No file has this number.
     reader.open.push((u64::MAX, u64::MAX));
@@ -110,14 +123,17 @@ struct Reader<'a> {
     /// The files that are open, each inside the one before.
     open: Vec<(u64, u64)>,
     includes: usize,
+    pace: Pace,
     /// Data of the record being read.
     rdata: Vec<u8>,
+    /// Owner of a line that is perhaps a usual one.
+    line_owner: Vec<u8>,
     /// Nothing more is to be read.
     stopped: bool,
 }
 
 impl<'a> Reader<'a> {
-    fn new(apex: &'a [u8]) -> Reader<'a> {
+    fn new(apex: &'a [u8], pace: Pace) -> Reader<'a> {
         // Names of zones were checked when the configuration was read.
         let origin = Name::from_wire(apex).unwrap_or(Name::ROOT);
         Reader {
@@ -133,7 +149,9 @@ impl<'a> Reader<'a> {
             soa: None,
             open: Vec::new(),
             includes: 0,
+            pace,
             rdata: Vec::new(),
+            line_owner: Vec::new(),
             stopped: false,
         }
     }
@@ -162,16 +180,54 @@ impl<'a> Reader<'a> {
     fn file(&mut self, input: impl Read, file: u16, directory: Option<&Path>) {
         let mut splitter = Splitter::new(input);
         while !self.stopped {
-            match splitter.entry() {
-                Ok(Some(entry)) => {
-                    if let Err((place, cause)) = self.entry(&entry, file, directory) {
-                        self.fault(file, place, Severity::Error, cause);
-                    }
-                }
-                Ok(None) => return,
+            match self.step(&mut splitter, file, directory) {
+                Ok(true) => {}
+                Ok(false) => return,
                 Err(error) => return self.unreadable(file, &error),
             }
         }
+    }
+
+    /// Reads a line or an entry; false at the end.
+    fn step<R: Read>(
+        &mut self,
+        splitter: &mut Splitter<R>,
+        file: u16,
+        directory: Option<&Path>,
+    ) -> io::Result<bool> {
+        if self.pace == Pace::Fast
+            && let Some((line, number)) = splitter.line()?
+            && let Some(plain) = self.plain(line)
+        {
+            let octets = line.len();
+            splitter.take(octets);
+            let begin = (number, plain.column);
+            self.last_ttl_secs = plain.ttl_secs.or(self.last_ttl_secs);
+            let rdata = std::mem::take(&mut self.rdata);
+            let kept = self.keep(file, number, begin, plain.rtype, plain.ttl_secs, &rdata);
+            self.rdata = rdata;
+            if let Err((place, cause)) = kept {
+                self.fault(file, place, Severity::Error, cause);
+            }
+            return Ok(true);
+        }
+        let Some(entry) = splitter.entry()? else { return Ok(false) };
+        if let Err((place, cause)) = self.entry(&entry, file, directory) {
+            self.fault(file, place, Severity::Error, cause);
+        }
+        Ok(true)
+    }
+
+    /// Reads a usual line: its owner is the current one, its data is in `rdata`.
+    fn plain(&mut self, line: &[u8]) -> Option<Plain> {
+        let plain = line::read(line, self.origin.as_wire(), &mut self.line_owner, &mut self.rdata)?;
+        if plain.has_owner {
+            std::mem::swap(&mut self.owner_wire, &mut self.line_owner);
+            self.place_owner();
+        } else if self.owner == Owner::None {
+            return None;
+        }
+        Some(plain)
     }
 
     /// Reads a directive or a record.
@@ -204,6 +260,11 @@ impl<'a> Reader<'a> {
     fn set_owner(&mut self, name: &Name) {
         self.owner_wire.clear();
         self.owner_wire.extend_from_slice(name.as_wire());
+        self.place_owner();
+    }
+
+    /// Finds out where the owner stands.
+    fn place_owner(&mut self) {
         // Length octets are at most 63 and so never look like letters.
         self.owner_wire.make_ascii_lowercase();
         let below = self.owner_wire.len().checked_sub(self.apex.len());

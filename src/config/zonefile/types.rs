@@ -115,7 +115,7 @@ pub(super) fn fields(rtype: Rtype) -> Option<&'static [Field]> {
         20 => &[Text, OptionalText],
         // NSAP NSAP-PTR
         22 => &[Nsap],
-        23 => &[Name(Folded)],
+        23 => &[Name(Verbatim)],
         // SIG RRSIG
         24 | 46 => &[Type, Algorithm, U8, U32, U32, U32, U16, Name(Folded), Base64],
         // KEY DNSKEY RKEY CDNSKEY

@@ -5,7 +5,7 @@ use crate::wire::message::Rtype;
 
 /// Type, data in text, data in hexadecimal: examples of the RFCs where they have some. BIND's named-rrchecker reads all but
 /// TA, DLV (shorter digests than it takes) and IPN (unknown to it) to the same octets.
-const FORMS: &[(&str, &str, &str)] = &[
+pub(super) const FORMS: &[(&str, &str, &str)] = &[
     // RFC 1035.
     ("A", "192.0.2.1", "c0000201"),
     ("NS", "ns.example.net.", "026e73 076578616d706c65 036e6574 00"),
@@ -214,4 +214,45 @@ fn names_are_found_and_folded_by_type() {
         (vec![(9, 11, false)], true)
     );
     assert_eq!(names_in(Rtype(65400), b"\x01a\0").count(), 0);
+}
+
+#[test]
+fn the_canonical_form_is_the_one_of_the_domain_crate() {
+    use domain::base::iana::Class;
+    use domain::base::name::Name as DomainName;
+    use domain::base::rdata::ComposeRecordData;
+    use domain::zonefile::inplace::{Entry, Zonefile};
+    for data in [
+        "NS Ab.C.",
+        "MD Ab.C.",
+        "CNAME Ab.C.",
+        "SOA Ab.C. D.E. 1 2 3 4 5",
+        "MB Ab.C.",
+        "MR Ab.C.",
+        "PTR Ab.C.",
+        "MINFO Ab.C. D.E.",
+        "MX 10 Ab.C.",
+        "RP Ab.C. D.E.",
+        "SRV 1 2 3 Ab.C.",
+        "NAPTR 1 2 A B C Ab.C.",
+        "DNAME Ab.C.",
+        "NSEC Ab.C. A",
+        "HTTPS 1 Ab.C.",
+        "RRSIG A 13 2 60 20200101000000 20200101000000 1 Ab.C. AQID",
+        "IPSECKEY 10 3 2 Ab.C. AQID",
+        "TXT Ab.C.",
+        "CAA 0 issue Ab.C",
+    ] {
+        let line = format!("@ 60 IN {data}\n");
+        let mut zonefile = Zonefile::from(line.as_str());
+        zonefile.set_origin(DomainName::bytes_from_str("example.com").unwrap());
+        zonefile.set_default_class(Class::IN);
+        let Ok(Some(Entry::Record(theirs))) = zonefile.next_entry() else { panic!("{line}") };
+        let (mut expected, mut found) = (Vec::new(), Vec::new());
+        theirs.data().compose_canonical_rdata(&mut expected).unwrap();
+        let zone = parse(&line).unwrap();
+        let (_, record) = zone.iter().next().unwrap();
+        canonical_rdata(record.rtype, record.rdata, &mut found);
+        assert_eq!(hex(&found), hex(&expected), "{line}");
+    }
 }

@@ -178,3 +178,23 @@ fn texts_may_be_glued_to_each_other() {
         ["a 60 64 00010000010006026832026833ff350003782079"]
     );
 }
+
+#[test]
+fn data_is_as_long_as_a_record_can_say() {
+    let text = |count: usize| format!("a 60 TXT ( {} )\n", "\"\\120\"\n".repeat(count));
+    let zone = parse(&text(32_767)).unwrap();
+    assert!(zone.iter().all(|(_, record)| record.rdata.len() == 65_534));
+    let found = faults(&text(32_768));
+    assert!(found.len() == 1 && found[0].contains("this `TXT` record"), "{found:?}");
+    let spf = text(32_768).replace("TXT", "SPF");
+    assert_eq!(faults(&spf), ["z:1:12: the data of a record has at most 65535 octets"]);
+}
+
+#[test]
+fn a_record_takes_little_more_than_its_octets() {
+    let text: String = (0..50_000).map(|i| format!("host{i} 60 IN A 192.0.2.1\n")).collect();
+    let zone = parse(&text).unwrap();
+    let octets: usize = zone.iter().map(|(_, record)| record.owner.len() + record.rdata.len()).sum();
+    assert_eq!(zone.len(), 50_000);
+    assert!(zone.octets() < octets + 14 * zone.len() + (1 << 20), "{} for {octets}", zone.octets());
+}
