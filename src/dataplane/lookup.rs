@@ -37,6 +37,17 @@ impl<'s> Owner<'s> {
         }
     }
 
+    /// The closest encloser of a name that does not exist.
+    #[inline(always)]
+    pub fn closest_encloser(snapshot: &'s Snapshot, name: &[u8]) -> Option<Owner<'s>> {
+        snapshot.names.closest_encloser(name).map(Owner)
+    }
+
+    /// Whether it owns any record: an empty non-terminal does not.
+    pub fn owns_something(self, snapshot: &Snapshot) -> bool {
+        self.binding(snapshot).is_some() || !self.block(snapshot).is_empty()
+    }
+
     /// Octets of the name.
     pub fn name_len(self) -> usize {
         usize::from(self.0.node().name_len)
@@ -53,7 +64,9 @@ impl<'s> Owner<'s> {
         self.0.is(other.0)
     }
 
-    fn flags(self) -> Flags {
+    /// What is special about it.
+    #[inline(always)]
+    pub fn flags(self) -> Flags {
         self.0.node().flags
     }
 }
@@ -129,7 +142,7 @@ pub fn place<'s>(snapshot: &'s Snapshot, name: &[u8], owner: Option<Owner<'s>>) 
     if let Some(owner) = owner {
         return if owner.flags().has(Flags::CUT) { Found::Cut(owner) } else { Found::Exact(owner) };
     }
-    let Some(encloser) = snapshot.names.closest_encloser(name).map(Owner) else { return Found::Outside };
+    let Some(encloser) = Owner::closest_encloser(snapshot, name) else { return Found::Outside };
     let flags = encloser.flags();
     if flags.has(Flags::CUT) {
         return Found::Cut(encloser);

@@ -4,15 +4,19 @@
 //! arrive as arguments, so the same code serves UDP, TCP, benches, fuzzing and explanations.
 #![cfg_attr(not(test), deny(clippy::disallowed_types, clippy::disallowed_methods, clippy::disallowed_macros))]
 
+/// What a chain of aliases has passed.
+mod chain;
 /// Which pool answers, and for whom.
 pub mod choose;
 /// Query name to what it owns.
 pub mod lookup;
 /// Octets to a query, or to a reason why not.
 pub mod parse;
+/// The answers that take no detour.
+mod plain;
 /// The reply's octets around its records.
 pub mod render;
-/// What is answered where no pool is asked directly.
+/// What is answered where it takes more than one RRset.
 pub mod resolve;
 /// The whole life of a query.
 pub mod respond;

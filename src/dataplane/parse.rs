@@ -43,6 +43,12 @@ impl<'a> Query<'a> {
         Rtype(u16::from_be_bytes([self.tail()[0], self.tail()[1]]))
     }
 
+    /// Whether DNSSEC records are wanted.
+    #[inline(always)]
+    pub fn wants_signatures(&self) -> bool {
+        self.edns.is_some_and(|edns| edns.dnssec_ok())
+    }
+
     /// Query class.
     #[inline(always)]
     pub fn qclass(&self) -> Class {
@@ -63,7 +69,7 @@ impl<'a> Query<'a> {
 
     /// The query name as received.
     #[inline(always)]
-    pub fn qname(&self) -> &[u8] {
+    pub fn qname(&self) -> &'a [u8] {
         &self.asked[HEADER_OCTETS..self.asked.len() - QUESTION_TAIL_OCTETS]
     }
 }

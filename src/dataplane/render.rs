@@ -9,12 +9,16 @@ use super::turn::Transport;
 use crate::state::counters::{Counter, Counters};
 use crate::state::pool::FamilyPool;
 use crate::state::rotation::{Drawn, MAX_RECORD_OCTETS, Source};
+use crate::state::rrset::Written;
 use crate::state::snapshot::Snapshot;
 use crate::wire::edns::{
     Edns, ExtendedError, FLAG_DO, MIN_UDP_SIZE, OPT_FIXED_OCTETS, OPT_FLAGS_AT, OPT_RCODE_AT,
     OPTION_EXTENDED_ERROR, OPTION_HEAD_OCTETS, OPTION_KEEPALIVE, OPTION_NSID, Options, write_option,
 };
 use crate::wire::message::{FLAG_AA, FLAG_QR, FLAG_RD, FLAG_TC, HEADER_OCTETS, OPCODE_MASK, Rcode};
+
+/// The answer to ANY: HINFO "RFC8482", "" of the query name, for an hour (RFC 8482 §4.2).
+pub(super) const HINFO_RECORD: &[u8; 21] = b"\xC0\x0C\x00\x0D\x00\x01\x00\x00\x0E\x10\x00\x09\x07RFC8482\x00";
 
 /// What stands between question and OPT. Small enough to be returned in registers.
 #[derive(Clone, Copy)]
@@ -55,6 +59,19 @@ impl Body {
     fn answer(count: u16, len_octets: u32) -> Body {
         let empty = Body::empty(Rcode::NOERROR, FLAG_AA, Counter::Answered);
         Body { ancount: count, len_octets, ..empty }
+    }
+
+    /// A reply of one RRset: its answer, or the authority of a negative one.
+    #[inline(always)]
+    pub(super) fn one_section(is_answer: bool, written: Written, rcode: Rcode, counter: Counter) -> Body {
+        let (ancount, nscount) = if is_answer { (written.count, 0) } else { (0, written.count) };
+        let empty = Body::empty(rcode, FLAG_AA, counter);
+        Body { ancount, nscount, len_octets: written.len as u32, ..empty }
+    }
+
+    /// A reply whose RRset does not fit.
+    pub(super) fn truncated(rcode: Rcode) -> Body {
+        Body::empty(rcode, FLAG_AA | FLAG_TC, Counter::Truncated)
     }
 
     /// A reply with these sections; what did not fit into them sets TC.

@@ -1,27 +1,25 @@
-//! What is answered where no pool is asked directly: static records, aliases, referrals, negative answers
+//! What is answered where it takes more than one RRset to say it: aliases, referrals, wildcards, what goes along
 //! (RFC 1034 §4.3.2, RFC 2308, RFC 4592, RFC 6604, RFC 6672).
 //!
 //! One step answers for one name; a CNAME or DNAME leads to the next, wherever in the server's own zones that lies. The
 //! response code and what is in the authority section are the last step's.
 
+use super::chain::{Seen, Target, first_name};
 use super::choose::{PoolChoice, chaos, choose_pool};
 use super::lookup::{Found, InZone, Owner, locate, place};
 use super::parse::Query;
-use super::render::{Body, count_source, room};
+use super::render::{Body, HINFO_RECORD, count_source, room};
 use super::sections::{Section, Sections};
 use super::turn::Turn;
 use crate::state::counters::Counter;
 use crate::state::pool::Fallback;
 use crate::state::rotation::{Drawn, Source};
-use crate::state::rrset::{
-    Block, MAX_LINKS, MAX_POINTER, Place, QNAME_AT, Rrset, Written, host_mark, point_owners,
-};
+use crate::state::rrset::{Block, MAX_POINTER, Place, QNAME_AT, Rrset, Written, host_mark, point_owners};
+use crate::state::snapshot::Zone;
 use crate::wire::edns::ExtendedError;
 use crate::wire::message::{Class, FLAG_AA, Rcode, Rtype};
-use crate::wire::name::{MAX_NAME_OCTETS, uncompressed_len};
+use crate::wire::name::MAX_NAME_OCTETS;
 
-/// The answer to ANY: HINFO "RFC8482", "" of the query name, for an hour (RFC 8482 §4.2).
-const HINFO_RECORD: &[u8] = b"\xC0\x0C\x00\x0D\x00\x01\x00\x00\x0E\x10\x00\x09\x07RFC8482\x00";
 /// Head of a TXT record of class CH for the query name, TTL 0.
 const CHAOS_TXT_HEAD: &[u8] = b"\xC0\x0C\x00\x10\x00\x03\x00\x00\x00\x00";
 
@@ -29,12 +27,9 @@ const CHAOS_TXT_HEAD: &[u8] = b"\xC0\x0C\x00\x10\x00\x03\x00\x00\x00\x00";
 #[inline(never)]
 pub(super) fn resolve(turn: Turn<'_>, query: Query<'_>, owner: Option<Owner<'_>>, reply: &mut [u8]) -> Body {
     let snapshot = turn.snapshot;
-    let base = query.asked.len();
-    let sections = Sections::new(room(snapshot, turn.transport, query, reply), base);
-    match query.qclass() {
-        Class::IN => {}
-        Class::CH => return about_the_server(turn, query, sections),
-        _ => return Body::refused(None),
+    let into = room(snapshot, turn.transport, query, reply);
+    if query.qclass() != Class::IN {
+        return answer_other_class(turn, query, into);
     }
     let found = place(snapshot, query.qname(), owner);
     let Some(in_zone) = found.in_zone() else {
@@ -45,43 +40,57 @@ pub(super) fn resolve(turn: Turn<'_>, query: Query<'_>, owner: Option<Owner<'_>>
         return Body::refused(None);
     }
     let zone = in_zone.zone(snapshot);
-    let is_steered = is_steered(&turn, query, found);
-    if !zone.is_loaded && !is_steered {
-        return Body::failed(ExtendedError::ZoneNotLoaded);
+    let mut turn = turn;
+    if (!zone.is_loaded || zone.refused_with_pool.is_some())
+        && let Some(body) = withheld(&mut turn, query, found, zone)
+    {
+        return body;
     }
-    if let Some(pool_id) = zone.refused_with_pool.filter(|_| !is_steered) {
-        let pool = &snapshot.pools[pool_id as usize];
-        if turn.rotations.is_exhausted(&snapshot.health, pool) {
-            return Body::refused(Some(ExtendedError::NoMemberUp));
-        }
-    }
-    let signed = query.edns.is_some_and(|edns| edns.dnssec_ok());
-    let mut resolution =
-        Resolution { turn, query, sections, signed, scope_len: 0, extended: None, dnames: [None; MAX_LINKS] };
-    let end = match resolution.step(query.qname(), QNAME_AT, found) {
+    let signed = query.wants_signatures();
+    let sections = Sections::new(into, query.asked.len());
+    let mut resolution = Resolution { turn, query, sections, signed, scope_len: 0, extended: None };
+    let end = match resolution.step(query.qname(), QNAME_AT, found, None) {
         Next::Done(end) => end,
-        Next::Follow { target, at } => resolution.follow(target, at),
+        Next::Follow(next) => resolution.follow(next),
     };
     resolution.body(end)
 }
 
-/// Whether a pool answers, which it does whatever is known of the zone beside it.
-fn is_steered(turn: &Turn<'_>, query: Query<'_>, found: Found<'_>) -> bool {
-    match found {
-        Found::Exact(owner) | Found::Wildcard(owner) => {
-            choose_pool(turn.snapshot, turn.client, query, owner).is_some()
-        }
-        _ => false,
+/// What is said for a zone that cannot answer now, but for its pools.
+#[cold]
+fn withheld(turn: &mut Turn<'_>, query: Query<'_>, found: Found<'_>, zone: &Zone) -> Option<Body> {
+    let snapshot = turn.snapshot;
+    // A pool answers whatever is known of the zone beside it.
+    if let Found::Exact(owner) | Found::Wildcard(owner) = found
+        && choose_pool(snapshot, turn.client, query, owner).is_some()
+    {
+        return None;
     }
+    if !zone.is_loaded {
+        return Some(Body::failed(ExtendedError::ZoneNotLoaded));
+    }
+    let pool = &snapshot.pools[zone.refused_with_pool? as usize];
+    let is_exhausted = turn.rotations.is_exhausted(&snapshot.health, pool);
+    is_exhausted.then(|| Body::refused(Some(ExtendedError::NoMemberUp)))
 }
 
 /// What a step leaves to do.
 enum Next<'s> {
     /// Nothing.
     Done(End),
-    /// To answer for another name: its octets, where it is a CNAME's target (a synthesized one stands uncompressed in the
-    /// reply), and where in the message it begins.
-    Follow { target: Option<&'s [u8]>, at: u16 },
+    /// To answer for another name.
+    Follow(Alias<'s>),
+}
+
+/// A name that a CNAME record leads to.
+#[derive(Clone, Copy)]
+struct Alias<'s> {
+    /// Its octets where they are known; those of a synthesized one stand uncompressed in the reply.
+    target: Option<&'s [u8]>,
+    /// Where in the message it begins.
+    at: u16,
+    /// The owner of the DNAME record that it was made from.
+    dname: Option<Owner<'s>>,
 }
 
 /// How an answer ends.
@@ -111,13 +120,11 @@ struct Resolution<'t, 'r> {
     signed: bool,
     scope_len: u8,
     extended: Option<ExtendedError>,
-    /// Owners of the DNAME records that are in the answer.
-    dnames: [Option<Owner<'t>>; MAX_LINKS],
 }
 
 impl<'t> Resolution<'t, '_> {
-    /// Answers for one name, which begins at `name_at` of the message.
-    fn step(&mut self, name: &[u8], name_at: u16, found: Found<'t>) -> Next<'t> {
+    /// Answers for one name, which begins at `name_at` of the message; `seen` is what the answer has passed already.
+    fn step(&mut self, name: &[u8], name_at: u16, found: Found<'t>, seen: Option<&Seen<'t>>) -> Next<'t> {
         let snapshot = self.turn.snapshot;
         let Some(in_zone) = found.in_zone() else { return Next::Done(End::ANSWERED) };
         let place = place_of(name, name_at, in_zone);
@@ -130,7 +137,7 @@ impl<'t> Resolution<'t, '_> {
                     _ => self.refer(cut, name, place),
                 })
             }
-            Found::Dname(owner) => self.rename(owner, name, place),
+            Found::Dname(owner) => self.rename(owner, name, place, seen),
             Found::Missing(_) => {
                 Next::Done(self.deny(in_zone.zone(snapshot).negative_soa(), place, End::NO_NAME))
             }
@@ -140,26 +147,22 @@ impl<'t> Resolution<'t, '_> {
 
     /// Goes from name to name until one has an end.
     #[inline(never)]
-    fn follow(&mut self, target: Option<&'t [u8]>, at: u16) -> End {
-        // Names that were answered for: whoever comes back to one has seen all there is.
-        let mut seen = [const { Target::EMPTY }; MAX_LINKS];
-        let (mut target, mut at) = (target, at);
-        for link in 0..MAX_LINKS {
+    fn follow(&mut self, mut next: Alias<'t>) -> End {
+        let mut seen = Seen::new(self.query.qname());
+        while !self.sections.is_truncated() {
             let mut name = Target::EMPTY;
-            name.set(target.unwrap_or_else(|| first_name(self.sections.written_from(at))));
-            let is_seen = |seen: &Target| seen.as_wire().eq_ignore_ascii_case(name.as_wire());
-            if is_seen(&Target::of(self.query.qname())) || seen[..link].iter().any(is_seen) {
+            name.set(next.target.unwrap_or_else(|| first_name(self.sections.written_from(next.at))));
+            if !seen.add(name.as_wire(), next.dname) {
                 break;
             }
             let found = locate(self.turn.snapshot, name.as_wire());
             if found.in_zone().is_none_or(|in_zone| !self.may_go_on(in_zone)) {
                 break;
             }
-            match self.step(name.as_wire(), at, found) {
+            match self.step(name.as_wire(), next.at, found, Some(&seen)) {
                 Next::Done(end) => return end,
-                Next::Follow { target: next, at: next_at } => (target, at) = (next, next_at),
+                Next::Follow(alias) => next = alias,
             }
-            seen[link] = name;
         }
         End::ANSWERED
     }
@@ -171,7 +174,7 @@ impl<'t> Resolution<'t, '_> {
         let refuses = zone
             .refused_with_pool
             .is_some_and(|pool| rotations.is_exhausted(&snapshot.health, &snapshot.pools[pool as usize]));
-        zone.is_loaded && !refuses && !self.sections.is_truncated()
+        zone.is_loaded && !refuses
     }
 
     /// Answers from what a name owns.
@@ -197,7 +200,7 @@ impl<'t> Resolution<'t, '_> {
             return Next::Done(End::ANSWERED);
         }
         let is_own = place.owner_at == QNAME_AT;
-        if qtype == Rtype::ANY && is_own && (owner.binding(snapshot).is_some() || !block.is_empty()) {
+        if qtype == Rtype::ANY && is_own && owner.owns_something(snapshot) {
             self.sections.put_parts(Section::Answer, 1, &[HINFO_RECORD]);
             return Next::Done(End::ANSWERED);
         }
@@ -206,7 +209,7 @@ impl<'t> Resolution<'t, '_> {
                 let record_at = self.sections.next_at();
                 let is_written = self.sections.put(Section::Answer, alias, place, self.signed);
                 match record_at.filter(|_| is_written).and_then(target_at) {
-                    Some(at) => Next::Follow { target: Some(alias.target()), at },
+                    Some(at) => Next::Follow(Alias { target: Some(alias.target()), at, dname: None }),
                     None => Next::Done(End::ANSWERED),
                 }
             }
@@ -303,21 +306,16 @@ impl<'t> Resolution<'t, '_> {
     }
 
     /// Gives what is below a DNAME record its other name (RFC 6672 §3.2).
-    fn rename(&mut self, owner: Owner<'t>, name: &[u8], place: Place) -> Next<'t> {
+    fn rename(&mut self, owner: Owner<'t>, name: &[u8], place: Place, seen: Option<&Seen<'t>>) -> Next<'t> {
         let Some(dname) = owner.block(self.turn.snapshot).get(Rtype::DNAME) else {
             return Next::Done(End::ANSWERED);
         };
         let prefix = &name[..name.len() - owner.name_len()];
         let dname_place = Place { owner_at: place.owner_at + prefix.len() as u16, ..place };
         // A chain that comes by again has the record already (RFC 2181 §5).
-        let is_new = self.dnames.iter().flatten().all(|written| !written.is(owner));
-        if is_new {
-            if !self.sections.put(Section::Answer, dname, dname_place, self.signed) {
-                return Next::Done(End::ANSWERED);
-            }
-            if let Some(slot) = self.dnames.iter_mut().find(|slot| slot.is_none()) {
-                *slot = Some(owner);
-            }
+        let is_new = seen.is_none_or(|seen| !seen.has_dname(owner));
+        if is_new && !self.sections.put(Section::Answer, dname, dname_place, self.signed) {
+            return Next::Done(End::ANSWERED);
         }
         let rdata_len = prefix.len() + dname.target().len();
         if rdata_len > MAX_NAME_OCTETS {
@@ -330,7 +328,7 @@ impl<'t> Resolution<'t, '_> {
         let parts = [&head[..], &ttl, &[0, rdata_len as u8], prefix, dname.target()];
         let is_written = self.sections.put_parts(Section::Answer, 1, &parts);
         match record_at.filter(|_| is_written && !is_about_aliases(self.query.qtype())).and_then(target_at) {
-            Some(at) => Next::Follow { target: None, at },
+            Some(at) => Next::Follow(Alias { target: None, at, dname: Some(owner) }),
             None => Next::Done(End::ANSWERED),
         }
     }
@@ -387,42 +385,12 @@ fn is_about_aliases(qtype: Rtype) -> bool {
     matches!(qtype, Rtype::CNAME | Rtype::ANY)
 }
 
-/// The uncompressed name that octets begin with.
-fn first_name(octets: &[u8]) -> &[u8] {
-    uncompressed_len(octets, 0).ok().and_then(|len| octets.get(..len)).unwrap_or(&[0])
-}
-
-/// A name that is followed.
-struct Target {
-    octets: [u8; MAX_NAME_OCTETS],
-    len: u8,
-}
-
-impl Target {
-    const EMPTY: Target = Target { octets: [0; MAX_NAME_OCTETS], len: 0 };
-
-    fn of(name: &[u8]) -> Target {
-        let mut target = Target::EMPTY;
-        target.set(name);
-        target
-    }
-
-    fn set(&mut self, name: &[u8]) {
-        if let Some(octets) = self.octets.get_mut(..name.len()) {
-            octets.copy_from_slice(name);
-            self.len = name.len() as u8;
-        }
-    }
-
-    fn as_wire(&self) -> &[u8] {
-        &self.octets[..usize::from(self.len)]
-    }
-}
-
-/// Answers about the server itself.
+/// Answers in classes other than IN: in CH about the server itself.
 #[cold]
-fn about_the_server(turn: Turn<'_>, query: Query<'_>, mut sections: Sections<'_>) -> Body {
-    let Some(text) = chaos(turn.snapshot, &query) else { return Body::refused(None) };
+fn answer_other_class(turn: Turn<'_>, query: Query<'_>, into: &mut [u8]) -> Body {
+    let text = if query.qclass() == Class::CH { chaos(turn.snapshot, &query) } else { None };
+    let Some(text) = text else { return Body::refused(None) };
+    let mut sections = Sections::new(into, query.asked.len());
     // RDLENGTH is two octets: a text of 255 octets has 256 with its length.
     let [high, low] = (text.len() as u16 + 1).to_be_bytes();
     sections.put_parts(Section::Answer, 1, &[CHAOS_TXT_HEAD, &[high, low, text.len() as u8], text]);

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use super::choose::{PoolChoice, choose_pool};
 use super::lookup::{Owner, lookup};
 use super::parse::{Query, Rejection, parse_any, parse_trusting, parse_with_options};
+use super::plain::{answer_plainly, deny_plainly, draw_many};
 use super::render::{copy_asked, drawn_body, finish, render_error, room_for_one};
 use super::resolve::resolve;
 use super::turn::Turn;
@@ -134,7 +135,13 @@ fn answer(turn: Turn<'_>, query: Query<'_>, owner: Owner<'_>, reply: &mut [u8]) 
         return finish(snapshot, counters, transport, query, body, small);
     }
     let turn = Turn { snapshot, rotations, counters, client, transport };
-    let body = resolve(turn, query, Some(owner), reply);
+    let body = match choice {
+        Some(_) => draw_many(turn, query, owner, reply),
+        None => match answer_plainly(&turn, query, owner, reply) {
+            Some(body) => body,
+            None => resolve(turn, query, Some(owner), reply),
+        },
+    };
     finish(snapshot, counters, transport, query, body, reply)
 }
 
@@ -143,6 +150,9 @@ fn answer(turn: Turn<'_>, query: Query<'_>, owner: Owner<'_>, reply: &mut [u8]) 
 fn answer_absent(turn: Turn<'_>, query: Query<'_>, reply: &mut [u8]) -> usize {
     let Turn { snapshot, counters, transport, .. } = turn;
     copy_asked(query.asked, reply);
-    let body = resolve(turn, query, None, reply);
+    let body = match deny_plainly(&turn, query, reply) {
+        Some(body) => body,
+        None => resolve(turn, query, None, reply),
+    };
     finish(snapshot, counters, transport, query, body, reply)
 }

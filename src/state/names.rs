@@ -157,8 +157,14 @@ impl Flags {
         self.0 & flags.0 == flags.0
     }
 
+    /// Whether any of `flags` is set.
+    #[inline(always)]
+    pub fn has_any(self, flags: Flags) -> bool {
+        self.0 & flags.0 != 0
+    }
+
     /// Both together.
-    pub fn and(self, flags: Flags) -> Flags {
+    pub const fn and(self, flags: Flags) -> Flags {
         Flags(self.0 | flags.0)
     }
 }

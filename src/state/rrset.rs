@@ -71,17 +71,18 @@ impl<'s> Block<'s> {
     }
 
     /// The RRset of a type.
-    #[inline]
+    #[inline(always)]
     pub fn get(self, rtype: Rtype) -> Option<Rrset<'s>> {
-        self.iter().find(|rrset| rrset.rtype() == rtype)
+        let wanted = rtype.0.to_le_bytes();
+        let head = self.heads().find(|head| head[..2] == wanted)?;
+        Rrset::at(self.0, head)
     }
 
-    /// All RRsets, in the order in which they were added.
-    #[inline]
-    pub fn iter(self) -> impl Iterator<Item = Rrset<'s>> {
+    /// The entries, in the order in which they were added.
+    #[inline(always)]
+    fn heads(self) -> impl Iterator<Item = &'s [u8; ENTRY]> {
         let count = self.0.first().map_or(0, |count| usize::from(*count));
-        let (heads, _) = self.0.get(BLOCK_HEAD..).unwrap_or_default().as_chunks::<ENTRY>();
-        heads.iter().take(count).map(move |head| Rrset { block: self.0, head })
+        self.0.get(BLOCK_HEAD..).unwrap_or_default().as_chunks::<ENTRY>().0.iter().take(count)
     }
 }
 
@@ -92,11 +93,19 @@ impl<'s> Block<'s> {
 /// records, the signatures, the offsets of the apex pointers (u16 each), the target, the extras.
 #[derive(Clone, Copy)]
 pub struct Rrset<'s> {
-    block: &'s [u8],
     head: &'s [u8; ENTRY],
+    /// Everything from the first record on.
+    octets: &'s [u8],
 }
 
 impl<'s> Rrset<'s> {
+    /// The RRset of an entry of a block.
+    #[inline(always)]
+    fn at(block: &'s [u8], head: &'s [u8; ENTRY]) -> Option<Rrset<'s>> {
+        let at = u32::from_le_bytes([head[4], head[5], head[6], head[7]]);
+        Some(Rrset { head, octets: block.get(at as usize..)? })
+    }
+
     /// Its type.
     #[inline]
     pub fn rtype(self) -> Rtype {
@@ -126,17 +135,10 @@ impl<'s> Rrset<'s> {
         u16::from(self.head[12])
     }
 
-    /// Everything from the first record on.
-    #[inline]
-    fn octets(self) -> &'s [u8] {
-        let at = u32::from_le_bytes([self.head[4], self.head[5], self.head[6], self.head[7]]);
-        self.block.get(at as usize..).unwrap_or_default()
-    }
-
     /// What follows records and signatures.
     #[inline]
     fn tail(self) -> &'s [u8] {
-        self.octets().get(self.records_len() + self.signatures_len()..).unwrap_or_default()
+        self.octets.get(self.records_len() + self.signatures_len()..).unwrap_or_default()
     }
 
     /// Where the apex pointers stand, from the first record on.
@@ -156,7 +158,13 @@ impl<'s> Rrset<'s> {
     /// The TTL of the records as it stands in them.
     #[inline]
     pub fn ttl(self) -> [u8; 4] {
-        self.octets().get(RECORD_TTL_AT..).and_then(|ttl| ttl.first_chunk()).copied().unwrap_or_default()
+        self.octets.get(RECORD_TTL_AT..).and_then(|ttl| ttl.first_chunk()).copied().unwrap_or_default()
+    }
+
+    /// Whether there are [`Rrset::extras`].
+    #[inline(always)]
+    pub fn has_extras(self) -> bool {
+        self.head[15] & HAS_EXTRAS != 0
     }
 
     /// Addresses of names inside the records, for the additional section.
@@ -172,22 +180,37 @@ impl<'s> Rrset<'s> {
 
     /// Copies the records, and with `signed` their signatures, to the beginning of `into`. `None` when it is too short; then
     /// nothing of use is in it.
-    #[inline]
+    #[inline(always)]
     pub fn write(self, place: Place, signed: bool, into: &mut [u8]) -> Option<Written> {
-        let signatures = if signed { (self.signatures_len(), self.signature_count()) } else { (0, 0) };
-        let written =
-            Written { len: self.records_len() + signatures.0, count: self.record_count() + signatures.1 };
-        let into = into.get_mut(..written.len)?;
-        into.copy_from_slice(self.octets().get(..written.len)?);
-        let pointer = (0xC000 | place.apex_at).to_be_bytes();
-        for at in self.apex_pointers() {
-            let at = usize::from(u16::from_le_bytes(*at));
-            into.get_mut(at..at + 2)?.copy_from_slice(&pointer);
+        let (mut len, mut count) = (self.records_len(), self.record_count());
+        if signed {
+            len += self.signatures_len();
+            count += self.signature_count();
+        }
+        let into = into.get_mut(..len)?;
+        into.copy_from_slice(self.octets.get(..len)?);
+        // All pointers are made for the query name, which most records belong to, and which the apex may be.
+        if place.apex_at != QNAME_AT && self.head[13] > 0 {
+            self.point_to_apex(place.apex_at, into)?;
         }
         if place.owner_at != QNAME_AT {
-            point_owners(place.owner_at, into);
+            match count {
+                1 => *into.first_chunk_mut()? = (0xC000 | place.owner_at).to_be_bytes(),
+                _ => point_owners(place.owner_at, into),
+            }
         }
-        Some(written)
+        Some(Written { len, count })
+    }
+
+    /// Lets the apex pointers of a copy lead to the apex.
+    #[inline(always)]
+    fn point_to_apex(self, apex_at: u16, copy: &mut [u8]) -> Option<()> {
+        let pointer = (0xC000 | apex_at).to_be_bytes();
+        for at in self.apex_pointers() {
+            let at = usize::from(u16::from_le_bytes(*at));
+            *copy.get_mut(at..)?.first_chunk_mut()? = pointer;
+        }
+        Some(())
     }
 
     /// The same with the owner spelled out, for a name that stands nowhere in the message yet: its labels below the apex, then

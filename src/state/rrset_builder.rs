@@ -86,7 +86,8 @@ impl RrsetBuilder {
             }
             self.records.extend_from_slice(&rdata[done..apex_from]);
             self.apex_pointers.push(self.records.len() as u16);
-            self.records.extend([0, 0]);
+            // Right already where the query name is the apex.
+            self.records.extend(POINTER_TO_QNAME);
             done = to;
         }
         self.records.extend_from_slice(&rdata[done..]);

@@ -56,6 +56,12 @@ pub struct Zone {
 }
 
 impl Zone {
+    /// Whether it answers whatever the state of its pools, because its data is there.
+    #[inline(always)]
+    pub fn is_plain(&self) -> bool {
+        self.is_loaded && self.refused_with_pool.is_none()
+    }
+
     /// The RRsets of the apex.
     #[inline]
     pub fn apex(&self) -> Block<'_> {

@@ -71,6 +71,9 @@ pub(super) fn compile_zone(
         if records.iter().any(|record| record.rtype == Rtype::DNAME) && !is_cut {
             flags = flags.and(Flags::DNAME);
         }
+        if records.iter().any(|record| record.rtype == Rtype::CNAME) {
+            flags = flags.and(Flags::CNAME);
+        }
         let binding = steered.binding_of(&name);
         let block = |arena: &mut Vec<u8>| {
             if !rrsets.is_empty() {
