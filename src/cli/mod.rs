@@ -16,6 +16,8 @@ mod serve;
 mod check;
 /// `steerd demo`.
 mod demo;
+/// `steerd dnssec`.
+mod dnssec;
 /// Signals to commands.
 mod signals;
 
@@ -31,7 +33,8 @@ const EXAMPLES: &str = "Examples:
   steerd demo                                  see it work: three backends, real probes, DNS on 127.0.0.1:5300
   steerd check -c steerd.yaml                  every mistake of a configuration in one run
   steerd serve -c steerd.yaml                  answer queries; SIGHUP or a changed file reloads
-  steerd serve -c lb.yaml --topology dc.yaml   with the regions in a file of their own";
+  steerd serve -c lb.yaml --topology dc.yaml   with the regions in a file of their own
+  steerd dnssec status example.com             keys of a signed zone, and what happens to them next";
 
 #[derive(Subcommand)]
 enum Verb {
@@ -64,6 +67,14 @@ enum Verb {
         admin: std::net::SocketAddr,
         #[command(flatten)]
         log: LogOptions,
+    },
+    /// Keys of signed zones: make them, print their DS, watch and begin rollovers
+    #[command(
+        after_help = "Keys are BIND's files, and lie in one folder with the state of their rollovers (--dir).\n\nExamples:\n  steerd dnssec keygen example.com\n  steerd dnssec ds example.com\n  steerd dnssec status example.com"
+    )]
+    Dnssec {
+        #[command(subcommand)]
+        verb: dnssec::Verb,
     },
 }
 
@@ -109,6 +120,7 @@ pub fn main() -> ExitCode {
         Verb::Serve { files, log } => serve::run(files, &log),
         Verb::Check { files } => check::run(files),
         Verb::Demo { listen, admin, log } => demo::run(listen, admin, &log),
+        Verb::Dnssec { verb } => dnssec::run(verb),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
