@@ -74,7 +74,7 @@ enum Verb {
     )]
     Dnssec {
         #[command(subcommand)]
-        verb: dnssec::Verb,
+        verb: Box<dnssec::Verb>,
     },
 }
 
@@ -120,7 +120,7 @@ pub fn main() -> ExitCode {
         Verb::Serve { files, log } => serve::run(files, &log),
         Verb::Check { files } => check::run(files),
         Verb::Demo { listen, admin, log } => demo::run(listen, admin, &log),
-        Verb::Dnssec { verb } => dnssec::run(verb),
+        Verb::Dnssec { verb } => dnssec::run(*verb),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -161,7 +161,7 @@ pub fn parse_public(text: &str) -> Result<(Name, PublicKey), KeyFileError> {
         |word: &&str| word.eq_ignore_ascii_case("IN") || word.bytes().all(|b| b.is_ascii_digit());
     let [owner, rest @ ..] = before else { return Err(KeyFileError::Record) };
     let [_, flags, protocol, algorithm, base64 @ ..] = after else { return Err(KeyFileError::Record) };
-    if rest.len() > 2 || !rest.iter().all(|word| is_ttl_or_class(word)) {
+    if rest.len() > 2 || !rest.iter().all(is_ttl_or_class) {
         return Err(KeyFileError::Record);
     }
     let owner = Name::from_text(owner).map_err(|_| KeyFileError::Record)?;
