@@ -23,6 +23,9 @@ use super::rollover::json::{StateError, from_json, to_json};
 use super::rollover::{Action, Change, Fault, Refusal, Role, State, step};
 use crate::wire::name::Name;
 
+#[cfg(test)]
+mod tests;
+
 /// Key files have less than 1 KiB, a state of `MAX_KEYS` keys less than 64.
 const MAX_FILE_OCTETS: u64 = 256 * 1024;
 /// How often and how long apart a lock is tried: whoever has it needs milliseconds.

@@ -40,7 +40,7 @@ fn pool() -> &'static [Arc<SigningKey>] {
 }
 
 /// What a server serves from a time on.
-#[derive(Clone, Default)]
+#[derive(Clone, Default, PartialEq)]
 struct Served {
     at: u64,
     published: Tags,
@@ -123,15 +123,19 @@ impl World {
         let set = KeySet::new(&self.state, &self.available()).ok()?;
         let signers = |of: u16| set.signers(of).iter().map(|key| key.tag()).collect();
         let published = set.dnskey.iter().map(|rdata| crate::dnssec::key::key_tag(rdata)).collect();
-        self.served.push(Served {
-            at: self.now,
+        let last_at = self.served.last().unwrap().at;
+        let served = Served {
+            at: last_at,
             published,
             key_signers: signers(48),
             zone_signers: signers(1),
             cds: tags(&set.cds),
             dnskey_secs: u64::from(set.ttl_secs),
             zone_secs: u64::from(self.state.policy.ttls.zone_secs),
-        });
+        };
+        if self.served.last() != Some(&served) {
+            self.served.push(Served { at: self.now, ..served });
+        }
         Some(set.revision)
     }
 
@@ -146,7 +150,9 @@ impl World {
         let cds = &self.served.last().unwrap().cds;
         if !cds.is_empty() {
             let next = change(&self.parent.last().unwrap().1, cds);
-            self.parent.push((self.now, next));
+            if self.parent.last().unwrap().1 != next {
+                self.parent.push((self.now, next));
+            }
         }
     }
 
@@ -200,8 +206,8 @@ enum Event {
     FindAll,
     Ttls(u32, u32),
     Layout(bool),
-    /// Everything a well-kept server and parent do, and some days pass.
-    GoodDays,
+    /// Everything a well-kept server and parent do, several times so many seconds apart.
+    Diligence(u64),
 }
 
 fn event() -> impl Strategy<Value = Event> {
@@ -223,7 +229,8 @@ fn event() -> impl Strategy<Value = Event> {
         2 => Just(Event::FindAll),
         1 => (60u32..200_000, 60u32..200_000).prop_map(|(dnskey, zone)| Event::Ttls(dnskey, zone)),
         1 => any::<bool>().prop_map(Event::Layout),
-        3 => Just(Event::GoodDays),
+        2 => Just(Event::Diligence(3 * DAY)),
+        5 => (HOUR / 2..8 * HOUR).prop_map(Event::Diligence),
     ]
 }
 
@@ -285,16 +292,16 @@ impl World {
             Event::Layout(is_combined) => {
                 self.policy.layout = if *is_combined { Layout::Combined } else { Layout::Split };
             }
-            Event::GoodDays => {
+            Event::Diligence(secs) => {
                 self.lost.clear();
-                for _ in 0..4 {
+                for _ in 0..6 {
                     self.step();
                     self.serve_and_say_so();
                     self.check()?;
                     self.change_parent(|_, cds| cds.clone());
                     self.check()?;
                     self.confirm();
-                    self.now += 3 * DAY;
+                    self.now += secs;
                 }
             }
         }
@@ -303,7 +310,7 @@ impl World {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(128))]
+    #![proptest_config(ProptestConfig::with_cases(512))]
     #[test]
     fn whatever_caches_hold_validates_at_any_time(
         is_combined: bool,
