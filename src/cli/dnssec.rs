@@ -175,8 +175,9 @@ fn keygen(folder: &Path, zone: &Name, algorithm: Algorithm, role: Role) -> Resul
     let store = Keystore::create(folder, zone).map_err(|error| error.to_string())?;
     let state = store.state().ok().flatten();
     let taken: Vec<u16> = state.iter().flat_map(|state| &state.keys).map(|key| key.public.tag()).collect();
-    let stored =
-        store.generate(algorithm, role.is_ksk(), &taken, now()).map_err(|error| error.to_string())?;
+    let stored = store
+        .generate(algorithm, role.is_ksk(), &taken, Times::used_from(now()))
+        .map_err(|error| error.to_string())?;
     if state.is_some() {
         remark(&format!(
             "{zone} has keys already, and this one will not be used: `steerd dnssec rollover` makes its own"

@@ -142,6 +142,8 @@ pub struct PublicKey {
     algorithm: Algorithm,
     is_ksk: bool,
     octets: Vec<u8>,
+    /// Computed once; every signature names it.
+    tag: u16,
 }
 
 impl PublicKey {
@@ -173,7 +175,9 @@ impl PublicKey {
         if octets.len() != expected {
             return Err(KeyError::PublicKeyLength { found: octets.len(), expected });
         }
-        Ok(PublicKey { algorithm, is_ksk, octets: octets.to_vec() })
+        let mut key = PublicKey { algorithm, is_ksk, octets: octets.to_vec(), tag: 0 };
+        key.tag = key_tag(&key.dnskey_rdata());
+        Ok(key)
     }
 
     /// The algorithm.
@@ -207,12 +211,12 @@ impl PublicKey {
 
     /// The key tag.
     pub fn tag(&self) -> u16 {
-        key_tag(&self.dnskey_rdata())
+        self.tag
     }
 
     /// What tells this key from the others of its zone.
     pub fn id(&self) -> KeyId {
-        KeyId { algorithm: self.algorithm, tag: self.tag() }
+        KeyId { algorithm: self.algorithm, tag: self.tag }
     }
 
     /// The data of the DS (and CDS) record (RFC 4034 §5.1); `owner` is the apex in lower-case wire form.
@@ -226,7 +230,7 @@ impl PublicKey {
         context.update(&owner.to_ascii_lowercase());
         context.update(&dnskey);
         let value = context.finish();
-        let mut rdata = key_tag(&dnskey).to_be_bytes().to_vec();
+        let mut rdata = self.tag.to_be_bytes().to_vec();
         rdata.extend_from_slice(&[self.algorithm.number(), kind.number()]);
         rdata.extend_from_slice(value.as_ref());
         rdata

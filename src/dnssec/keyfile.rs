@@ -34,6 +34,11 @@ const TIME_FIELDS: [&str; 7] =
     ["Created", "Publish", "Activate", "Inactive", "Delete", "SyncPublish", "SyncDelete"];
 
 impl Times {
+    /// Of a first key: used from now on.
+    pub fn used_from(now: u64) -> Times {
+        Times { created: Some(now), publish: Some(now), activate: Some(now), ..Times::default() }
+    }
+
     fn field(&mut self, name: &str) -> Option<&mut Option<u64>> {
         match name {
             "Created" => Some(&mut self.created),

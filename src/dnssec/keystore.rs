@@ -18,7 +18,7 @@ use ring::rand::SystemRandom;
 use super::key::{Algorithm, KeyId, PublicKey, SigningKey};
 use super::keyfile::{self, KeyFileError, Times};
 use super::policy::Policy;
-use super::rollover::adopt::{AdoptError, adopt};
+use super::rollover::adopt::{AdoptError, adopt, note_change, times_of_successor};
 use super::rollover::json::{StateError, from_json, to_json};
 use super::rollover::{Action, Change, Fault, Refusal, Role, State, step};
 use crate::wire::name::Name;
@@ -149,6 +149,13 @@ pub struct Advance {
     pub wake_at: Option<u64>,
 }
 
+impl Advance {
+    /// Whether new signatures may be made: not under a clock that went back, for they would expire too soon.
+    pub fn may_sign(&self) -> bool {
+        !self.faults.iter().any(|fault| matches!(fault, Fault::ClockBackwards { .. }))
+    }
+}
+
 /// The folder of one zone's keys; several zones may share a folder.
 #[derive(Clone, Debug)]
 pub struct Keystore {
@@ -232,9 +239,8 @@ impl Keystore {
         algorithm: Algorithm,
         is_ksk: bool,
         taken: &[u16],
-        now: u64,
+        times: Times,
     ) -> Result<StoredKey, StoreError> {
-        let times = Times { created: Some(now), publish: Some(now), activate: Some(now), ..Times::default() };
         let listing = self.keys()?;
         let mut last = StoreError::Exists { path: self.folder.clone() };
         for _ in 0..GENERATE_ATTEMPTS {
@@ -369,7 +375,7 @@ impl Keystore {
             self.write_file(name, &to_json(&state), 0o644, Naming::Replace)?;
         }
         // After the state, which is what counts; the files' times are for other programs and for a rebuild.
-        if let Err(fault) = self.note_times(&mut listing.keys, &changes, now) {
+        if let Err(fault) = self.note_times(&mut listing.keys, &changes, &state) {
             listing.faults.push(fault);
         }
         Ok(Advance {
@@ -408,7 +414,8 @@ impl Keystore {
         now: u64,
     ) -> Result<StoredKey, StoreError> {
         let taken: Vec<u16> = state.keys.iter().map(|key| key.public.tag()).collect();
-        let stored = self.generate(algorithm, role.is_ksk(), &taken, now)?;
+        let times = times_of_successor(role, now);
+        let stored = self.generate(algorithm, role.is_ksk(), &taken, times)?;
         state.introduce(stored.key.public(), role, now)?;
         Ok(stored)
     }
@@ -418,19 +425,14 @@ impl Keystore {
         &self,
         keys: &mut [StoredKey],
         changes: &[(KeyId, Change)],
-        now: u64,
+        state: &State,
     ) -> Result<(), StoreError> {
         for stored in keys {
             let before = stored.times;
-            let id = stored.key.public().id();
-            for (_, change) in changes.iter().filter(|(key, _)| *key == id) {
-                match change {
-                    Change::ZskActive => stored.times.activate = Some(now),
-                    Change::KskReady => stored.times.sync_publish = Some(now),
-                    Change::ZskRetired | Change::KskRetired => stored.times.inactive = Some(now),
-                    Change::ZskRemoved | Change::KskRemoved => stored.times.delete = Some(now),
-                    Change::KskActive | Change::Generate(_) => {}
-                }
+            let public = stored.key.public();
+            let Some(key) = state.keys.iter().find(|key| key.public == *public) else { continue };
+            for (_, change) in changes.iter().filter(|(id, _)| *id == public.id()) {
+                note_change(&mut stored.times, key, *change, state.last_seen);
             }
             if stored.times != before {
                 self.write_key(&stored.key, &stored.times, Naming::Replace)?;

@@ -38,7 +38,7 @@ fn files(store: &Keystore) -> Vec<String> {
 #[test]
 fn a_key_comes_back_from_files_that_only_their_owner_may_read() {
     let (_folder, store) = store();
-    let made = store.generate(Algorithm::EcdsaP256Sha256, true, &[], START).unwrap();
+    let made = store.generate(Algorithm::EcdsaP256Sha256, true, &[], Times::used_from(START)).unwrap();
     let stem = format!("Kexample.test.+013+{:05}", made.key.tag());
     assert_eq!(files(&store), [format!("{stem}.key"), format!("{stem}.private")]);
     assert_eq!(mode(&store.folder), 0o700);
@@ -59,7 +59,7 @@ fn a_key_comes_back_from_files_that_only_their_owner_may_read() {
 #[test]
 fn keys_that_others_may_read_or_that_are_not_what_they_say_are_refused() {
     let (_folder, store) = store();
-    let made = store.generate(Algorithm::Ed25519, true, &[], START).unwrap();
+    let made = store.generate(Algorithm::Ed25519, true, &[], Times::used_from(START)).unwrap();
     let stem = store.folder.join(format!("Kexample.test.+015+{:05}", made.key.tag()));
     let (private, public) = (
         PathBuf::from(format!("{}.private", stem.display())),
@@ -98,8 +98,8 @@ fn a_state_survives_and_rollovers_make_their_keys() {
     let (_folder, store) = store();
     assert!(matches!(store.advance(None, START, |_| Ok(())), Err(StoreError::Adopt { .. })), "no keys");
     assert_eq!(files(&store), [""; 0], "and none were made");
-    store.generate(Algorithm::Ed25519, true, &[], START).unwrap();
-    store.generate(Algorithm::Ed25519, false, &[], START).unwrap();
+    store.generate(Algorithm::Ed25519, true, &[], Times::used_from(START)).unwrap();
+    store.generate(Algorithm::Ed25519, false, &[], Times::used_from(START)).unwrap();
     let first = store.advance(None, START, |_| Ok(())).unwrap();
     assert_eq!(store.state().unwrap().as_ref(), Some(&first.state));
     let revision = KeySet::new(&first.state, &first.keys).unwrap().revision;
@@ -149,9 +149,43 @@ fn file_of(store: &Keystore, public: &PublicKey) -> PathBuf {
 }
 
 #[test]
+fn the_files_of_a_key_that_goes_on_with_one_half_do_not_call_it_gone() {
+    let (_folder, store) = store();
+    store.generate(Algorithm::Ed25519, true, &[], Times::used_from(START)).unwrap();
+    store.advance(None, START, |_| Ok(())).unwrap();
+    let policy = Policy { layout: crate::dnssec::policy::Layout::Split, ..Policy::default() };
+    let policy = Policy { algorithm: Algorithm::Ed25519, ..policy };
+    for day in 0..20 {
+        let now = START + day * DAY;
+        let edit = |state: &mut State| {
+            state.served(state.revision, state.last_seen);
+            state.is_zsk_requested |= day == 1;
+            Ok(())
+        };
+        store.advance(Some(&policy), now, edit).unwrap();
+    }
+    let state = store.state().unwrap().unwrap();
+    assert_eq!(state.keys[0].zsk_stage(), ZskStage::Removed, "{state:#?}");
+    assert_eq!(state.keys[1].zsk_stage(), ZskStage::Active);
+    for stored in store.keys().unwrap().keys {
+        assert_eq!((stored.times.inactive, stored.times.delete), (None, None));
+    }
+    // Rebuilt from the files, they do the same.
+    store.set_state_aside(START).unwrap();
+    let rebuilt = store.advance(Some(&policy), START + 20 * DAY, |_| Ok(())).unwrap();
+    let set = KeySet::new(&rebuilt.state, &rebuilt.keys).unwrap();
+    assert_eq!(set.signers(1)[0].public(), &state.keys[1].public);
+    assert_eq!(set.signers(48)[0].public(), &state.keys[0].public);
+    // Under a clock that has lost its time they are not used at all.
+    store.set_state_aside(START).unwrap();
+    let error = store.advance(Some(&policy), 1000, |_| Ok(())).unwrap_err();
+    assert!(matches!(error, StoreError::Adopt { error: AdoptError::Clock(_), .. }), "{error}");
+}
+
+#[test]
 fn a_torn_or_foreign_state_is_an_error_and_stays_as_it_is() {
     let (_folder, store) = store();
-    store.generate(Algorithm::Ed25519, true, &[], START).unwrap();
+    store.generate(Algorithm::Ed25519, true, &[], Times::used_from(START)).unwrap();
     store.advance(None, START, |_| Ok(())).unwrap();
     let path = store.state_path();
     let good = fs::read_to_string(&path).unwrap();
@@ -171,7 +205,7 @@ fn a_torn_or_foreign_state_is_an_error_and_stays_as_it_is() {
 #[test]
 fn whoever_comes_second_waits_and_neither_work_is_lost() {
     let (_folder, store) = store();
-    store.generate(Algorithm::Ed25519, true, &[], START).unwrap();
+    store.generate(Algorithm::Ed25519, true, &[], Times::used_from(START)).unwrap();
     store.advance(None, START, |_| Ok(())).unwrap();
     std::thread::scope(|scope| {
         for _ in 0..4 {
@@ -193,8 +227,8 @@ fn whoever_comes_second_waits_and_neither_work_is_lost() {
 fn zones_may_share_a_folder() {
     let (_folder, store) = store();
     let other = Keystore::open(&store.folder, &Name::from_text("le.test").unwrap()).unwrap();
-    store.generate(Algorithm::Ed25519, true, &[], START).unwrap();
-    other.generate(Algorithm::Ed25519, true, &[], START).unwrap();
+    store.generate(Algorithm::Ed25519, true, &[], Times::used_from(START)).unwrap();
+    other.generate(Algorithm::Ed25519, true, &[], Times::used_from(START)).unwrap();
     assert_eq!((store.keys().unwrap().keys.len(), other.keys().unwrap().keys.len()), (1, 1));
     store.advance(None, START, |_| Ok(())).unwrap();
     assert_eq!(other.state().unwrap(), None);

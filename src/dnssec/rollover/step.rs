@@ -13,6 +13,8 @@ const CLOCK_TOLERANCE_SECS: u64 = 300;
 const RETRY_SECS: u64 = 60;
 /// How long a removed key stays in the state, to be seen by people.
 const FORGET_SECS: u64 = 90 * 86_400;
+/// Removed keys kept at most: where TTLs are short, rollovers are many.
+const MAX_REMOVED: usize = 8;
 /// Changes of one step; each moves one of at most `MAX_KEYS` keys forward on one of two tracks of six stages.
 const MAX_CHANGES: usize = super::MAX_KEYS * 12;
 
@@ -246,7 +248,7 @@ pub fn step(state: &State, policy: &Policy, available: &[&PublicKey], now: u64) 
         let Some(Pending { key: Some(key), change, .. }) = due else { break };
         apply(&mut step, key, change, now);
     }
-    step.state.keys.retain(|key| key.is_published() || removed_at(key) + FORGET_SECS > now);
+    forget(&mut step.state.keys, now);
     let used = step.state.keys.iter().find(|key| key.is_published()).map(|key| key.public.algorithm());
     let algorithm = used.unwrap_or(policy.algorithm);
     if algorithm != policy.algorithm {
@@ -303,6 +305,17 @@ fn apply(step: &mut Step, id: KeyId, change: Change, now: u64) {
         }
         step.changes.push((key.id(), made));
     }
+}
+
+/// Drops keys that were removed long ago, and the oldest where there are many.
+fn forget(keys: &mut Vec<KeyState>, now: u64) {
+    keys.retain(|key| key.is_published() || removed_at(key) + FORGET_SECS > now);
+    let mut surplus = keys.iter().filter(|key| !key.is_published()).count().saturating_sub(MAX_REMOVED);
+    keys.retain(|key| {
+        let is_dropped = surplus > 0 && !key.is_published();
+        surplus -= usize::from(is_dropped);
+        !is_dropped
+    });
 }
 
 /// When a key that is no longer published left.

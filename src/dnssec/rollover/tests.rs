@@ -8,7 +8,7 @@ use std::sync::{Arc, OnceLock};
 use proptest::prelude::*;
 use ring::rand::SystemRandom;
 
-use super::adopt::{AdoptError, adopt};
+use super::adopt::{AdoptError, adopt, note_change, times_of_successor};
 use super::json::{StateError, from_json, to_json};
 use super::*;
 use crate::dnssec::key::{Algorithm, SigningKey};
@@ -39,6 +39,11 @@ fn pool() -> &'static [Arc<SigningKey>] {
     })
 }
 
+/// The keys and times that the files of `made` hold.
+fn files(made: &[usize], times: &[Times]) -> Vec<(PublicKey, Times)> {
+    made.iter().zip(times).map(|(&at, times)| (pool()[at].public().clone(), *times)).collect()
+}
+
 /// What a server serves from a time on.
 #[derive(Clone, Default, PartialEq)]
 struct Served {
@@ -57,6 +62,8 @@ struct World {
     state: State,
     /// Keys made so far, by their place in the pool.
     made: Vec<usize>,
+    /// The times of their files.
+    times: Vec<Times>,
     /// Keys whose files are lost.
     lost: Tags,
     served: Vec<Served>,
@@ -85,13 +92,22 @@ impl World {
     fn new(layout: Layout, policy: Policy) -> World {
         let policy = Policy { layout, algorithm: Algorithm::Ed25519, ..policy };
         let made: Vec<usize> = if layout == Layout::Combined { vec![0] } else { vec![0, 1] };
-        let keys: Vec<(PublicKey, Times)> =
-            made.iter().map(|&at| (pool()[at].public().clone(), Times::default())).collect();
-        let state = adopt(ZONE, &policy, &keys, START).unwrap();
+        let times = vec![Times::used_from(START); made.len()];
+        let state = adopt(ZONE, &policy, &files(&made, &times), START).unwrap();
         let (zone_secs, ds_secs) = (u64::from(policy.ttls.zone_secs), u64::from(policy.ttls.ds_secs));
         let unsigned = Served { zone_secs, dnskey_secs: zone_secs, ..Served::default() };
         let parent = vec![(0, Tags::new())];
-        World { now: START, policy, state, made, lost: Tags::new(), served: vec![unsigned], parent, ds_secs }
+        World {
+            now: START,
+            policy,
+            state,
+            made,
+            times,
+            lost: Tags::new(),
+            served: vec![unsigned],
+            parent,
+            ds_secs,
+        }
     }
 
     fn available(&self) -> Vec<Arc<SigningKey>> {
@@ -106,6 +122,11 @@ impl World {
             let available: Vec<&PublicKey> = keys.iter().map(|key| key.public()).collect();
             let step = step(&self.state, &self.policy, &available, self.now);
             self.state = step.state.clone();
+            for (id, change) in &step.changes {
+                let at = self.made.iter().position(|&at| pool()[at].tag() == id.tag).unwrap();
+                let key = self.state.keys.iter().find(|key| key.id() == *id).unwrap();
+                note_change(&mut self.times[at], key, *change, self.now);
+            }
             if step.actions.is_empty() {
                 return step;
             }
@@ -113,6 +134,7 @@ impl World {
                 let fits = |at: &usize| (at % 2 == 0) == role.is_ksk() && !self.made.contains(at);
                 let at = (0..pool().len()).find(fits).unwrap();
                 self.made.push(at);
+                self.times.push(times_of_successor(role, self.now));
                 self.state.introduce(pool()[at].public(), role, self.now).unwrap();
             }
         }
@@ -202,6 +224,8 @@ enum Event {
     RequestZsk,
     Restart,
     ClockBack(u64),
+    /// The state is lost; the files are not.
+    Rebuild,
     Lose(usize),
     FindAll,
     Ttls(u32, u32),
@@ -225,6 +249,7 @@ fn event() -> impl Strategy<Value = Event> {
         1 => Just(Event::RequestZsk),
         1 => Just(Event::Restart),
         1 => (301..400 * DAY).prop_map(Event::ClockBack),
+        1 => Just(Event::Rebuild),
         1 => (0usize..8).prop_map(Event::Lose),
         2 => Just(Event::FindAll),
         1 => (60u32..200_000, 60u32..200_000).prop_map(|(dnskey, zone)| Event::Ttls(dnskey, zone)),
@@ -272,6 +297,11 @@ impl World {
                 self.confirm();
                 prop_assert_eq!(&self.state, &before);
                 self.now = now;
+            }
+            Event::Rebuild => {
+                let files = files(&self.made, &self.times);
+                self.state = adopt(ZONE, &self.policy, &files, self.now).unwrap();
+                // Revisions begin anew, and so does what has been served of them.
             }
             Event::Lose(at) => {
                 let tag = self.made.iter().nth_back(at % self.made.len()).map(|&at| pool()[at].tag());
@@ -531,6 +561,10 @@ fn keys_are_adopted_by_the_times_of_their_files() {
     assert_eq!(adopt(ZONE, &policy, &[(public(1), Times::default())], START), Err(AdoptError::NoKsk));
     let gone = Times { delete: past(1), ..Times::default() };
     assert_eq!(adopt(ZONE, &policy, &[(public(0), gone)], START), Err(AdoptError::NoKsk));
+    let kept_back = Times { created: past(1), ..Times::default() };
+    assert_eq!(adopt(ZONE, &policy, &[(public(0), kept_back)], START), Err(AdoptError::NoKsk));
+    let early = Times { created: Some(START + DAY), activate: past(1), ..Times::default() };
+    assert_eq!(adopt(ZONE, &policy, &[(public(0), early)], START), Err(AdoptError::Clock(DAY)));
     let ecdsa = SigningKey::generate(Algorithm::EcdsaP256Sha256, false, &SystemRandom::new()).unwrap();
     let mixed = [(public(0), Times::default()), (ecdsa.public().clone(), Times::default())];
     assert!(matches!(adopt(ZONE, &policy, &mixed, START), Err(AdoptError::Algorithms(..))));
