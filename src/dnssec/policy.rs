@@ -71,6 +71,8 @@ pub struct Policy {
     pub ttls: Ttls,
     /// How long it takes until every server of the zone, or of its parent, serves what one serves.
     pub propagation_secs: u32,
+    /// Largest TTL that caches may go by from before there was a state: of the unsigned zone, or of a state that is lost.
+    pub former_ttl_secs: u32,
     /// Ask the parent to remove the DS (RFC 8078 §4), the first step of taking a zone out of DNSSEC.
     pub is_ds_withdrawn: bool,
 }
@@ -89,6 +91,7 @@ impl Default for Policy {
             ksk_lifetime_secs: None,
             ttls: Ttls { dnskey_secs: HOUR, zone_secs: DAY, ds_secs: DAY },
             propagation_secs: HOUR,
+            former_ttl_secs: DAY,
             is_ds_withdrawn: false,
         }
     }

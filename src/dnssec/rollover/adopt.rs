@@ -8,10 +8,10 @@
 //! ones would not be those the parent vouches for.
 
 use super::step::clock;
-use super::{Change, KeyState, KskStage, MAX_KEYS, Role, State, Track, ZskStage};
+use super::{Change, KeyState, KskStage, MAX_KEYS, Remembered, Role, State, Track, ZskStage};
 use crate::dnssec::key::{Algorithm, PublicKey};
 use crate::dnssec::keyfile::Times;
-use crate::dnssec::policy::Policy;
+use crate::dnssec::policy::{Policy, Ttls};
 
 /// The first KSK and ZSK of a zone are made within that.
 const TOGETHER_SECS: u64 = 3600;
@@ -71,6 +71,9 @@ pub fn adopt(
         usable.iter().any(|(key, times)| !key.is_ksk() && zsk_stage(times, now) == ZskStage::Active);
     let mut state = State::new(zone, policy.clone(), now);
     state.revision = 1;
+    let former = policy.former_ttl_secs;
+    let ttls = Ttls { dnskey_secs: former, zone_secs: former, ds_secs: former };
+    state.remembered = Some(Remembered { ttls, revision: 1, until: None });
     for (public, times) in usable {
         if state.keys.iter().any(|key| key.public.tag() == public.tag()) {
             return Err(AdoptError::SameTag(public.tag()));

@@ -12,6 +12,8 @@ use crate::wire::name::Name;
 
 /// What the file says it is.
 const FORMAT: &str = "steerd dnssec state";
+/// Largest number read: sums of two never overflow, and as a time it is beyond all.
+const MAX_NUMBER: u64 = 1 << 53;
 /// The version written and read.
 const VERSION: u64 = 1;
 
@@ -62,6 +64,7 @@ pub fn to_json(state: &State) -> String {
             "ksk_lifetime_secs": policy.ksk_lifetime_secs,
             "ttls": ttls_to_json(policy.ttls),
             "propagation_secs": policy.propagation_secs,
+            "former_ttl_secs": policy.former_ttl_secs,
             "ds_withdrawn": policy.is_ds_withdrawn,
         },
         "keys": keys,
@@ -134,7 +137,8 @@ impl<'a> Fields<'a> {
     }
 
     fn number<N: TryFrom<u64>>(&self, name: &'static str) -> Result<N, StateError> {
-        let number = self.value(name)?.as_u64().ok_or(StateError::Field(name))?;
+        let number = self.value(name)?.as_u64().filter(|number| *number <= MAX_NUMBER);
+        let number = number.ok_or(StateError::Field(name))?;
         N::try_from(number).map_err(|_| StateError::Field(name))
     }
 
@@ -253,6 +257,7 @@ fn policy_from_json(value: &Value) -> Result<Policy, StateError> {
         ksk_lifetime_secs: fields.optional("ksk_lifetime_secs")?,
         ttls: fields.ttls()?,
         propagation_secs: fields.number("propagation_secs")?,
+        former_ttl_secs: fields.number("former_ttl_secs")?,
         is_ds_withdrawn: fields.boolean("ds_withdrawn")?,
     })
 }
