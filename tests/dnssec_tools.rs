@@ -12,9 +12,12 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use steerd::dnssec::canonical::{canonical_name_cmp, canonical_records};
 use steerd::dnssec::denial;
+use steerd::dnssec::key::Algorithm;
+use steerd::dnssec::keyfile::Times;
 use steerd::dnssec::keyset::KeySet;
 use steerd::dnssec::keystore::Keystore;
 use steerd::dnssec::policy::Policy;
+use steerd::dnssec::rollover::{Refusal, State};
 use steerd::dnssec::rrsig::sign_rrset;
 use steerd::dnssec::rtype;
 use steerd::wire::name::Name;
@@ -333,6 +336,45 @@ fn the_command_line_leads_through_the_first_rollover() {
     ] {
         assert_eq!(run_steerd(&[&["dnssec"], wrong, &in_keys].concat()).status.code(), Some(2), "{wrong:?}");
     }
+}
+
+#[test]
+fn a_ds_is_wanted_confirmed_and_the_rollover_goes_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let in_keys = ["--dir", text(folder.path())];
+    let run = |verb: &[&str]| steerd(&[&["dnssec"], verb, &in_keys].concat());
+    let store = Keystore::open(folder.path(), &Name::from_text(ZONE).unwrap()).unwrap();
+    // Three days ago the zone was signed and served for the first time.
+    let past = now() - 3 * 86_400;
+    let made = store.generate(Algorithm::Ed25519, true, &[], Times::used_from(past)).unwrap();
+    let serve = |state: &mut State| -> Result<(), Refusal> {
+        state.served(state.revision, state.last_seen);
+        Ok(())
+    };
+    store.advance(None, past, |_| Ok(())).unwrap();
+    store.advance(None, past, serve).unwrap();
+    store.advance(None, now(), |_| Ok(())).unwrap();
+    let ds = run(&["ds", ZONE]);
+    let status = run(&["status", ZONE]);
+    assert!(status.contains(&format!("to be put at the parent: {ds}")), "{status}");
+    assert!(status.contains("1 d 1 h after `--ds-published`"), "{status}");
+    let other =
+        refused(&[&["dnssec", "rollover", ZONE, "--ds-published", "--key", "1"], &in_keys[..]].concat());
+    assert!(other.contains("no key with the tag 1"), "{other}");
+    let report = run(&["rollover", ZONE, "--ds-published", "--key", &made.key.tag().to_string()]);
+    assert!(report.contains("submitted since"), "{report}");
+    assert_eq!(run(&["ds", ZONE]), ds);
+    // Asked for now, the rollover begins when the first DS is known everywhere.
+    assert!(run(&["rollover", ZONE, "--ksk"]).contains("begins when the one under way has ended"));
+    let later = store.advance(None, now() + 2 * 86_400, |_| Ok(())).unwrap();
+    assert_eq!((later.state.keys.len(), later.keys.len()), (2, 2));
+    // And now the clock has gone back, as far as the state can tell.
+    for verb in [&["status", ZONE][..], &["rollover", ZONE, "--zsk"]] {
+        let errors = refused(&[&["dnssec"], verb, &in_keys].concat());
+        assert!(errors.contains("the clock went back"), "{errors}");
+    }
+    run(&["rollover", ZONE, "--accept-clock"]);
+    run(&["status", ZONE]);
 }
 
 #[test]

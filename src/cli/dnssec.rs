@@ -306,6 +306,9 @@ fn describe(zone: &Name, state: &State) -> String {
                 ksk_meaning(track.stage),
                 served(track.served)
             );
+            for &digest in state.policy.digests.iter().filter(|_| track.stage == KskStage::Ready) {
+                text += &format!("  to be put at the parent: {}", ds_line(zone, &key.public, digest));
+            }
         }
     }
     text += "next:\n";
@@ -358,11 +361,20 @@ fn foretell(state: &State, pending: &Pending) -> String {
     match pending.when {
         When::At(at) if at <= state.last_seen => format!("at the next look  {key}{what}"),
         When::At(at) => format!("{}  {key}{what}", readable(at)),
-        When::AfterServed => format!("some time after the server serves it  {key}{what}"),
-        When::AfterConfirmation => {
-            format!("once its DS is at the parent and `--ds-published` has said so  {key}{what}")
+        When::AfterServed(secs) => format!("{} after the server begins to serve it  {key}{what}", span(secs)),
+        When::AfterConfirmation(secs) => {
+            let wait = span(secs);
+            format!("{wait} after `--ds-published` has said that its DS is at the parent  {key}{what}")
         }
     }
+}
+
+/// A span for people: days, hours and minutes, those that are not zero.
+fn span(secs: u64) -> String {
+    let parts = [(secs / 86_400, "d"), (secs / 3600 % 24, "h"), (secs / 60 % 60, "min"), (secs % 60, "s")];
+    let parts = parts.iter().filter(|(count, _)| *count > 0);
+    let text: Vec<String> = parts.map(|(count, unit)| format!("{count} {unit}")).collect();
+    if text.is_empty() { "at once".to_owned() } else { text.join(" ") }
 }
 
 fn roll(rollover: &Rollover) -> Result<String, String> {

@@ -328,6 +328,7 @@ impl Keystore {
     /// # Errors
     /// [`StoreError::Io`] when there is none.
     pub fn set_state_aside(&self, now: u64) -> Result<PathBuf, StoreError> {
+        let _lock = self.lock()?;
         let path = self.state_path();
         let aside = path.with_extension(format!("json.{now}"));
         fs::rename(&path, &aside).map_err(io_error(&path))?;

@@ -3,6 +3,11 @@
 //! Pure but for `keystore`, which reads and writes the keys' folder: time, randomness and key material arrive
 //! as arguments. Names are lower-case uncompressed wire form, records are wire-form rdata, times are seconds since 1970.
 //!
+//! How a server goes about it: `Keystore::advance` with its policy gives state and keys; `KeySet::new` says what to publish
+//! and who signs; `sign_rrset` signs, with times of `Policy::validity`, what `Policy::is_due` says. Once that is served,
+//! `advance` again with `State::served`, for waits begin there; and again at `wake_at`, or when the state's file has changed.
+//! After `KeySetError`, or while `Advance::may_sign` is false, the signatures there are stay until they expire.
+//!
 //! Nothing here opens a socket, logs, knows what a pool is, or runs while a query is answered. What cannot be done safely
 //! is refused: no function here makes an unsigned zone out of a signed one.
 

@@ -220,7 +220,7 @@ fn whoever_comes_second_waits_and_neither_work_is_lost() {
             });
         }
     });
-    assert_eq!(store.state().unwrap().unwrap().revision, 1 + 20);
+    assert_eq!(store.state().unwrap().unwrap().revision, START + 20);
 }
 
 #[test]

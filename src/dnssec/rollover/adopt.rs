@@ -70,10 +70,12 @@ pub fn adopt(
     let has_zsk =
         usable.iter().any(|(key, times)| !key.is_ksk() && zsk_stage(times, now) == ZskStage::Active);
     let mut state = State::new(zone, policy.clone(), now);
-    state.revision = 1;
+    // A server may still speak of what it served by a former state: revisions of this one are beyond those.
+    let revision = now;
+    state.revision = revision;
     let former = policy.former_ttl_secs;
     let ttls = Ttls { dnskey_secs: former, zone_secs: former, ds_secs: former };
-    state.remembered = Some(Remembered { ttls, revision: 1, until: None });
+    state.remembered = Some(Remembered { ttls, revision, until: None });
     for (public, times) in usable {
         if state.keys.iter().any(|key| key.public.tag() == public.tag()) {
             return Err(AdoptError::SameTag(public.tag()));
@@ -85,7 +87,7 @@ pub fn adopt(
             true | false => Some(zsk_stage(times, now)),
         };
         let zsk = stage.map(|stage| {
-            let mut track = Track::new(stage, now, 1);
+            let mut track = Track::new(stage, now, revision);
             track.not_before = times.activate.unwrap_or(0);
             if stage == ZskStage::Active {
                 track.decided = times.activate.unwrap_or(created).min(now);
@@ -98,7 +100,7 @@ pub fn adopt(
                 sync if is_past(sync) => KskStage::Ready,
                 _ => KskStage::Published,
             };
-            let mut track = Track::new(stage, now, 1);
+            let mut track = Track::new(stage, now, revision);
             track.not_before = times.sync_publish.unwrap_or(0);
             track
         });

@@ -44,10 +44,10 @@ pub enum Change {
 pub enum When {
     /// Then, or at the next step if that is past.
     At(u64),
-    /// Some time after a server has served what the state says.
-    AfterServed,
-    /// Some time after somebody has confirmed that the DS is at the parent.
-    AfterConfirmation,
+    /// So many seconds after a server has served what the state says.
+    AfterServed(u64),
+    /// So many seconds after somebody has confirmed that the DS is at the parent.
+    AfterConfirmation(u64),
 }
 
 /// A change to come.
@@ -140,7 +140,9 @@ impl Waits {
 
 /// When something served is known everywhere.
 fn after_served<S>(track: Track<S>, wait_secs: u64) -> When {
-    track.served.map_or(When::AfterServed, |served| When::At((served + wait_secs).max(track.not_before)))
+    track
+        .served
+        .map_or(When::AfterServed(wait_secs), |served| When::At((served + wait_secs).max(track.not_before)))
 }
 
 /// Every change to come.
@@ -170,7 +172,7 @@ pub fn pending(state: &State, policy: &Policy) -> Vec<Pending> {
                 let wait = if is_rollover { waits.dnskey_secs } else { waits.data_secs };
                 push(Change::KskReady, after_served(track, wait));
             }
-            Some((KskStage::Ready, _)) => push(Change::KskActive, When::AfterConfirmation),
+            Some((KskStage::Ready, _)) => push(Change::KskActive, When::AfterConfirmation(waits.ds_secs)),
             Some((KskStage::Submitted, track)) => {
                 push(Change::KskActive, When::At(track.decided + waits.ds_secs));
             }
@@ -260,7 +262,7 @@ pub fn step(state: &State, policy: &Policy, available: &[&PublicKey], now: u64) 
                 step.actions.push(Action::Generate { algorithm, role });
             }
             (_, When::At(at)) => step.wake_at = Some(step.wake_at.map_or(at, |wake: u64| wake.min(at))),
-            (_, When::AfterServed | When::AfterConfirmation) => {}
+            (_, When::AfterServed(_) | When::AfterConfirmation(_)) => {}
         }
     }
     step

@@ -302,7 +302,10 @@ impl World {
             Event::Rebuild => {
                 let files = files(&self.made, &self.times);
                 self.state = adopt(ZONE, &self.policy, &files, self.now).unwrap();
-                // Revisions begin anew, and so does what has been served of them.
+                // What was served by the former state says nothing about this one.
+                let served = self.state.clone();
+                self.state.served(served.revision - 1, self.now);
+                prop_assert_eq!(&self.state, &served);
             }
             Event::Lose(at) => {
                 let tag = self.made.iter().nth_back(at % self.made.len()).map(|&at| pool()[at].tag());
