@@ -6,113 +6,39 @@
 //!
 //! A state that cannot be read is never overwritten; `set_state_aside` keeps it under another name.
 
-use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{self, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, fchown};
+use std::fs;
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 use ring::rand::SystemRandom;
 
 use super::key::{Algorithm, KeyId, PublicKey, SigningKey};
 use super::keyfile::{self, KeyFileError, Times};
 use super::policy::Policy;
-use super::rollover::adopt::{AdoptError, adopt, note_change, times_of_successor};
-use super::rollover::json::{StateError, from_json, to_json};
+use super::rollover::adopt::{adopt, note_change, times_of_successor};
+use super::rollover::json::{from_json, to_json};
 use super::rollover::{Action, Change, Fault, Refusal, Role, State, step};
 use crate::wire::name::Name;
 
+/// What can be wrong.
+mod error;
+/// Modes, whole files, the lock.
+mod files;
 #[cfg(test)]
 mod tests;
 
-/// Key files have less than 1 KiB, a state of `MAX_KEYS` keys less than 64.
-const MAX_FILE_OCTETS: u64 = 256 * 1024;
-/// How often and how long apart a lock is tried: whoever has it needs milliseconds.
-const LOCK_ATTEMPTS: u32 = 100;
-const LOCK_PAUSE: Duration = Duration::from_millis(50);
+pub use error::StoreError;
+pub use files::{read_key, read_public};
+
+use error::io_error;
+use files::{Naming, lock, read_file, write_file};
+
 /// New keys until one's tag is free; two of 65,536 tags meet rarely.
 const GENERATE_ATTEMPTS: usize = 64;
 /// Steps of one `advance`: each makes at most two keys.
 const MAX_STEPS: usize = 4;
-
-/// What is wrong with a folder or a file.
-#[derive(Debug, thiserror::Error)]
-pub enum StoreError {
-    /// The system refused.
-    #[error("{path}: {error}")]
-    Io {
-        /// The file or folder.
-        path: PathBuf,
-        /// What the system says.
-        error: io::Error,
-    },
-    /// Others may read a private key.
-    #[error("{path}: mode {mode:04o} lets others at a private key (chmod 600)")]
-    FileMode {
-        /// The file.
-        path: PathBuf,
-        /// Its mode.
-        mode: u32,
-    },
-    /// Anybody may put keys into the folder.
-    #[error("{path}: mode {mode:04o} lets everybody write into a folder of keys (chmod o-w)")]
-    FolderMode {
-        /// The folder.
-        path: PathBuf,
-        /// Its mode.
-        mode: u32,
-    },
-    /// Not a plain file, or far too large.
-    #[error("{path}: not a plain file of less than {MAX_FILE_OCTETS} octets")]
-    NotAFile {
-        /// What it is called.
-        path: PathBuf,
-    },
-    /// The file is there already.
-    #[error("{path}: exists already, and is not overwritten")]
-    Exists {
-        /// The file.
-        path: PathBuf,
-    },
-    /// What the file holds.
-    #[error("{path}: {error}")]
-    KeyFile {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it.
-        error: KeyFileError,
-    },
-    /// The state is not usable; nothing was changed.
-    #[error("{path}: {error}; `steerd dnssec rollover ZONE --rebuild` begins anew from the keys")]
-    State {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it.
-        error: StateError,
-    },
-    /// The keys do not make a signed zone.
-    #[error("{path}: {error}")]
-    Adopt {
-        /// The folder.
-        path: PathBuf,
-        /// Why.
-        error: AdoptError,
-    },
-    /// What was asked for is not possible now.
-    #[error(transparent)]
-    Refused(#[from] Refusal),
-    /// Somebody else holds the lock.
-    #[error("{path}: somebody else is changing the keys")]
-    Busy {
-        /// The folder.
-        path: PathBuf,
-    },
-}
-
-fn io_error(path: &Path) -> impl FnOnce(io::Error) -> StoreError + '_ {
-    move |error| StoreError::Io { path: path.to_owned(), error }
-}
 
 /// A key with the times of its file.
 #[derive(Clone, Debug)]
@@ -268,43 +194,14 @@ impl Keystore {
         if naming == Naming::New && public_path.exists() {
             return Err(StoreError::Exists { path: public_path });
         }
-        self.write_file(&private, &keyfile::private_text(key, times), 0o600, naming)?;
-        self.write_file(&public, &keyfile::public_text(&self.zone, key.public(), times), 0o644, naming)
-    }
-
-    /// Writes a file whole: under a name of its own, synced, then under the right one.
-    fn write_file(&self, name: &str, text: &str, mode: u32, naming: Naming) -> Result<(), StoreError> {
-        let path = self.folder.join(name);
-        let temporary = self.folder.join(format!(".{name}.{}", std::process::id()));
-        match fs::remove_file(&temporary) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(io_error(&temporary)(error)),
-            _ => {}
-        }
-        let written = self.write_temporary(&temporary, text, mode).and_then(|()| match naming {
-            Naming::New => fs::hard_link(&temporary, &path).and_then(|()| fs::remove_file(&temporary)),
-            Naming::Replace => fs::rename(&temporary, &path),
-        });
-        if let Err(error) = written {
-            // What is in the way of the file itself is told; the temporary one is only litter.
-            let _ = fs::remove_file(&temporary);
-            return Err(match error.kind() {
-                io::ErrorKind::AlreadyExists => StoreError::Exists { path },
-                _ => StoreError::Io { path, error },
-            });
-        }
-        // The name lives in the folder.
-        File::open(&self.folder).and_then(|folder| folder.sync_all()).map_err(io_error(&self.folder))
-    }
-
-    fn write_temporary(&self, path: &Path, text: &str, mode: u32) -> io::Result<()> {
-        let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(path)?;
-        let (own, folder) = (file.metadata()?, fs::metadata(&self.folder)?);
-        // What root makes by hand must stay readable for the server that runs as the folder's owner.
-        if own.uid() == 0 && folder.uid() != 0 {
-            fchown(&file, Some(folder.uid()), Some(folder.gid()))?;
-        }
-        file.write_all(text.as_bytes())?;
-        file.sync_all()
+        write_file(&self.folder, &private, &keyfile::private_text(key, times), 0o600, naming)?;
+        write_file(
+            &self.folder,
+            &public,
+            &keyfile::public_text(&self.zone, key.public(), times),
+            0o644,
+            naming,
+        )
     }
 
     /// The state on disk; `None` when there is none.
@@ -328,7 +225,7 @@ impl Keystore {
     /// # Errors
     /// [`StoreError::Io`] when there is none.
     pub fn set_state_aside(&self, now: u64) -> Result<PathBuf, StoreError> {
-        let _lock = self.lock()?;
+        let _lock = lock(&self.folder)?;
         let path = self.state_path();
         let aside = path.with_extension(format!("json.{now}"));
         fs::rename(&path, &aside).map_err(io_error(&path))?;
@@ -346,7 +243,7 @@ impl Keystore {
         now: u64,
         edit: impl FnOnce(&mut State) -> Result<(), Refusal>,
     ) -> Result<Advance, StoreError> {
-        let _lock = self.lock()?;
+        let _lock = lock(&self.folder)?;
         let mut listing = self.keys()?;
         let before = self.state()?;
         let mut state = match &before {
@@ -373,7 +270,7 @@ impl Keystore {
         if before.as_ref() != Some(&state) {
             let name = self.state_path();
             let name = name.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-            self.write_file(name, &to_json(&state), 0o644, Naming::Replace)?;
+            write_file(&self.folder, name, &to_json(&state), 0o644, Naming::Replace)?;
         }
         // After the state, which is what counts; the files' times are for other programs and for a rebuild.
         if let Err(fault) = self.note_times(&mut listing.keys, &changes, &state) {
@@ -441,74 +338,4 @@ impl Keystore {
         }
         Ok(())
     }
-
-    /// Holds the folder against all others who change keys; ends with the value.
-    fn lock(&self) -> Result<File, StoreError> {
-        let folder = File::open(&self.folder).map_err(io_error(&self.folder))?;
-        for _ in 0..LOCK_ATTEMPTS {
-            match folder.try_lock() {
-                Ok(()) => return Ok(folder),
-                Err(TryLockError::WouldBlock) => std::thread::sleep(LOCK_PAUSE),
-                Err(TryLockError::Error(error)) => return Err(io_error(&self.folder)(error)),
-            }
-        }
-        Err(StoreError::Busy { path: self.folder.clone() })
-    }
-}
-
-/// Whether a file of that name may be there already.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Naming {
-    New,
-    Replace,
-}
-
-/// Reads a key by the name of its `.key` file: both files, their modes, and whether all three tell of the same key.
-///
-/// # Errors
-/// [`StoreError`], one variant a cause.
-pub fn read_key(path: &Path) -> Result<(Name, StoredKey), StoreError> {
-    let at = |path: &Path| {
-        let path = path.to_owned();
-        move |error| StoreError::KeyFile { path, error }
-    };
-    let (owner, public) = read_public(path)?;
-    let private_path = path.with_extension("private");
-    let (text, mode) = read_file(&private_path)?;
-    if mode & 0o077 != 0 {
-        return Err(StoreError::FileMode { path: private_path, mode });
-    }
-    let (key, times) = keyfile::parse_private(&text, &public).map_err(at(&private_path))?;
-    Ok((owner, StoredKey { key: Arc::new(key), times }))
-}
-
-/// Reads a `.key` file alone.
-///
-/// # Errors
-/// [`StoreError`], one variant a cause.
-pub fn read_public(path: &Path) -> Result<(Name, PublicKey), StoreError> {
-    let at = |error| StoreError::KeyFile { path: path.to_owned(), error };
-    let (text, _) = read_file(path)?;
-    let (owner, public) = keyfile::parse_public(&text).map_err(at)?;
-    let stem = keyfile::file_stem(owner.as_wire(), public.id());
-    if path.file_stem().is_none_or(|found| found != stem.as_str()) {
-        return Err(at(KeyFileError::Name(stem)));
-    }
-    Ok((owner, public))
-}
-
-/// A file's text and mode. The mode is that of what was opened, not of what the name leads to later.
-fn read_file(path: &Path) -> Result<(String, u32), StoreError> {
-    // A pipe would keep its opener waiting.
-    if !fs::metadata(path).map_err(io_error(path))?.is_file() {
-        return Err(StoreError::NotAFile { path: path.to_owned() });
-    }
-    let file = File::open(path).map_err(io_error(path))?;
-    let metadata = file.metadata().map_err(io_error(path))?;
-    if !metadata.is_file() || metadata.len() > MAX_FILE_OCTETS {
-        return Err(StoreError::NotAFile { path: path.to_owned() });
-    }
-    let mut text = String::new();
-    file.take(MAX_FILE_OCTETS).read_to_string(&mut text).map_err(io_error(path))?;
-    Ok((text, metadata.mode() & 0o7777))
 }

@@ -4,6 +4,7 @@ use std::os::unix::fs::PermissionsExt;
 
 use super::*;
 use crate::dnssec::keyset::KeySet;
+use crate::dnssec::rollover::adopt::AdoptError;
 use crate::dnssec::rollover::{KskStage, ZskStage};
 
 const START: u64 = 1_800_000_000;
