@@ -160,10 +160,11 @@ pub fn pending(state: &State, policy: &Policy) -> Vec<Pending> {
                 let known = after_served(track, waits.dnskey_secs);
                 push(Change::ZskActive, if is_first { When::At(0) } else { known });
             }
-            Some((ZskStage::Retired, track)) => {
+            // While nobody else signs the zone, it does (imported keys at the end of their time).
+            Some((ZskStage::Retired, track)) if has_zsk(&[ZskStage::Active]) => {
                 push(Change::ZskRemoved, after_served(track, waits.data_secs));
             }
-            Some((ZskStage::Active | ZskStage::Removed, _)) | None => {}
+            Some((ZskStage::Active | ZskStage::Retired | ZskStage::Removed, _)) | None => {}
         }
         match key.ksk.map(|track| (track.stage, track)) {
             Some((KskStage::Published, track)) => {
@@ -176,10 +177,11 @@ pub fn pending(state: &State, policy: &Policy) -> Vec<Pending> {
             Some((KskStage::Submitted, track)) => {
                 push(Change::KskActive, When::At(track.decided + waits.ds_secs));
             }
-            Some((KskStage::Retired, track)) => {
+            // While no other DS is known to be at the parent, its may be the one that is.
+            Some((KskStage::Retired, track)) if has_ksk(&[KskStage::Active]) => {
                 push(Change::KskRemoved, after_served(track, waits.dnskey_secs));
             }
-            Some((KskStage::Active | KskStage::Removed, _)) | None => {}
+            Some((KskStage::Active | KskStage::Retired | KskStage::Removed, _)) | None => {}
         }
     }
     found.extend(successors(state, policy, &waits));
@@ -285,10 +287,16 @@ fn take_policy(state: &mut State, policy: &Policy, now: u64) {
 fn apply(step: &mut Step, id: KeyId, change: Change, now: u64) {
     step.state.revision += 1;
     let revision = step.state.revision;
+    let is_signing = if step.state.keys.iter().any(|key| key.zsk_stage() == ZskStage::Active) {
+        ZskStage::Active
+    } else {
+        ZskStage::Retired
+    };
     for key in &mut step.state.keys {
         let is_it = key.id() == id;
         let made = match change {
-            Change::ZskActive if !is_it && key.zsk_stage() == ZskStage::Active => Change::ZskRetired,
+            // Whoever signed until now retires now.
+            Change::ZskActive if !is_it && key.zsk_stage() == is_signing => Change::ZskRetired,
             Change::KskActive if !is_it && key.ksk_stage() == KskStage::Active => Change::KskRetired,
             _ if is_it => change,
             _ => continue,

@@ -229,6 +229,36 @@ fn keys_are_adopted_by_the_times_of_their_files() {
 }
 
 #[test]
+fn keys_at_the_end_of_their_time_go_on_until_others_can() {
+    let mut world = World::new(Layout::Split, Policy { former_ttl_secs: 0, ..Policy::default() });
+    // Another program has retired the ZSK, and one of two KSKs: whose DS is at the parent nobody knows.
+    let over = Times { inactive: Some(START - DAY), ..Times::used_from(START - 9 * DAY) };
+    world.made.push(2);
+    world.times = vec![over, over, Times::used_from(START - 2 * DAY)];
+    let files: Vec<(PublicKey, Times)> =
+        [0, 1, 2].into_iter().map(|at| (pool()[at].public().clone(), world.times[at])).collect();
+    world.state =
+        adopt(ZONE, &Policy { layout: Layout::Split, ..world.policy.clone() }, &files, START).unwrap();
+    // Those with flags 257 sign where no ZSK does, and the retired ZSK stays for its signatures.
+    let zsk = pool()[1].tag();
+    let set = KeySet::new(&world.state, &world.available()).unwrap();
+    assert_eq!((set.dnskey.len(), set.signers(48).len()), (3, 2));
+    for track in world.state.keys.iter_mut().filter(|key| key.public.is_ksk()) {
+        track.zsk = None;
+    }
+    let set = KeySet::new(&world.state, &world.available()).unwrap();
+    assert_eq!(set.signers(1)[0].tag(), zsk);
+    let log = run(&mut world, 200);
+    let hour = |tag: u16, wanted: Change| {
+        let found = log.iter().find(|(_, of, change)| (*of, *change) == (tag, wanted));
+        found.unwrap_or_else(|| panic!("{tag} {wanted:?} in {log:?}")).0
+    };
+    assert_eq!(hour(zsk, Change::ZskRetired) + 25, hour(zsk, Change::ZskRemoved));
+    let (old, new) = (pool()[0].tag(), pool()[2].tag());
+    assert_eq!(hour(new, Change::KskActive), hour(old, Change::KskRemoved));
+}
+
+#[test]
 fn a_ds_can_be_withdrawn() {
     let mut world = World::new(Layout::Combined, Policy { is_ds_withdrawn: true, ..Policy::default() });
     world.step();
