@@ -14,6 +14,8 @@ pub mod io;
 pub mod dataplane;
 /// YAML to a validated model to a snapshot.
 pub mod config;
+/// Keys, signatures, proofs of denial and rollovers; pure but for the folder of the keys.
+pub mod dnssec;
 /// Probes, verdicts and the one writer of the health table.
 pub mod health;
 /// The process's life, metrics and the admin listener.

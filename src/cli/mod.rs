@@ -18,6 +18,8 @@ mod check;
 mod delegation;
 /// `steerd demo`.
 mod demo;
+/// `steerd dnssec`.
+mod dnssec;
 /// Signals to commands.
 mod signals;
 
@@ -34,7 +36,8 @@ const EXAMPLES: &str = "Examples:
   steerd check -c steerd.yaml                  every mistake of a configuration in one run
   steerd delegation -c steerd.yaml example.com what the zone above must be told
   steerd serve -c steerd.yaml                  answer queries; SIGHUP or a changed file reloads
-  steerd serve -c lb.yaml --topology dc.yaml   with the regions in a file of their own";
+  steerd serve -c lb.yaml --topology dc.yaml   with the regions in a file of their own
+  steerd dnssec status example.com             keys of a signed zone, and what happens to them next";
 
 #[derive(Subcommand)]
 enum Verb {
@@ -78,6 +81,14 @@ enum Verb {
         admin: std::net::SocketAddr,
         #[command(flatten)]
         log: LogOptions,
+    },
+    /// Keys of signed zones: make them, print their DS, watch and begin rollovers
+    #[command(
+        after_help = "Keys are BIND's files, and lie in one folder with the state of their rollovers (--dir).\n\nExamples:\n  steerd dnssec keygen example.com\n  steerd dnssec ds example.com\n  steerd dnssec status example.com"
+    )]
+    Dnssec {
+        #[command(subcommand)]
+        verb: Box<dnssec::Verb>,
     },
 }
 
@@ -124,6 +135,7 @@ pub fn main() -> ExitCode {
         Verb::Check { files } => check::run(files),
         Verb::Delegation { files, zone } => delegation::run(files, &zone),
         Verb::Demo { listen, admin, log } => demo::run(listen, admin, &log),
+        Verb::Dnssec { verb } => dnssec::run(*verb),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

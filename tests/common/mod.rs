@@ -392,7 +392,8 @@ pub fn tool(program: &str) -> Command {
     let package = match program {
         "dig" => "bind9-dnsutils",
         "kdig" => "knot-dnsutils",
-        "drill" => "ldnsutils",
+        "drill" | "ldns-verify-zone" => "ldnsutils",
+        "dnssec-keygen" | "dnssec-dsfromkey" | "dnssec-signzone" | "dnssec-verify" => "bind9-utils",
         "dnsperf" => "dnsperf",
         "unbound" => "unbound",
         "nsd" => "nsd",
