@@ -7,6 +7,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::guard::{compile_cookies, compile_rates};
 use super::model::{self, Config, SoaFields};
 use crate::state::health_table::HealthTable;
 use crate::state::names::NameIndexBuilder;
@@ -17,7 +18,7 @@ use crate::state::rotation::Carry;
 use crate::state::snapshot::{Binding, Protocol, Rrset, Shape, Snapshot, Zone};
 use crate::state::template::{Template, TemplateBuilder, TemplateName};
 use crate::state::topology::{RegionId, Topology};
-use crate::wire::edns::opt_record;
+use crate::wire::edns::{Understood, opt_record};
 use crate::wire::message::Rtype;
 use crate::wire::name::{MAX_NAME_OCTETS, Name, suffixes};
 
@@ -42,6 +43,7 @@ pub fn compile(config: &Config, generation: u64) -> Snapshot {
         pools.push(pool);
     }
     let owners = Owners::compile(config);
+    let cookies = compile_cookies(&config.server.cookies);
     Snapshot {
         generation,
         names: owners.names.finish(),
@@ -55,7 +57,9 @@ pub fn compile(config: &Config, generation: u64) -> Snapshot {
             opt: opt_record(config.server.edns_udp_size),
             nsid: config.server.nsid.as_deref().map(|text| text.as_bytes().into()),
             keepalive: keepalive(config.server.tcp_idle_timeout).to_be_bytes(),
-            client_subnet: config.server.ecs,
+            understood: Understood { client_subnet: config.server.ecs, cookies: cookies.is_some() },
+            cookies,
+            rates: config.server.rates.as_ref().map(compile_rates),
             version: config.server.version.as_deref().map(|text| text.as_bytes().into()),
             id: config.server.id.as_deref().map(|text| text.as_bytes().into()),
         },

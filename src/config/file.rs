@@ -36,7 +36,7 @@ pub(super) static FILE: Section = Section {
 /// The main file as read: complete, but with nothing that spans sections checked.
 #[derive(Debug)]
 pub(super) struct MainFile {
-    server: Server,
+    pub(super) server: Server,
     names: Names,
     pools: Vec<ReadPool>,
     zones: Vec<ReadZone>,
@@ -44,6 +44,8 @@ pub(super) struct MainFile {
     pub(super) topology: Option<Topology>,
     /// The path of a topology in a file of its own.
     pub(super) topology_file: Option<Placed<PathBuf>>,
+    /// The path of the secrets of cookies.
+    pub(super) secret_file: Option<Placed<PathBuf>>,
     seen: Seen,
 }
 
@@ -74,10 +76,11 @@ fn read_top<'t>(
     let (mut zones, mut any_zone) = (Vec::new(), false);
     let mut topology = None;
     let mut topology_file = None;
+    let mut secret_file = None;
     let at = root.at;
     let seen = d.section(root, &FILE, |d, name, field| {
         match name {
-            "server" => server = read_server(d, field, directory)?,
+            "server" => server = read_server(d, field, directory, &mut secret_file)?,
             "globalnames" => names = read_names(d, field)?,
             "pools" => pools = read_pools(d, field)?,
             "topology" => topology = Some(read_topology(d, field)?),
@@ -100,7 +103,7 @@ fn read_top<'t>(
     if !names.any && !any_zone {
         d.error(at, Cause::NothingToServe);
     }
-    Ok(Some(MainFile { server, names, pools, zones, topology, topology_file, seen }))
+    Ok(Some(MainFile { server, names, pools, zones, topology, topology_file, secret_file, seen }))
 }
 
 /// Checks what spans sections, and builds the configuration. Worth nothing when `findings` has errors afterwards.

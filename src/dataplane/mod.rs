@@ -6,6 +6,8 @@
 
 /// What is answered, and to whom it applies.
 pub mod choose;
+/// Who is answered, and how often.
+pub mod guard;
 /// Query name to what it owns.
 pub mod lookup;
 /// Octets to a query, or to a reason why not.

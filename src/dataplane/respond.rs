@@ -6,14 +6,19 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::choose::{PoolChoice, choose_pool};
+use super::guard::{Guard, Judgement};
 use super::lookup::{Owner, lookup};
 use super::parse::{Query, Rejection, parse_any, parse_trusting, parse_with_options};
-use super::render::{copy_asked, drawn_body, finish, render_error, room_for_one, write_fixed, write_pool};
+use super::render::{
+    Bare, copy_asked, drawn_body, finish, render_bare, room_for_one, write_fixed, write_pool,
+};
 use super::turn::Turn;
 pub use super::turn::{DropReason, Transport};
 use crate::state::counters::{Counter, Counters};
 use crate::state::publish::Generation;
 use crate::state::rotation::{Drawn, Source};
+use crate::wire::cookie::{Cookie, Standing};
+use crate::wire::message::Rcode;
 
 /// What a reply buffer must hold at least: header, longest question, OPT with the longest client subnet, and then some.
 pub const MIN_REPLY_OCTETS: usize = 512;
@@ -32,12 +37,14 @@ pub enum Outcome {
 pub struct WorkerState {
     /// The worker's counters, shared with the control side.
     pub counters: Arc<Counters>,
+    /// The time, and what cookies are worth.
+    pub guard: Guard,
 }
 
 impl WorkerState {
     /// A worker's state that counts into `counters`.
     pub fn new(counters: Arc<Counters>) -> WorkerState {
-        WorkerState { counters }
+        WorkerState { counters, guard: Guard::default() }
     }
 }
 
@@ -55,7 +62,8 @@ pub fn respond(
     reply: &mut [u8],
 ) -> Outcome {
     assert!(reply.len() >= MIN_REPLY_OCTETS, "reply buffer too short");
-    let counters = &*worker.counters;
+    let WorkerState { counters, guard } = worker;
+    let counters = &**counters;
     counters.bump(match transport {
         Transport::Udp => Counter::UdpQueries,
         Transport::Tcp => Counter::TcpQueries,
@@ -65,38 +73,61 @@ pub fn respond(
     match parse_trusting(message) {
         Some(query) => match lookup(turn.snapshot, query) {
             Some(owner) => Outcome::Reply(answer(turn, query, owner, reply)),
-            None => respond_to_absent(turn, query, message, reply),
+            None => respond_to_absent(turn, guard, query, message, reply),
         },
-        None => respond_to_options(turn, message, reply),
+        None => respond_to_options(turn, guard, message, reply),
     }
 }
 
 /// Answers a query for a name that is not there, or that was taken for a name and is none.
 #[inline(never)]
-fn respond_to_absent(turn: Turn<'_>, query: Query<'_>, message: &[u8], reply: &mut [u8]) -> Outcome {
+fn respond_to_absent(
+    turn: Turn<'_>,
+    guard: &mut Guard,
+    query: Query<'_>,
+    message: &[u8],
+    reply: &mut [u8],
+) -> Outcome {
     if query.is_whole() {
         Outcome::Reply(answer_absent(turn, query, reply))
     } else {
-        respond_to_options(turn, message, reply)
+        respond_to_options(turn, guard, message, reply)
     }
 }
 
 /// Answers a query that has options in its OPT record: resolvers that tell a client subnet or a cookie.
 #[inline(never)]
-fn respond_to_options(turn: Turn<'_>, message: &[u8], reply: &mut [u8]) -> Outcome {
-    match parse_with_options(message, turn.snapshot.protocol.client_subnet) {
-        Some(query) => Outcome::Reply(look_up_and_answer(turn, query, reply)),
-        None => respond_to_any(turn, message, reply),
+fn respond_to_options(turn: Turn<'_>, guard: &mut Guard, message: &[u8], reply: &mut [u8]) -> Outcome {
+    match parse_with_options(message, turn.snapshot.protocol.understood) {
+        Some(query) => Outcome::Reply(admit_and_answer(turn, guard, query, reply)),
+        None => respond_to_any(turn, guard, message, reply),
     }
 }
 
 /// Answers a message that does not look like most queries: rejects it, or answers it like any other.
 #[inline(never)]
-fn respond_to_any(turn: Turn<'_>, message: &[u8], reply: &mut [u8]) -> Outcome {
-    match parse_any(message, turn.snapshot.protocol.client_subnet) {
-        Ok(query) => Outcome::Reply(look_up_and_answer(turn, query, reply)),
+fn respond_to_any(turn: Turn<'_>, guard: &mut Guard, message: &[u8], reply: &mut [u8]) -> Outcome {
+    let Turn { snapshot, counters, .. } = turn;
+    match parse_any(message, snapshot.protocol.understood) {
+        Ok(query) => Outcome::Reply(admit_and_answer(turn, guard, query, reply)),
         Err(Rejection::Fault(fault)) => {
-            Outcome::Reply(render_error(turn.snapshot, turn.counters, &fault, reply))
+            let judged = fault
+                .cookie(snapshot.protocol.understood)
+                .and_then(|cookie| judge(&turn, guard, cookie));
+            let told = judged.as_ref().map(|judged| &judged.option);
+            Outcome::Reply(render_bare(snapshot, counters, &Bare::error(&fault, told), reply))
+        }
+        Err(Rejection::Cookie(fault, cookie)) => {
+            let judged = judge(&turn, guard, cookie);
+            let told = judged.as_ref().map(|judged| &judged.option);
+            let rcode = match &judged {
+                // "the response SHALL have the RCODE BADCOOKIE if the Server Cookie sent with the query was invalid"
+                // (RFC 7873 §5.4), over whatever transport.
+                Some(judged) if judged.standing == Standing::Invalid => Rcode::BADCOOKIE,
+                Some(_) => Rcode::NOERROR,
+                None => Rcode::FORMERR,
+            };
+            Outcome::Reply(render_bare(snapshot, counters, &Bare { rcode, ..Bare::error(&fault, told) }, reply))
         }
         Err(Rejection::Drop(reason)) => {
             turn.counters.bump(match reason {
@@ -106,6 +137,32 @@ fn respond_to_any(turn: Turn<'_>, message: &[u8], reply: &mut [u8]) -> Outcome {
             Outcome::Drop(reason)
         }
     }
+}
+
+/// What the cookie of a message is worth; `None` where cookies are off.
+fn judge(turn: &Turn<'_>, guard: &mut Guard, cookie: Cookie<'_>) -> Option<Judgement> {
+    let policy = turn.snapshot.protocol.cookies.as_ref()?;
+    Some(guard.judge(policy, turn.counters, *turn.client, turn.transport, cookie))
+}
+
+/// Answers a query that was read in one of the longer ways, if its cookie lets it; returns the reply's octets.
+#[inline(always)]
+fn admit_and_answer(turn: Turn<'_>, guard: &mut Guard, query: Query<'_>, reply: &mut [u8]) -> usize {
+    let judged;
+    let query = match query.options.cookie.and_then(|cookie| judge(&turn, guard, cookie)) {
+        None => query,
+        Some(judgement) => {
+            judged = judgement;
+            if !judged.admitted {
+                let Turn { snapshot, counters, .. } = turn;
+                let (asked, edns, rcode) = (query.asked, query.edns, Rcode::BADCOOKIE);
+                let bare = Bare { asked, edns, rcode, told: Some(&judged.option) };
+                return render_bare(snapshot, counters, &bare, reply);
+            }
+            Query { told: Some(&judged.option), ..query }
+        }
+    };
+    look_up_and_answer(turn, query, reply)
 }
 
 /// Answers a query that was read in one of the longer ways; returns the reply's octets.

@@ -1,0 +1,244 @@
+//! Who is answered, and how often: cookies (RFC 7873, RFC 9018) and response rate limiting.
+//!
+//! Cookies are judged where a query has one, before it is answered; rates where a reply stands ready. Queries without a
+//! cookie, and servers without rates, pay one test that the processor foresees. Time arrives from outside (`begin_batch`),
+//! memory is that of the generation; nothing a client sends makes anything grow.
+
+use std::net::IpAddr;
+
+use super::respond::{Outcome, WorkerState, respond};
+use super::turn::Transport;
+use crate::state::buckets::{Buckets, Key, Verdict};
+use crate::state::clock::{Now, TICKS_PER_SEC};
+use crate::state::counters::{Counter, Counters};
+use crate::state::policy::{CookiePolicy, RatePolicy, Require, ResponseClass};
+use crate::state::publish::Generation;
+use crate::wire::cookie::{COOKIE_OPTION_OCTETS, Cookie, Standing};
+use crate::wire::edns::{MIN_UDP_SIZE, OPT_RCODE_AT};
+use crate::wire::message::{FLAG_AA, FLAG_TC, HEADER_OCTETS, Header, QUESTION_TAIL_OCTETS, Rcode, Rtype};
+use crate::wire::name::uncompressed_len;
+use crate::wire::record::Record;
+
+/// What one worker knows of the time, of its load, and of the query in hand.
+#[derive(Default)]
+pub struct Guard {
+    now: Now,
+    /// UDP queries with a valid cookie so far.
+    known: u64,
+    /// When the second began in which queries are counted, and how many unknown ones there had been.
+    window_tick: u32,
+    window_start: u64,
+    /// Unknown queries in the last whole second, or in this one if they are more already.
+    unknown_qps: u64,
+    /// What the cookie of the query in hand is worth; kept up only where rates are limited.
+    standing: Option<Standing>,
+}
+
+/// What is said to a query with a cookie.
+pub(super) struct Judgement {
+    /// The COOKIE option of the reply.
+    pub(super) option: [u8; COOKIE_OPTION_OCTETS],
+    /// What the query's cookie is worth.
+    pub(super) standing: Standing,
+    /// Whether the query is answered; else BADCOOKIE is.
+    pub(super) admitted: bool,
+}
+
+impl Guard {
+    /// Takes up the time, and where a second is over, the load. Once a batch.
+    #[inline]
+    pub fn begin_batch(&mut self, now: Now, counters: &Counters) {
+        if now != self.now {
+            self.advance(now, counters);
+        }
+    }
+
+    #[cold]
+    fn advance(&mut self, now: Now, counters: &Counters) {
+        self.now = now;
+        let unknown = counters.get(Counter::UdpQueries).saturating_sub(self.known);
+        let count = unknown.saturating_sub(self.window_start);
+        let ticks = now.ticks.wrapping_sub(self.window_tick);
+        if ticks >= TICKS_PER_SEC {
+            self.unknown_qps = count * u64::from(TICKS_PER_SEC) / u64::from(ticks);
+            (self.window_tick, self.window_start) = (now.ticks, unknown);
+        } else {
+            // A flood is noticed before its first second is over.
+            self.unknown_qps = self.unknown_qps.max(count);
+        }
+    }
+
+    /// Judges the cookie of a query.
+    #[inline(never)]
+    pub(super) fn judge(
+        &mut self,
+        policy: &CookiePolicy,
+        counters: &Counters,
+        client: IpAddr,
+        transport: Transport,
+        cookie: Cookie<'_>,
+    ) -> Judgement {
+        let now_secs = self.now.unix_secs;
+        let standing = cookie.standing(&policy.secrets, now_secs, client);
+        self.standing = Some(standing);
+        let (counter, is_valid) = match standing {
+            Standing::Absent => (Counter::CookieNew, false),
+            Standing::Invalid => (Counter::CookieBad, false),
+            Standing::Stale | Standing::Fresh => (Counter::CookieValid, true),
+        };
+        counters.bump(counter);
+        let is_udp = transport == Transport::Udp;
+        self.known += u64::from(is_udp && is_valid);
+        let required = match policy.require {
+            Require::Never => false,
+            Require::UnderLoad => self.unknown_qps > u64::from(policy.load_qps),
+            Require::Always => true,
+        };
+        // A connection proves the address as well as a cookie does (RFC 7873 §5.2.3: BADCOOKIE is for UDP).
+        let admitted = is_valid || !(required && is_udp);
+        Judgement { option: cookie.option(standing, &policy.secrets, now_secs, client), standing, admitted }
+    }
+}
+
+/// Answers one datagram, as often as its client's rate allows; returns the reply's octets, 0 for none.
+#[inline]
+pub fn answer_datagram(
+    generation: &mut Generation,
+    worker: &mut WorkerState,
+    client: IpAddr,
+    query: &[u8],
+    reply: &mut [u8],
+) -> usize {
+    if generation.snapshot.protocol.rates.is_some() {
+        return answer_limited(generation, worker, client, query, reply);
+    }
+    match respond(generation, worker, client, Transport::Udp, query, reply) {
+        Outcome::Reply(len) => len,
+        Outcome::Drop(_) => 0,
+    }
+}
+
+/// Answers a datagram where rates are limited.
+#[inline(never)]
+fn answer_limited(
+    generation: &mut Generation,
+    worker: &mut WorkerState,
+    client: IpAddr,
+    query: &[u8],
+    reply: &mut [u8],
+) -> usize {
+    worker.guard.standing = None;
+    let Outcome::Reply(len) = respond(generation, worker, client, Transport::Udp, query, reply) else {
+        return 0;
+    };
+    let Generation { snapshot, buckets, .. } = generation;
+    let (Some(policy), Some(reply)) = (&snapshot.protocol.rates, reply.get_mut(..len)) else { return len };
+    limit(policy, buckets, worker, client, reply)
+}
+
+/// What of a reply is sent: all of it, little of it, or nothing.
+fn limit(
+    policy: &RatePolicy,
+    buckets: &mut Buckets,
+    worker: &WorkerState,
+    client: IpAddr,
+    reply: &mut [u8],
+) -> usize {
+    let WorkerState { counters, guard } = worker;
+    if matches!(guard.standing, Some(Standing::Fresh | Standing::Stale)) {
+        return reply.len();
+    }
+    let class = class_of(reply);
+    let (network, is_v6) = policy.network(client);
+    let key = Key { network, is_v6, class: class as u8 };
+    let verdict = buckets.take(key, &policy.rates, policy.slip, guard.now.ticks);
+    // Looked up last: most replies are within their rate, and an exempt client's bucket harms nobody.
+    if verdict == Verdict::Within || policy.exempt.lookup(client).region.is_some() {
+        return reply.len();
+    }
+    let slips = verdict == Verdict::Slip && can_slip(class, guard.standing);
+    counters.bump(counter_of(class, slips));
+    match (policy.log_only, slips) {
+        (true, _) => reply.len(),
+        (false, true) => shorten(reply, guard.standing.is_some()),
+        (false, false) => 0,
+    }
+}
+
+/// Whether a client can be told that it is over its rate: an error stays one over TCP, but a cookie always helps.
+fn can_slip(class: ResponseClass, standing: Option<Standing>) -> bool {
+    class != ResponseClass::Error || standing.is_some()
+}
+
+/// The class of a reply, read off its own header.
+#[inline]
+fn class_of(reply: &[u8]) -> ResponseClass {
+    let Some(header) = Header::read(reply) else { return ResponseClass::Error };
+    let has_answer = header.ancount > 0 || header.flags & FLAG_TC != 0;
+    match Rcode(header.flags & 0x000F) {
+        _ if reply.len() > usize::from(MIN_UDP_SIZE) => ResponseClass::Large,
+        Rcode::NOERROR if has_answer => ResponseClass::Answer,
+        Rcode::NOERROR if header.flags & FLAG_AA != 0 => ResponseClass::NoData,
+        Rcode::NOERROR if header.nscount > 0 => ResponseClass::Referral,
+        Rcode::NXDOMAIN => ResponseClass::NxDomain,
+        // BADVERS among them, whose code is above the header's four bits.
+        _ => ResponseClass::Error,
+    }
+}
+
+/// Leaves header, question and OPT record of a reply, as BADCOOKIE where the OPT record has a cookie for the client to come
+/// again with, else truncated; returns the octets.
+fn shorten(reply: &mut [u8], has_cookie: bool) -> usize {
+    let Some(header) = Header::read(reply) else { return 0 };
+    let question_end = match header.qdcount {
+        0 => HEADER_OCTETS,
+        _ => {
+            HEADER_OCTETS + uncompressed_len(reply, HEADER_OCTETS).unwrap_or_default() + QUESTION_TAIL_OCTETS
+        }
+    };
+    let mut end = question_end;
+    if let Some((start, opt_end)) = find_opt(reply, question_end, header) {
+        reply.copy_within(start..opt_end, question_end);
+        end += opt_end - start;
+    }
+    let flags = if has_cookie {
+        reply[question_end + OPT_RCODE_AT] = (Rcode::BADCOOKIE.0 >> 4) as u8;
+        header.flags & !(FLAG_AA | FLAG_TC | 0x000F) | Rcode::BADCOOKIE.0 & 0x000F
+    } else {
+        header.flags | FLAG_TC
+    };
+    let arcount = u16::from(end > question_end);
+    let header = Header { flags, ancount: 0, nscount: 0, arcount, ..header };
+    reply[..HEADER_OCTETS].copy_from_slice(&header.to_octets());
+    end
+}
+
+/// Where a reply has its OPT record.
+fn find_opt(reply: &[u8], mut at: usize, header: Header) -> Option<(usize, usize)> {
+    for _ in 0..u32::from(header.ancount) + u32::from(header.nscount) + u32::from(header.arcount) {
+        let record = Record::read(reply, at).ok()?;
+        if record.rtype == Rtype::OPT {
+            return Some((at, record.end));
+        }
+        at = record.end;
+    }
+    None
+}
+
+/// What counts a reply over its rate.
+fn counter_of(class: ResponseClass, slips: bool) -> Counter {
+    match (class, slips) {
+        (ResponseClass::Answer, false) => Counter::RrlDroppedAnswer,
+        (ResponseClass::NoData, false) => Counter::RrlDroppedNoData,
+        (ResponseClass::NxDomain, false) => Counter::RrlDroppedNxDomain,
+        (ResponseClass::Referral, false) => Counter::RrlDroppedReferral,
+        (ResponseClass::Error, false) => Counter::RrlDroppedError,
+        (ResponseClass::Large, false) => Counter::RrlDroppedLarge,
+        (ResponseClass::Answer, true) => Counter::RrlSlippedAnswer,
+        (ResponseClass::NoData, true) => Counter::RrlSlippedNoData,
+        (ResponseClass::NxDomain, true) => Counter::RrlSlippedNxDomain,
+        (ResponseClass::Referral, true) => Counter::RrlSlippedReferral,
+        (ResponseClass::Error, true) => Counter::RrlSlippedError,
+        (ResponseClass::Large, true) => Counter::RrlSlippedLarge,
+    }
+}
