@@ -281,7 +281,10 @@ fn errors_have_their_cookie_too() {
     assert!(desk.udp(CLIENT, &notify).starts_with("NOTIMP\nopt 1232 000a0018"));
     let refused = Query::a("www.example.org").edns(1232).option(10, FIRST);
     let reply = desk.udp(CLIENT, &refused);
-    assert!(reply.starts_with("REFUSED rd\nopt 1232 000a0018") && reply.ends_with("000f00020014\n"), "{reply}");
+    assert!(
+        reply.starts_with("REFUSED rd\nopt 1232 000a0018") && reply.ends_with("000f00020014\n"),
+        "{reply}"
+    );
     assert_eq!(desk.udp(CLIENT, &plain().option(10, FIRST).edns_version(1)), "BADVERS rd\nopt 1232\n");
 }
 
@@ -356,7 +359,11 @@ fn slipped_reply_is_the_question_and_nothing_that_amplifies() {
         let two = [desk.udp(CLIENT, &query), desk.udp(CLIENT, &query)];
         assert!(two.contains(&expected.to_owned()) && two.contains(&"nothing".to_owned()), "{two:?}");
     }
-    assert_eq!(tally(&mut desk, "192.0.2.200", &Query::a("www.example.org"), 9), (1, 0, 8), "errors do not slip");
+    assert_eq!(
+        tally(&mut desk, "192.0.2.200", &Query::a("www.example.org"), 9),
+        (1, 0, 8),
+        "errors do not slip"
+    );
     assert_eq!((desk.count(Counter::RrlSlippedAnswer), desk.count(Counter::RrlSlippedError)), (3, 0));
     let mut always = Desk::new("rrl: {responses: 1, slip: 1}");
     assert_eq!(tally(&mut always, CLIENT, &Query::a("www.example.com"), 9), (1, 8, 0));

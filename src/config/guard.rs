@@ -280,7 +280,9 @@ mod tests {
         assert_eq!((server.cookies, server.rates), (Cookies::default(), None));
         let server = loaded(&format!("{NAMES}server: {{cookies: , rrl: }}\n")).server;
         assert_eq!((server.cookies, server.rates), (Cookies::default(), Some(Rates::default())));
-        let server = loaded(&format!("{NAMES}server: {{cookies: {{enabled: no}}, rrl: {{enabled: no, slip: 1}}}}\n")).server;
+        let server =
+            loaded(&format!("{NAMES}server: {{cookies: {{enabled: no}}, rrl: {{enabled: no, slip: 1}}}}\n"))
+                .server;
         assert_eq!((server.cookies.enabled, server.rates), (false, None));
         assert!(compile_cookies(&server.cookies).is_none());
     }
@@ -297,7 +299,9 @@ mod tests {
         assert_eq!(rates.per_sec, [9, 9, 0, 9, 3, 2]);
         assert_eq!((rates.slip, rates.prefix_v4, rates.prefix_v6, rates.log_only), (0, 20, 48, true));
         let policy = compile_rates(&rates);
-        for (address, exempt) in [("192.0.2.1", true), ("192.0.2.2", false), ("2001:db8:9::", true), ("2001:db9::", false)] {
+        for (address, exempt) in
+            [("192.0.2.1", true), ("192.0.2.2", false), ("2001:db8:9::", true), ("2001:db9::", false)]
+        {
             assert_eq!(policy.exempt.lookup(address.parse().unwrap()).region.is_some(), exempt, "{address}");
         }
     }
@@ -354,8 +358,16 @@ mod tests {
         let accepted = "(accepted are one or two lines of 32 hexadecimal digits: the secret in use, then one that is still \
                         accepted; `openssl rand -hex 16` makes one)";
         for (text, mode, expected) in [
-            (ONE, 0o640, "is open to others than its owner: its mode is 0640 (accepted are 0600 and 0400)".to_owned()),
-            (ONE, 0o602, "is open to others than its owner: its mode is 0602 (accepted are 0600 and 0400)".to_owned()),
+            (
+                ONE,
+                0o640,
+                "is open to others than its owner: its mode is 0640 (accepted are 0600 and 0400)".to_owned(),
+            ),
+            (
+                ONE,
+                0o602,
+                "is open to others than its owner: its mode is 0602 (accepted are 0600 and 0400)".to_owned(),
+            ),
             ("", 0o600, format!("has no secret, or more than two {accepted}")),
             (&format!("{ONE}\n{TWO}\n{ONE}\n"), 0o600, format!("has no secret, or more than two {accepted}")),
             (&format!("{ONE}\nfoo\n"), 0o600, format!("has no secret in line 2 {accepted}")),
@@ -364,7 +376,10 @@ mod tests {
             let report = load_with(text, mode).unwrap_err();
             let [diagnostic] = report.diagnostics() else { panic!("{report}") };
             let shown = diagnostic.brief().to_string();
-            assert!(shown.contains("a.yaml:2:33: the secret file `") && shown.ends_with(&expected), "{shown}");
+            assert!(
+                shown.contains("a.yaml:2:33: the secret file `") && shown.ends_with(&expected),
+                "{shown}"
+            );
             assert!(!report.to_string().contains(&ONE[2..]), "{report}");
             assert_eq!(report.files().len(), 2, "the file is watched all the same");
         }
@@ -376,7 +391,9 @@ mod tests {
         let faults = |name: &str| read_secrets(&folder.path().join(name)).unwrap_err().to_string();
         assert_eq!(faults("none"), "cannot be read: No such file or directory (os error 2)");
         assert_eq!(faults(""), "is not a regular file");
-        assert!(std::process::Command::new("mkfifo").arg(folder.path().join("fifo")).status().unwrap().success());
+        assert!(
+            std::process::Command::new("mkfifo").arg(folder.path().join("fifo")).status().unwrap().success()
+        );
         assert_eq!(faults("fifo"), "is not a regular file");
     }
 }

@@ -12,8 +12,8 @@ use crate::io::limits::ConnectionLimits;
 use crate::io::listen::Endpoint;
 use crate::io::pin::Cores;
 use crate::io::reactor::WorkerIo;
-use crate::state::counters::Counters;
 use crate::state::clock::Clock;
+use crate::state::counters::Counters;
 use crate::state::publish::{Generation, Mailbox, buckets_for};
 use crate::state::rotation::{Carry, RotationTable};
 use crate::state::snapshot::Snapshot;
@@ -95,7 +95,8 @@ impl Fleet {
         let waker = io.waker();
         let mailbox = Arc::new(Mailbox::new(generation.snapshot.generation));
         let counters = Arc::new(Counters::default());
-        let mut worker = Worker::new(io, generation, counters.clone(), mailbox.clone(), clock, self.stop.clone());
+        let mut worker =
+            Worker::new(io, generation, counters.clone(), mailbox.clone(), clock, self.stop.clone());
         let thread = std::thread::Builder::new().name(format!("worker-{index}")).spawn(move || {
             if !cores.pin_current_thread(index) {
                 tracing::warn!(worker = index, "the worker could not be pinned to a core");
@@ -135,7 +136,8 @@ impl Fleet {
             let rotations = RotationTable::new(&snapshot.pools, index as u32);
             draws.push(rotations.draw_counts());
             let buckets = buckets_for(snapshot);
-            let generation = Generation { snapshot: snapshot.clone(), rotations, buckets, carry: carry.clone() };
+            let generation =
+                Generation { snapshot: snapshot.clone(), rotations, buckets, carry: carry.clone() };
             let generation = Box::new(generation);
             generations.push((hand.mailbox.clone(), generation, hand.wake.clone()));
         }

@@ -78,7 +78,9 @@ fn help(metric: &str) -> &'static str {
         "edns_queries" => "Queries with an OPT record.",
         "client_subnet_queries" => "Queries whose client subnet was read.",
         "cookies" => "Queries with a cookie, by what it was worth.",
-        "rrl_dropped" => "Replies over their client's rate that were not sent (with log_only: counted only), by class.",
+        "rrl_dropped" => {
+            "Replies over their client's rate that were not sent (with log_only: counted only), by class."
+        }
         "rrl_slipped" => {
             "Replies over their client's rate sent truncated or as BADCOOKIE (with log_only: counted only), by class."
         }

@@ -154,9 +154,8 @@ impl Supervisor {
             u16::try_from(server.tcp_max_connections_per_client).unwrap_or(u16::MAX),
         );
         let ticker = Ticker::start().map_err(StartError::Resources)?;
-        let (fleet, draws) =
-            Fleet::start(endpoints, &snapshot, &limits, &server, &cores, ticker.clock())
-                .map_err(StartError::Resources)?;
+        let (fleet, draws) = Fleet::start(endpoints, &snapshot, &limits, &server, &cores, ticker.clock())
+            .map_err(StartError::Resources)?;
         let live = Arc::new(Live {
             workers: fleet.views(),
             board: engine.status(),
@@ -398,7 +397,9 @@ fn give_secret(config: &mut Config, own: Secret) {
 fn random_secret() -> std::io::Result<Secret> {
     let mut octets = [0; SECRET_OCTETS];
     let filled = SystemRandom::new().fill(&mut octets);
-    filled.map(|()| Secret::new(octets)).map_err(|_| std::io::Error::other("the system gives no random octets"))
+    filled
+        .map(|()| Secret::new(octets))
+        .map_err(|_| std::io::Error::other("the system gives no random octets"))
 }
 
 /// A number that differs from start to start, for the spread of probes.

@@ -320,9 +320,12 @@ mod tests {
     fn cookie_without_a_question_is_a_query_of_its_own() {
         let opt = [b"\0\0\x29\x04\xd0\0\0\0\0\0\x0c\0\x0a\0\x08", &b"12345678"[..]].concat();
         let whole = message([0, 0, 0, 1], 0, &[&opt]);
-        let Err(Rejection::Cookie(fault, cookie)) = parse_any(&whole, ALL) else { panic!("a cookie was sent") };
+        let Err(Rejection::Cookie(fault, cookie)) = parse_any(&whole, ALL) else {
+            panic!("a cookie was sent")
+        };
         assert_eq!((fault.asked, cookie), (&whole[..12], Cookie::read(b"12345678").unwrap()));
-        let is_fault = |octets: &[u8], understood| matches!(parse_any(octets, understood), Err(Rejection::Fault(_)));
+        let is_fault =
+            |octets: &[u8], understood| matches!(parse_any(octets, understood), Err(Rejection::Fault(_)));
         assert!(is_fault(&whole, Understood { cookies: false, ..ALL }), "as any server without cookies");
         assert!(is_fault(&message([0, 0, 0, 1], 0x2000, &[&opt]), ALL), "NOTIFY");
         assert!(is_fault(&message([0, 0, 0, 2], 0, &[&opt, &opt]), ALL), "two OPT records");

@@ -111,9 +111,8 @@ fn respond_to_any(turn: Turn<'_>, guard: &mut Guard, message: &[u8], reply: &mut
     match parse_any(message, snapshot.protocol.understood) {
         Ok(query) => Outcome::Reply(admit_and_answer(turn, guard, query, reply)),
         Err(Rejection::Fault(fault)) => {
-            let judged = fault
-                .cookie(snapshot.protocol.understood)
-                .and_then(|cookie| judge(&turn, guard, cookie));
+            let judged =
+                fault.cookie(snapshot.protocol.understood).and_then(|cookie| judge(&turn, guard, cookie));
             let told = judged.as_ref().map(|judged| &judged.option);
             Outcome::Reply(render_bare(snapshot, counters, &Bare::error(&fault, told), reply))
         }
@@ -127,7 +126,12 @@ fn respond_to_any(turn: Turn<'_>, guard: &mut Guard, message: &[u8], reply: &mut
                 Some(_) => Rcode::NOERROR,
                 None => Rcode::FORMERR,
             };
-            Outcome::Reply(render_bare(snapshot, counters, &Bare { rcode, ..Bare::error(&fault, told) }, reply))
+            Outcome::Reply(render_bare(
+                snapshot,
+                counters,
+                &Bare { rcode, ..Bare::error(&fault, told) },
+                reply,
+            ))
         }
         Err(Rejection::Drop(reason)) => {
             turn.counters.bump(match reason {

@@ -51,7 +51,9 @@ mod tests {
 
     #[test]
     fn clock_shows_what_it_was_set_to() {
-        for now in [Now::default(), Now { ticks: u32::MAX, unix_secs: 1 }, Now { ticks: 1, unix_secs: u32::MAX }] {
+        for now in
+            [Now::default(), Now { ticks: u32::MAX, unix_secs: 1 }, Now { ticks: 1, unix_secs: u32::MAX }]
+        {
             let clock = Clock::new(now);
             assert_eq!(clock.now(), now);
             clock.set(Now { ticks: 7, ..now });

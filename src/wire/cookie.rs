@@ -285,8 +285,19 @@ mod tests {
 
     #[test]
     fn secret_is_32_hexadecimal_digits_and_is_never_shown() {
-        assert_eq!(Secret::from_hex("000102030405060708090a0B0c0D0e0F"), Some(Secret(std::array::from_fn(|i| i as u8))));
-        for wrong in ["", "0001", &"0".repeat(31), &"0".repeat(33), &"+1".repeat(16), &"é".repeat(16), &"0x".repeat(16)] {
+        assert_eq!(
+            Secret::from_hex("000102030405060708090a0B0c0D0e0F"),
+            Some(Secret(std::array::from_fn(|i| i as u8)))
+        );
+        for wrong in [
+            "",
+            "0001",
+            &"0".repeat(31),
+            &"0".repeat(33),
+            &"+1".repeat(16),
+            &"é".repeat(16),
+            &"0x".repeat(16),
+        ] {
             assert_eq!(Secret::from_hex(wrong), None, "{wrong}");
         }
         assert_eq!(format!("{:?}", one(SECRET)), "Secrets { active: Secret(..), second: None }");

@@ -69,7 +69,10 @@ pub fn assert_reply(query: &[u8], reply: &[u8], over_udp: bool) {
             // Who refuses a query and why may be told: four octets and "steerd", six and up to fifteen.
             let told = if rcode == Rcode::REFUSED { 4 + 6 + 6 + 15 } else { 0 };
             // Over TCP a reply may be padded.
-            assert!(opt <= 11 + 24 + 28 + told || !over_udp && reply.len() % 468 == 0, "an error is at most the question with header and OPT");
+            assert!(
+                opt <= 11 + 24 + 28 + told || !over_udp && reply.len() % 468 == 0,
+                "an error is at most the question with header and OPT"
+            );
         }
         other => panic!("unexpected {other:?}"),
     }
