@@ -249,7 +249,7 @@ fn flood_from_a_million_networks_takes_no_memory_and_holds_up_nobody_who_has_a_c
             assert!(len <= message.len() + 28 + 16, "{len} octets for {}", message.len());
             if number % 1000 == 0 {
                 // A million and a half in fifteen seconds; the date does not matter here.
-                worker.guard.begin_batch(Now { ticks: number / 10_000, unix_secs: 0 }, &worker.counters);
+                generation.guard.begin_batch(Now { ticks: number / 10_000, unix_secs: 0 }, &worker.counters);
                 for (client, known) in &honest {
                     let len = datagram(&mut generation, &mut worker, *client, known, &mut reply);
                     asked += 1;

@@ -68,7 +68,7 @@ impl Desk {
         let before = self.now.ticks;
         self.now.ticks += ticks;
         self.now.unix_secs += self.now.ticks / 10 - before / 10;
-        self.worker.guard.begin_batch(self.now, &self.worker.counters);
+        self.generation.guard.begin_batch(self.now, &self.worker.counters);
     }
 
     /// Replaces the configuration as the control side does.

@@ -14,6 +14,7 @@ use crate::io::pin::Cores;
 use crate::io::reactor::WorkerIo;
 use crate::state::clock::Clock;
 use crate::state::counters::Counters;
+use crate::state::guard::Guard;
 use crate::state::publish::{Generation, Mailbox, buckets_for};
 use crate::state::rotation::{Carry, RotationTable};
 use crate::state::snapshot::Snapshot;
@@ -136,8 +137,8 @@ impl Fleet {
             let rotations = RotationTable::new(&snapshot.pools, index as u32);
             draws.push(rotations.draw_counts());
             let buckets = buckets_for(snapshot);
-            let generation =
-                Generation { snapshot: snapshot.clone(), rotations, buckets, carry: carry.clone() };
+            let (snapshot, guard, carry) = (snapshot.clone(), Guard::default(), carry.clone());
+            let generation = Generation { snapshot, rotations, buckets, guard, carry };
             let generation = Box::new(generation);
             generations.push((hand.mailbox.clone(), generation, hand.wake.clone()));
         }

@@ -9,8 +9,8 @@ use std::net::IpAddr;
 use super::respond::{Outcome, WorkerState, respond};
 use super::turn::Transport;
 use crate::state::buckets::{Buckets, Key, Verdict};
-use crate::state::clock::{Now, TICKS_PER_SEC};
 use crate::state::counters::{Counter, Counters};
+use crate::state::guard::Guard;
 use crate::state::policy::{CookiePolicy, RatePolicy, Require, ResponseClass};
 use crate::state::publish::Generation;
 use crate::wire::cookie::{COOKIE_OPTION_OCTETS, Cookie, Standing};
@@ -18,21 +18,6 @@ use crate::wire::edns::{MIN_UDP_SIZE, OPT_RCODE_AT};
 use crate::wire::message::{FLAG_AA, FLAG_TC, HEADER_OCTETS, Header, QUESTION_TAIL_OCTETS, Rcode, Rtype};
 use crate::wire::name::uncompressed_len;
 use crate::wire::record::Record;
-
-/// What one worker knows of the time, of its load, and of the query in hand.
-#[derive(Default)]
-pub struct Guard {
-    now: Now,
-    /// UDP queries with a valid cookie so far.
-    known: u64,
-    /// When the second began in which queries are counted, and how many unknown ones there had been.
-    window_tick: u32,
-    window_start: u64,
-    /// Unknown queries in the last whole second, or in this one if they are more already.
-    unknown_qps: u64,
-    /// What the cookie of the query in hand is worth; kept up only where rates are limited.
-    standing: Option<Standing>,
-}
 
 /// What is said to a query with a cookie.
 pub(super) struct Judgement {
@@ -44,64 +29,41 @@ pub(super) struct Judgement {
     pub(super) admitted: bool,
 }
 
-impl Guard {
-    /// Takes up the time, and where a second is over, the load. Once a batch.
-    #[inline]
-    pub fn begin_batch(&mut self, now: Now, counters: &Counters) {
-        if now != self.now {
-            self.advance(now, counters);
-        }
+/// Judges the cookie of a query.
+#[inline(never)]
+pub(super) fn judge_cookie(
+    guard: &mut Guard,
+    policy: &CookiePolicy,
+    counters: &Counters,
+    client: IpAddr,
+    transport: Transport,
+    cookie: Cookie<'_>,
+) -> Judgement {
+    let now_secs = guard.now().unix_secs;
+    let standing = cookie.standing(&policy.secrets, now_secs, client);
+    guard.standing = Some(standing);
+    let (counter, is_valid) = match standing {
+        Standing::Absent => (Counter::CookieNew, false),
+        Standing::Invalid => (Counter::CookieBad, false),
+        Standing::Stale | Standing::Fresh => (Counter::CookieValid, true),
+    };
+    counters.bump(counter);
+    let is_udp = transport == Transport::Udp;
+    if is_udp && is_valid {
+        guard.note_known();
     }
-
-    #[cold]
-    fn advance(&mut self, now: Now, counters: &Counters) {
-        self.now = now;
-        let unknown = counters.get(Counter::UdpQueries).saturating_sub(self.known);
-        let count = unknown.saturating_sub(self.window_start);
-        let ticks = now.ticks.wrapping_sub(self.window_tick);
-        if ticks >= TICKS_PER_SEC {
-            self.unknown_qps = count * u64::from(TICKS_PER_SEC) / u64::from(ticks);
-            (self.window_tick, self.window_start) = (now.ticks, unknown);
-        } else {
-            // A flood is noticed before its first second is over.
-            self.unknown_qps = self.unknown_qps.max(count);
-        }
-    }
-
-    /// Judges the cookie of a query.
-    #[inline(never)]
-    pub(super) fn judge(
-        &mut self,
-        policy: &CookiePolicy,
-        counters: &Counters,
-        client: IpAddr,
-        transport: Transport,
-        cookie: Cookie<'_>,
-    ) -> Judgement {
-        let now_secs = self.now.unix_secs;
-        let standing = cookie.standing(&policy.secrets, now_secs, client);
-        self.standing = Some(standing);
-        let (counter, is_valid) = match standing {
-            Standing::Absent => (Counter::CookieNew, false),
-            Standing::Invalid => (Counter::CookieBad, false),
-            Standing::Stale | Standing::Fresh => (Counter::CookieValid, true),
-        };
-        counters.bump(counter);
-        let is_udp = transport == Transport::Udp;
-        self.known += u64::from(is_udp && is_valid);
-        let required = match policy.require {
-            Require::Never => false,
-            Require::UnderLoad => self.unknown_qps > u64::from(policy.load_qps),
-            Require::Always => true,
-        };
-        // A connection proves the address as well as a cookie does (RFC 7873 §5.2.3: BADCOOKIE is for UDP).
-        let admitted = is_valid || !(required && is_udp);
-        Judgement { option: cookie.option(standing, &policy.secrets, now_secs, client), standing, admitted }
-    }
+    let required = match policy.require {
+        Require::Never => false,
+        Require::UnderLoad => guard.is_under_load(policy.load_qps),
+        Require::Always => true,
+    };
+    // A connection proves the address as well as a cookie does (RFC 7873 §5.2.3: BADCOOKIE is for UDP).
+    let admitted = is_valid || !(required && is_udp);
+    Judgement { option: cookie.option(standing, &policy.secrets, now_secs, client), standing, admitted }
 }
 
 /// Answers one datagram, as often as its client's rate allows; returns the reply's octets, 0 for none.
-#[inline]
+#[inline(always)]
 pub fn answer_datagram(
     generation: &mut Generation,
     worker: &mut WorkerState,
@@ -109,7 +71,8 @@ pub fn answer_datagram(
     query: &[u8],
     reply: &mut [u8],
 ) -> usize {
-    if generation.snapshot.protocol.rates.is_some() {
+    // A table is there where there are rates.
+    if !generation.buckets.is_empty() {
         return answer_limited(generation, worker, client, query, reply);
     }
     match respond(generation, worker, client, Transport::Udp, query, reply) {
@@ -127,31 +90,31 @@ fn answer_limited(
     query: &[u8],
     reply: &mut [u8],
 ) -> usize {
-    worker.guard.standing = None;
+    generation.guard.standing = None;
     let Outcome::Reply(len) = respond(generation, worker, client, Transport::Udp, query, reply) else {
         return 0;
     };
-    let Generation { snapshot, buckets, .. } = generation;
+    let Generation { snapshot, buckets, guard, .. } = generation;
     let (Some(policy), Some(reply)) = (&snapshot.protocol.rates, reply.get_mut(..len)) else { return len };
-    limit(policy, buckets, worker, client, reply)
+    limit(policy, buckets, guard, &worker.counters, client, reply)
 }
 
 /// What of a reply is sent: all of it, little of it, or nothing.
 fn limit(
     policy: &RatePolicy,
     buckets: &mut Buckets,
-    worker: &WorkerState,
+    guard: &Guard,
+    counters: &Counters,
     client: IpAddr,
     reply: &mut [u8],
 ) -> usize {
-    let WorkerState { counters, guard } = worker;
     if matches!(guard.standing, Some(Standing::Fresh | Standing::Stale)) {
         return reply.len();
     }
     let class = class_of(reply);
     let (network, is_v6) = policy.network(client);
     let key = Key { network, is_v6, class: class as u8 };
-    let verdict = buckets.take(key, &policy.rates, policy.slip, guard.now.ticks);
+    let verdict = buckets.take(key, &policy.rates, policy.slip, guard.now().ticks);
     // Looked up last: most replies are within their rate, and an exempt client's bucket harms nobody.
     if verdict == Verdict::Within || policy.exempt.lookup(client).region.is_some() {
         return reply.len();

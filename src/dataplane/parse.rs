@@ -46,6 +46,12 @@ impl<'a> Query<'a> {
         Ok(Query { options, ..self })
     }
 
+    /// The cookies of its options.
+    #[inline(always)]
+    pub fn cookie(&self) -> Option<Cookie<'a>> {
+        self.edns?.cookie(self.options)
+    }
+
     /// Query type.
     #[inline(always)]
     pub fn qtype(&self) -> Rtype {
@@ -108,7 +114,7 @@ impl<'a> Fault<'a> {
         let edns = self.edns.filter(|edns| edns.version() == 0 && understood.cookies)?;
         match self.error {
             WireError::Opt | WireError::Truncated => None,
-            _ => edns.read_options(understood).ok()?.cookie,
+            _ => edns.cookie(edns.read_options(understood).ok()?),
         }
     }
 }

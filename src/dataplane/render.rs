@@ -76,19 +76,22 @@ fn room<'r>(
     query: Query<'_>,
     reply: &'r mut [u8],
 ) -> &'r mut [u8] {
-    let options = query.options;
-    let subnet_octets = options.client_subnet.map_or(0, |subnet| subnet.len_octets());
-    let nsid_octets = asked_nsid(snapshot, options).map_or(0, |nsid| OPTION_HEAD_OCTETS + nsid.len());
-    let keepalive_octets = if options.keepalive && transport == Transport::Tcp {
-        OPTION_HEAD_OCTETS + size_of_val(&snapshot.protocol.keepalive)
-    } else {
-        0
-    };
-    let cookie_octets = query.told.map_or(0, |told| told.len());
-    let options_octets = subnet_octets + cookie_octets + nsid_octets + keepalive_octets;
-    let opt_octets = query.edns.map_or(0, |_| OPT_FIXED_OCTETS + options_octets);
+    let subnet_octets = query.options.client_subnet.map_or(0, |subnet| subnet.len_octets());
+    let told_octets =
+        if query.options.ask_the_server() { told_octets(snapshot, transport, query) } else { 0 };
+    let opt_octets = query.edns.map_or(0, |_| OPT_FIXED_OCTETS + subnet_octets + told_octets);
     let body_end = limit(snapshot, transport, query).min(reply.len()) - opt_octets;
     &mut reply[query.asked.len()..body_end]
+}
+
+/// Octets of the options that are not about names. Padding is not among them: it takes what is left.
+#[cold]
+fn told_octets(snapshot: &Snapshot, transport: Transport, query: Query<'_>) -> usize {
+    let cookie = query.told.map_or(0, |told| told.len());
+    let nsid = asked_nsid(snapshot, query.options).map_or(0, |nsid| OPTION_HEAD_OCTETS + nsid.len());
+    let has_keepalive = query.options.keepalive() && transport == Transport::Tcp;
+    let keepalive = OPTION_HEAD_OCTETS + size_of_val(&snapshot.protocol.keepalive);
+    cookie + nsid + if has_keepalive { keepalive } else { 0 }
 }
 
 /// Most octets of a reply.
@@ -104,7 +107,7 @@ fn limit(snapshot: &Snapshot, transport: Transport, query: Query<'_>) -> usize {
 
 /// The server's identifier, if it has one and is asked for it.
 fn asked_nsid<'s>(snapshot: &'s Snapshot, options: Options<'_>) -> Option<&'s [u8]> {
-    if options.nsid { snapshot.protocol.nsid.as_deref() } else { None }
+    if options.nsid() { snapshot.protocol.nsid.as_deref() } else { None }
 }
 
 /// Puts header and OPT around the body, the query's header and question being there already; returns the reply's octets.
@@ -128,7 +131,7 @@ pub fn finish(
             counters.bump(Counter::ClientSubnet);
             end += subnet.write(body.scope_len, &mut reply[end..]).unwrap_or(0);
         }
-        if query.options.ask_the_server() || query.told.is_some() || body.extended.is_some() {
+        if query.options.ask_the_server() || body.extended.is_some() {
             let limit = limit(snapshot, transport, query).min(reply.len());
             end = write_options(snapshot, transport, query, body, &mut reply[..limit], end);
         }
@@ -207,7 +210,7 @@ pub fn drawn_body(counters: &Counters, family: &FamilyPool, scope_len: u8, drawn
 /// A pool's answer that is no single record, or that there is none.
 #[inline(never)]
 pub(super) fn write_pool(turn: Turn<'_>, query: Query<'_>, owner: Owner<'_>, reply: &mut [u8]) -> Body {
-    let Turn { snapshot, rotations, counters, client, transport } = turn;
+    let Turn { snapshot, rotations, counters, client, transport, .. } = turn;
     let in_zone = owner.in_zone();
     let into = room(snapshot, transport, query, reply);
     // Decided again rather than handed on: handing it on would cost every answer of one record.
@@ -359,14 +362,14 @@ fn write_options(
         put(OPTION_NSID, nsid);
     }
     // Not over UDP, which has no connection (RFC 7828 §3.2.2).
-    if options.keepalive && transport == Transport::Tcp {
+    if options.keepalive() && transport == Transport::Tcp {
         put(OPTION_KEEPALIVE, &snapshot.protocol.keepalive);
     }
     if let Some(error) = body.extended {
         put(OPTION_EXTENDED_ERROR, error.data());
     }
     // Over UDP a longer reply would serve who asks in another's name (RFC 7830 §6).
-    if options.padding && transport == Transport::Tcp {
+    if options.padding() && transport == Transport::Tcp {
         end = write_padding(reply, end);
     }
     end

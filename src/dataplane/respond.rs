@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::choose::{PoolChoice, choose_pool};
-use super::guard::{Guard, Judgement};
+use super::guard::{Judgement, judge_cookie};
 use super::lookup::{Owner, lookup};
 use super::parse::{Query, Rejection, parse_any, parse_trusting, parse_with_options};
 use super::render::{
@@ -37,14 +37,12 @@ pub enum Outcome {
 pub struct WorkerState {
     /// The worker's counters, shared with the control side.
     pub counters: Arc<Counters>,
-    /// The time, and what cookies are worth.
-    pub guard: Guard,
 }
 
 impl WorkerState {
     /// A worker's state that counts into `counters`.
     pub fn new(counters: Arc<Counters>) -> WorkerState {
-        WorkerState { counters, guard: Guard::default() }
+        WorkerState { counters }
     }
 }
 
@@ -62,62 +60,55 @@ pub fn respond(
     reply: &mut [u8],
 ) -> Outcome {
     assert!(reply.len() >= MIN_REPLY_OCTETS, "reply buffer too short");
-    let WorkerState { counters, guard } = worker;
-    let counters = &**counters;
+    let counters = &*worker.counters;
     counters.bump(match transport {
         Transport::Udp => Counter::UdpQueries,
         Transport::Tcp => Counter::TcpQueries,
     });
-    let Generation { snapshot, rotations, .. } = generation;
-    let turn = Turn { snapshot, rotations, counters, client: &client, transport };
+    let Generation { snapshot, rotations, guard, .. } = generation;
+    let turn = Turn { snapshot, rotations, counters, client: &client, transport, guard };
     match parse_trusting(message) {
         Some(query) => match lookup(turn.snapshot, query) {
             Some(owner) => Outcome::Reply(answer(turn, query, owner, reply)),
-            None => respond_to_absent(turn, guard, query, message, reply),
+            None => respond_to_absent(turn, query, message, reply),
         },
-        None => respond_to_options(turn, guard, message, reply),
+        None => respond_to_options(turn, message, reply),
     }
 }
 
 /// Answers a query for a name that is not there, or that was taken for a name and is none.
 #[inline(never)]
-fn respond_to_absent(
-    turn: Turn<'_>,
-    guard: &mut Guard,
-    query: Query<'_>,
-    message: &[u8],
-    reply: &mut [u8],
-) -> Outcome {
+fn respond_to_absent(turn: Turn<'_>, query: Query<'_>, message: &[u8], reply: &mut [u8]) -> Outcome {
     if query.is_whole() {
         Outcome::Reply(answer_absent(turn, query, reply))
     } else {
-        respond_to_options(turn, guard, message, reply)
+        respond_to_options(turn, message, reply)
     }
 }
 
 /// Answers a query that has options in its OPT record: resolvers that tell a client subnet or a cookie.
 #[inline(never)]
-fn respond_to_options(turn: Turn<'_>, guard: &mut Guard, message: &[u8], reply: &mut [u8]) -> Outcome {
+fn respond_to_options(turn: Turn<'_>, message: &[u8], reply: &mut [u8]) -> Outcome {
     match parse_with_options(message, turn.snapshot.protocol.understood) {
-        Some(query) => Outcome::Reply(admit_and_answer(turn, guard, query, reply)),
-        None => respond_to_any(turn, guard, message, reply),
+        Some(query) => Outcome::Reply(admit_and_answer(turn, query, reply)),
+        None => respond_to_any(turn, message, reply),
     }
 }
 
 /// Answers a message that does not look like most queries: rejects it, or answers it like any other.
 #[inline(never)]
-fn respond_to_any(turn: Turn<'_>, guard: &mut Guard, message: &[u8], reply: &mut [u8]) -> Outcome {
-    let Turn { snapshot, counters, .. } = turn;
+fn respond_to_any(mut turn: Turn<'_>, message: &[u8], reply: &mut [u8]) -> Outcome {
+    let (snapshot, counters) = (turn.snapshot, turn.counters);
     match parse_any(message, snapshot.protocol.understood) {
-        Ok(query) => Outcome::Reply(admit_and_answer(turn, guard, query, reply)),
+        Ok(query) => Outcome::Reply(admit_and_answer(turn, query, reply)),
         Err(Rejection::Fault(fault)) => {
             let judged =
-                fault.cookie(snapshot.protocol.understood).and_then(|cookie| judge(&turn, guard, cookie));
+                fault.cookie(snapshot.protocol.understood).and_then(|cookie| judge(&mut turn, cookie));
             let told = judged.as_ref().map(|judged| &judged.option);
             Outcome::Reply(render_bare(snapshot, counters, &Bare::error(&fault, told), reply))
         }
         Err(Rejection::Cookie(fault, cookie)) => {
-            let judged = judge(&turn, guard, cookie);
+            let judged = judge(&mut turn, cookie);
             let told = judged.as_ref().map(|judged| &judged.option);
             let rcode = match &judged {
                 // "the response SHALL have the RCODE BADCOOKIE if the Server Cookie sent with the query was invalid"
@@ -144,16 +135,16 @@ fn respond_to_any(turn: Turn<'_>, guard: &mut Guard, message: &[u8], reply: &mut
 }
 
 /// What the cookie of a message is worth; `None` where cookies are off.
-fn judge(turn: &Turn<'_>, guard: &mut Guard, cookie: Cookie<'_>) -> Option<Judgement> {
+fn judge(turn: &mut Turn<'_>, cookie: Cookie<'_>) -> Option<Judgement> {
     let policy = turn.snapshot.protocol.cookies.as_ref()?;
-    Some(guard.judge(policy, turn.counters, *turn.client, turn.transport, cookie))
+    Some(judge_cookie(turn.guard, policy, turn.counters, *turn.client, turn.transport, cookie))
 }
 
 /// Answers a query that was read in one of the longer ways, if its cookie lets it; returns the reply's octets.
 #[inline(always)]
-fn admit_and_answer(turn: Turn<'_>, guard: &mut Guard, query: Query<'_>, reply: &mut [u8]) -> usize {
+fn admit_and_answer(mut turn: Turn<'_>, query: Query<'_>, reply: &mut [u8]) -> usize {
     let judged;
-    let query = match query.options.cookie.and_then(|cookie| judge(&turn, guard, cookie)) {
+    let query = match query.cookie().and_then(|cookie| judge(&mut turn, cookie)) {
         None => query,
         Some(judgement) => {
             judged = judgement;
@@ -182,7 +173,7 @@ fn look_up_and_answer(turn: Turn<'_>, query: Query<'_>, reply: &mut [u8]) -> usi
 /// is known of the query stays in registers on its way to a pool's answer; whatever is not drawn is one call out of line.
 #[inline(always)]
 fn answer(turn: Turn<'_>, query: Query<'_>, owner: Owner<'_>, reply: &mut [u8]) -> usize {
-    let Turn { snapshot, rotations, counters, client, transport } = turn;
+    let Turn { snapshot, rotations, counters, client, transport, guard } = turn;
     let Some(small) = reply.first_chunk_mut::<MIN_REPLY_OCTETS>() else { return 0 };
     copy_asked(query.asked, small);
     let choice = choose_pool(snapshot, client, query, owner);
@@ -193,7 +184,7 @@ fn answer(turn: Turn<'_>, query: Query<'_>, owner: Owner<'_>, reply: &mut [u8]) 
         let body = drawn_body(counters, family, scope_len, Drawn { count: 1, source: Source::Up });
         return finish(snapshot, counters, transport, query, body, small);
     }
-    let turn = Turn { snapshot, rotations, counters, client, transport };
+    let turn = Turn { snapshot, rotations, counters, client, transport, guard };
     let body = match choice {
         Some(_) => write_pool(turn, query, owner, reply),
         None => write_fixed(turn, query, Some(owner), reply),

@@ -84,10 +84,10 @@ impl DatagramDesk for Desk {
     /// Adopts a newer generation, if there is one, and takes up the time.
     #[inline]
     fn begin_batch(&mut self) {
-        self.state.guard.begin_batch(self.clock.now(), &self.state.counters);
         if self.mailbox.adopt(&mut self.generation) {
             self.state.counters.bump(Counter::Adopted);
         }
+        self.generation.guard.begin_batch(self.clock.now(), &self.state.counters);
         let rebuilds = self.generation.rotations.take_rebuilds();
         if rebuilds > 0 {
             self.state.counters.add(Counter::Rebuilds, rebuilds);

@@ -6,6 +6,8 @@ pub mod buckets;
 pub mod clock;
 /// What a worker counts.
 pub mod counters;
+/// What a worker knows of the time and its load.
+pub mod guard;
 /// Verdicts of the probes, under a sequence lock.
 pub mod health_table;
 /// The qname index.

@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use crossbeam::atomic::AtomicCell;
 
 use super::buckets::Buckets;
+use super::guard::Guard;
 use super::rotation::{Carry, RotationTable};
 use super::snapshot::Snapshot;
 
@@ -21,6 +22,8 @@ pub struct Generation {
     pub rotations: RotationTable,
     /// The worker's own counts of replies by client network; without places where nothing is limited.
     pub buckets: Buckets,
+    /// What the worker knows of the time and its load, whatever the generation.
+    pub guard: Guard,
     /// What of the positions before lives on.
     pub carry: Arc<Carry>,
 }
@@ -30,7 +33,7 @@ impl Generation {
     pub fn first(snapshot: Arc<Snapshot>, seed: u32) -> Generation {
         let rotations = RotationTable::new(&snapshot.pools, seed);
         let buckets = buckets_for(&snapshot);
-        Generation { snapshot, rotations, buckets, carry: Arc::default() }
+        Generation { snapshot, rotations, buckets, guard: Guard::default(), carry: Arc::default() }
     }
 }
 
@@ -100,6 +103,7 @@ impl Mailbox {
         let Some(mut next) = self.incoming.take() else { return false };
         next.rotations.carry_from(&current.rotations, &next.carry);
         next.buckets.carry_from(&mut current.buckets);
+        next.guard = std::mem::take(&mut current.guard);
         let old = std::mem::replace(current, next);
         // The control side empties `retired` before it posts again, so this frees nothing here.
         self.retired.store(Some(old));

@@ -101,6 +101,12 @@ impl<'a> Cookie<'a> {
         }
     }
 
+    /// Octets of both cookies together.
+    #[inline]
+    pub fn len_octets(self) -> u8 {
+        self.0.len() as u8
+    }
+
     fn client(self) -> [u8; CLIENT_COOKIE_OCTETS] {
         self.0.first_chunk().copied().unwrap_or_default()
     }

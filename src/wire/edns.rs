@@ -128,13 +128,16 @@ impl<'a> Edns<'a> {
                 OPTION_CLIENT_SUBNET if understood.client_subnet && options.client_subnet.is_none() => {
                     options.client_subnet = Some(ClientSubnet::read(data)?);
                 }
-                OPTION_COOKIE if understood.cookies && options.cookie.is_none() => {
-                    options.cookie = Some(Cookie::read(data)?);
+                OPTION_COOKIE if understood.cookies && options.asked & HAS_COOKIE == 0 => {
+                    options.asked |= HAS_COOKIE;
+                    options.cookie_len = Cookie::read(data)?.len_octets();
+                    // An OPT record has at most 65,535 octets.
+                    options.cookie_at = (self.options.len() - tail.len() - len) as u16;
                 }
                 // What a query has in these says nothing (RFC 5001 §2.1, RFC 7828 §3.1, RFC 7830 §3).
-                OPTION_NSID => options.nsid = true,
-                OPTION_KEEPALIVE => options.keepalive = true,
-                OPTION_PADDING => options.padding = true,
+                OPTION_NSID => options.asked |= ASKS_NSID,
+                OPTION_KEEPALIVE => options.asked |= ASKS_KEEPALIVE,
+                OPTION_PADDING => options.asked |= ASKS_PADDING,
                 _ => {}
             }
             rest = tail;
@@ -153,25 +156,59 @@ pub struct Understood {
 }
 
 /// What a query's options ask for.
+// Small, and one test tells whether there is anything beside a client subnet: it is handed about with every query.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Options<'a> {
     /// The client subnet, where it is to be used.
     pub client_subnet: Option<ClientSubnet<'a>>,
-    /// The cookies, where they are to be used.
-    pub cookie: Option<Cookie<'a>>,
-    /// Which server answers (RFC 5001).
-    pub nsid: bool,
-    /// How long a connection may idle (RFC 7828).
-    pub keepalive: bool,
-    /// A reply whose length tells less (RFC 7830).
-    pub padding: bool,
+    /// Bits of what else is asked for.
+    asked: u8,
+    /// Octets of the cookie; 0: there is none, or none is used.
+    cookie_len: u8,
+    /// Where among the options it is.
+    cookie_at: u16,
 }
 
+const ASKS_NSID: u8 = 1;
+const ASKS_KEEPALIVE: u8 = 2;
+const ASKS_PADDING: u8 = 4;
+const HAS_COOKIE: u8 = 8;
+
 impl Options<'_> {
-    /// Whether anything is asked for that is about the server, not about names.
+    /// Whether anything is asked for that is not about names: what follows.
     #[inline(always)]
-    pub fn ask_the_server(&self) -> bool {
-        self.nsid || self.keepalive || self.padding
+    pub fn ask_the_server(self) -> bool {
+        self.asked != 0
+    }
+
+    /// Which server answers (RFC 5001).
+    #[inline]
+    pub fn nsid(self) -> bool {
+        self.asked & ASKS_NSID != 0
+    }
+
+    /// How long a connection may idle (RFC 7828).
+    #[inline]
+    pub fn keepalive(self) -> bool {
+        self.asked & ASKS_KEEPALIVE != 0
+    }
+
+    /// A reply whose length tells less (RFC 7830).
+    #[inline]
+    pub fn padding(self) -> bool {
+        self.asked & ASKS_PADDING != 0
+    }
+}
+
+impl<'a> Edns<'a> {
+    /// The cookies among the options, which `options` were read from, where they are to be used.
+    #[inline(always)]
+    pub fn cookie(self, options: Options<'_>) -> Option<Cookie<'a>> {
+        if options.asked & HAS_COOKIE == 0 {
+            return None;
+        }
+        let at = usize::from(options.cookie_at);
+        Cookie::read(self.options.get(at..at + usize::from(options.cookie_len))?).ok()
     }
 }
 
@@ -348,7 +385,8 @@ mod tests {
         let edns = |options| Edns { fixed: &[0; OPT_FIXED_OCTETS], options };
         let two = [&[0, 10, 0, 8][..], b"12345678", &[0, 10, 0, 1, 9]].concat();
         let read = edns(&two).read_options(ALL).unwrap();
-        assert_eq!(read.cookie, Cookie::read(b"12345678").ok());
+        assert_eq!(edns(&two).cookie(read), Cookie::read(b"12345678").ok());
+        assert_eq!(edns(&two).cookie(Options::default()), None);
         let short = [0, 10, 0, 7, 1, 2, 3, 4, 5, 6, 7];
         assert_eq!(edns(&short).read_options(ALL), Err(WireError::Cookie));
         assert_eq!(edns(&short).read_options(Understood::default()), Ok(Options::default()));
@@ -357,10 +395,10 @@ mod tests {
     #[test]
     fn what_else_is_asked_for_is_seen_whatever_its_data() {
         let read = |options| Edns { fixed: &[0; OPT_FIXED_OCTETS], options }.read_options(ALL).unwrap();
-        let both = Options { nsid: true, keepalive: true, ..Options::default() };
+        let both = Options { asked: ASKS_NSID | ASKS_KEEPALIVE, ..Options::default() };
         assert_eq!(read(&[0, 3, 0, 0, 0, 11, 0, 0]), both);
         assert_eq!(read(&[0, 11, 0, 2, 0, 9, 0, 3, 0, 1, 7]), both);
-        assert!(read(&[0, 12, 0, 1, 9]).padding);
+        assert!(read(&[0, 12, 0, 1, 9]).padding() && !read(&[0, 11, 0, 0]).padding());
         assert_eq!(read(&[0, 15, 0, 2, 0, 20]), Options::default());
     }
 
