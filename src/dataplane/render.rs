@@ -76,10 +76,12 @@ fn room<'r>(
     query: Query<'_>,
     reply: &'r mut [u8],
 ) -> &'r mut [u8] {
-    let subnet_octets = query.options.client_subnet.map_or(0, |subnet| subnet.len_octets());
-    let told_octets =
-        if query.options.ask_the_server() { told_octets(snapshot, transport, query) } else { 0 };
-    let opt_octets = query.edns.map_or(0, |_| OPT_FIXED_OCTETS + subnet_octets + told_octets);
+    let opt_octets = query.edns.map_or(0, |_| {
+        let options = query.options;
+        let subnet_octets = options.client_subnet.map_or(0, |subnet| subnet.len_octets());
+        let told_octets = if options.ask_the_server() { told_octets(snapshot, transport, query) } else { 0 };
+        OPT_FIXED_OCTETS + subnet_octets + told_octets
+    });
     let body_end = limit(snapshot, transport, query).min(reply.len()) - opt_octets;
     &mut reply[query.asked.len()..body_end]
 }
