@@ -2,7 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use steerd::wire::edns::{CLIENT_SUBNET_MAX_OCTETS, ClientSubnet, Edns};
+use steerd::wire::edns::{CLIENT_SUBNET_MAX_OCTETS, ClientSubnet, Edns, Understood};
 use steerd::wire::message::Header;
 use steerd::wire::name::{Name, skip, uncompressed_len};
 use steerd::wire::record::Record;
