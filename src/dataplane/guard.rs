@@ -82,6 +82,7 @@ pub fn answer_datagram(
 }
 
 /// Answers a datagram where rates are limited.
+#[cold]
 #[inline(never)]
 fn answer_limited(
     generation: &mut Generation,

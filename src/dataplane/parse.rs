@@ -1,7 +1,7 @@
 //! Octets to a query, or to a reason why not (RFC 1035 §4, RFC 6891, RFC 7871, RFC 7873, RFC 9619).
 
 use super::turn::DropReason;
-use crate::wire::cookie::{COOKIE_OPTION_OCTETS, Cookie};
+use crate::wire::cookie::Cookie;
 use crate::wire::edns::{Edns, Options, Understood};
 use crate::wire::error::WireError;
 use crate::wire::message::{Class, FLAG_QR, HEADER_OCTETS, Header, OPCODE_MASK, QUESTION_TAIL_OCTETS, Rtype};
@@ -17,15 +17,13 @@ pub struct Query<'a> {
     pub edns: Option<Edns<'a>>,
     /// What the options of that record ask for.
     pub options: Options<'a>,
-    /// The COOKIE option of the reply: the parser leaves it out, who judges cookies puts it in.
-    pub told: Option<&'a [u8; COOKIE_OPTION_OCTETS]>,
 }
 
 impl<'a> Query<'a> {
     /// A query without options.
     #[inline(always)]
     fn new(asked: &'a [u8], edns: Option<Edns<'a>>) -> Query<'a> {
-        Query { asked, edns, options: Options::default(), told: None }
+        Query { asked, edns, options: Options::default() }
     }
 
     /// Whether what is held for the question is exactly one: a name by its labels, then type and class.

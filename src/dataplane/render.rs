@@ -24,6 +24,9 @@ const HINFO_RECORD: &[u8] = b"\xC0\x0C\x00\x0D\x00\x01\x00\x00\x0E\x10\x00\x09\x
 /// Head of a TXT record of class CH for the query name, TTL 0.
 const CHAOS_TXT_HEAD: &[u8] = b"\xC0\x0C\x00\x10\x00\x03\x00\x00\x00\x00";
 
+/// The COOKIE option of a reply, where it has one.
+pub type Told<'a> = Option<&'a [u8; COOKIE_OPTION_OCTETS]>;
+
 /// What stands between question and OPT. Small enough to be returned in registers.
 #[derive(Clone, Copy)]
 pub struct Body {
@@ -89,7 +92,7 @@ fn room<'r>(
 /// Octets of the options that are not about names. Padding is not among them: it takes what is left.
 #[cold]
 fn told_octets(snapshot: &Snapshot, transport: Transport, query: Query<'_>) -> usize {
-    let cookie = query.told.map_or(0, |told| told.len());
+    let cookie = if query.options.has_cookie() { COOKIE_OPTION_OCTETS } else { 0 };
     let nsid = asked_nsid(snapshot, query.options).map_or(0, |nsid| OPTION_HEAD_OCTETS + nsid.len());
     let has_keepalive = query.options.keepalive() && transport == Transport::Tcp;
     let keepalive = OPTION_HEAD_OCTETS + size_of_val(&snapshot.protocol.keepalive);
@@ -120,6 +123,7 @@ pub fn finish(
     transport: Transport,
     query: Query<'_>,
     body: Body,
+    told: Told<'_>,
     reply: &mut [u8],
 ) -> usize {
     counters.bump(body.counter);
@@ -135,7 +139,7 @@ pub fn finish(
         }
         if query.options.ask_the_server() || body.extended.is_some() {
             let limit = limit(snapshot, transport, query).min(reply.len());
-            end = write_options(snapshot, transport, query, body, &mut reply[..limit], end);
+            end = write_options(snapshot, transport, query.options, body, told, &mut reply[..limit], end);
         }
         if end > opt_end
             && let Some(rdlength) = reply[..opt_end].last_chunk_mut()
@@ -155,12 +159,12 @@ pub struct Bare<'a> {
     /// What is said.
     pub rcode: Rcode,
     /// The COOKIE option.
-    pub told: Option<&'a [u8; COOKIE_OPTION_OCTETS]>,
+    pub told: Told<'a>,
 }
 
 impl<'a> Bare<'a> {
     /// The reply to a message that is no proper query.
-    pub fn error(fault: &Fault<'a>, told: Option<&'a [u8; COOKIE_OPTION_OCTETS]>) -> Bare<'a> {
+    pub fn error(fault: &Fault<'a>, told: Told<'a>) -> Bare<'a> {
         Bare { asked: fault.asked, edns: fault.edns, rcode: Rcode::from(fault.error), told }
     }
 }
@@ -347,13 +351,13 @@ fn write_opt(snapshot: &Snapshot, edns: Edns<'_>, into: &mut [u8]) -> usize {
 fn write_options(
     snapshot: &Snapshot,
     transport: Transport,
-    query: Query<'_>,
+    options: Options<'_>,
     body: Body,
+    told: Told<'_>,
     reply: &mut [u8],
     mut end: usize,
 ) -> usize {
-    let options = query.options;
-    if let Some(told) = query.told
+    if let Some(told) = told
         && let Some(into) = reply.get_mut(end..).and_then(|rest| rest.first_chunk_mut())
     {
         *into = *told;

@@ -10,7 +10,7 @@ use super::guard::{Judgement, judge_cookie};
 use super::lookup::{Owner, lookup};
 use super::parse::{Query, Rejection, parse_any, parse_trusting, parse_with_options};
 use super::render::{
-    Bare, copy_asked, drawn_body, finish, render_bare, room_for_one, write_fixed, write_pool,
+    Bare, Told, copy_asked, drawn_body, finish, render_bare, room_for_one, write_fixed, write_pool,
 };
 use super::turn::Turn;
 pub use super::turn::{DropReason, Transport};
@@ -69,7 +69,7 @@ pub fn respond(
     let turn = Turn { snapshot, rotations, counters, client: &client, transport, guard };
     match parse_trusting(message) {
         Some(query) => match lookup(turn.snapshot, query) {
-            Some(owner) => Outcome::Reply(answer(turn, query, owner, reply)),
+            Some(owner) => Outcome::Reply(answer(turn, query, owner, None, reply)),
             None => respond_to_absent(turn, query, message, reply),
         },
         None => respond_to_options(turn, message, reply),
@@ -80,7 +80,7 @@ pub fn respond(
 #[inline(never)]
 fn respond_to_absent(turn: Turn<'_>, query: Query<'_>, message: &[u8], reply: &mut [u8]) -> Outcome {
     if query.is_whole() {
-        Outcome::Reply(answer_absent(turn, query, reply))
+        Outcome::Reply(answer_absent(turn, query, None, reply))
     } else {
         respond_to_options(turn, message, reply)
     }
@@ -144,8 +144,8 @@ fn judge(turn: &mut Turn<'_>, cookie: Cookie<'_>) -> Option<Judgement> {
 #[inline(always)]
 fn admit_and_answer(mut turn: Turn<'_>, query: Query<'_>, reply: &mut [u8]) -> usize {
     let judged;
-    let query = match query.cookie().and_then(|cookie| judge(&mut turn, cookie)) {
-        None => query,
+    let told = match query.cookie().and_then(|cookie| judge(&mut turn, cookie)) {
+        None => None,
         Some(judgement) => {
             judged = judgement;
             if !judged.admitted {
@@ -154,25 +154,19 @@ fn admit_and_answer(mut turn: Turn<'_>, query: Query<'_>, reply: &mut [u8]) -> u
                 let bare = Bare { asked, edns, rcode, told: Some(&judged.option) };
                 return render_bare(snapshot, counters, &bare, reply);
             }
-            Query { told: Some(&judged.option), ..query }
+            Some(&judged.option)
         }
     };
-    look_up_and_answer(turn, query, reply)
-}
-
-/// Answers a query that was read in one of the longer ways; returns the reply's octets.
-#[inline(always)]
-fn look_up_and_answer(turn: Turn<'_>, query: Query<'_>, reply: &mut [u8]) -> usize {
     match lookup(turn.snapshot, query) {
-        Some(owner) => answer(turn, query, owner, reply),
-        None => answer_absent(turn, query, reply),
+        Some(owner) => answer(turn, query, owner, told, reply),
+        None => answer_absent(turn, query, told, reply),
     }
 }
 
 /// Answers a query whose name exists; returns the reply's octets. All of it is inlined and handed on by value, so that what
 /// is known of the query stays in registers on its way to a pool's answer; whatever is not drawn is one call out of line.
 #[inline(always)]
-fn answer(turn: Turn<'_>, query: Query<'_>, owner: Owner<'_>, reply: &mut [u8]) -> usize {
+fn answer(turn: Turn<'_>, query: Query<'_>, owner: Owner<'_>, told: Told<'_>, reply: &mut [u8]) -> usize {
     let Turn { snapshot, rotations, counters, client, transport, guard } = turn;
     let Some(small) = reply.first_chunk_mut::<MIN_REPLY_OCTETS>() else { return 0 };
     copy_asked(query.asked, small);
@@ -182,21 +176,21 @@ fn answer(turn: Turn<'_>, query: Query<'_>, owner: Owner<'_>, reply: &mut [u8]) 
         && rotations.draw_single(&snapshot.health, family, scope, ttl_secs, into).is_some()
     {
         let body = drawn_body(counters, family, scope_len, Drawn { count: 1, source: Source::Up });
-        return finish(snapshot, counters, transport, query, body, small);
+        return finish(snapshot, counters, transport, query, body, told, small);
     }
     let turn = Turn { snapshot, rotations, counters, client, transport, guard };
     let body = match choice {
         Some(_) => write_pool(turn, query, owner, reply),
         None => write_fixed(turn, query, Some(owner), reply),
     };
-    finish(snapshot, counters, transport, query, body, reply)
+    finish(snapshot, counters, transport, query, body, told, reply)
 }
 
 /// Answers a query whose name does not exist, or not in its class; returns the reply's octets.
 #[inline(never)]
-fn answer_absent(turn: Turn<'_>, query: Query<'_>, reply: &mut [u8]) -> usize {
+fn answer_absent(turn: Turn<'_>, query: Query<'_>, told: Told<'_>, reply: &mut [u8]) -> usize {
     let Turn { snapshot, counters, transport, .. } = turn;
     copy_asked(query.asked, reply);
     let body = write_fixed(turn, query, None, reply);
-    finish(snapshot, counters, transport, query, body, reply)
+    finish(snapshot, counters, transport, query, body, told, reply)
 }

@@ -181,6 +181,12 @@ impl Options<'_> {
         self.asked != 0
     }
 
+    /// Whether there is a cookie that is used: the reply has one too.
+    #[inline]
+    pub fn has_cookie(self) -> bool {
+        self.asked & HAS_COOKIE != 0
+    }
+
     /// Which server answers (RFC 5001).
     #[inline]
     pub fn nsid(self) -> bool {
@@ -204,7 +210,7 @@ impl<'a> Edns<'a> {
     /// The cookies among the options, which `options` were read from, where they are to be used.
     #[inline(always)]
     pub fn cookie(self, options: Options<'_>) -> Option<Cookie<'a>> {
-        if options.asked & HAS_COOKIE == 0 {
+        if !options.has_cookie() {
             return None;
         }
         let at = usize::from(options.cookie_at);

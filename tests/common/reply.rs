@@ -70,7 +70,7 @@ pub fn assert_reply(query: &[u8], reply: &[u8], over_udp: bool) {
             let told = if rcode == Rcode::REFUSED { 4 + 6 + 6 + 15 } else { 0 };
             // Over TCP a reply may be padded.
             assert!(
-                opt <= 11 + 24 + 28 + told || !over_udp && reply.len() % 468 == 0,
+                opt <= 11 + 24 + 28 + told || !over_udp && reply.len().is_multiple_of(468),
                 "an error is at most the question with header and OPT"
             );
         }
