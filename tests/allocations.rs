@@ -205,7 +205,7 @@ fn datagram(
     query: &[u8],
     reply: &mut [u8],
 ) -> usize {
-    steerd::dataplane::guard::answer_datagram(generation, worker, client, query, reply)
+    steerd::dataplane::guard::answer_limited(generation, worker, client, query, reply)
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use steerd::config::{compile::compile, load_str};
-use steerd::dataplane::guard::answer_datagram;
+use steerd::dataplane::guard::answer_limited;
 use steerd::dataplane::respond::{Outcome, Transport, WorkerState, respond};
 use steerd::state::clock::Now;
 use steerd::state::counters::Counter;
@@ -83,7 +83,7 @@ impl Desk {
     fn datagram(&mut self, client: &str, query: &Query) -> Option<Reply> {
         let (octets, mut reply) = (query.octets(), vec![0xA5; 4096]);
         let client = client.parse().unwrap();
-        let len = answer_datagram(&mut self.generation, &mut self.worker, client, &octets, &mut reply);
+        let len = answer_limited(&mut self.generation, &mut self.worker, client, &octets, &mut reply);
         reply.truncate(len);
         (len > 0).then(|| Reply::new(&octets, reply, Via::Udp))
     }
@@ -392,6 +392,13 @@ fn exempt_are_listed_networks_connections_and_valid_cookies() {
         assert_eq!(tally(&mut desk, client, &query, 300), (300, 0, 0), "{client}");
     }
     assert_eq!(tally(&mut desk, CLIENT, &query, 9), (1, 0, 8));
+    let mut neighbours = Desk::new("rrl: {responses: 1, slip: 0, exempt: 192.0.2.9}");
+    assert_eq!(tally(&mut neighbours, "192.0.2.9", &query, 300), (300, 0, 0));
+    assert_eq!(
+        tally(&mut neighbours, "192.0.2.8", &query, 9),
+        (1, 0, 8),
+        "the exempt one used up nothing of theirs"
+    );
     for _ in 0..300 {
         assert!(desk.tcp(CLIENT, &query).text().starts_with("NOERROR aa"));
     }

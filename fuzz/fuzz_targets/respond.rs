@@ -6,7 +6,7 @@ use std::cell::RefCell;
 use std::net::IpAddr;
 
 use libfuzzer_sys::fuzz_target;
-use steerd::dataplane::guard::answer_datagram;
+use steerd::dataplane::guard::answer_limited;
 use steerd::dataplane::respond::{Outcome, Transport, WorkerState, respond};
 use steerd::state::clock::Now;
 use steerd::state::publish::Generation;
@@ -47,7 +47,7 @@ fuzz_target!(|query: &[u8]| {
         *ticks = ticks.wrapping_add(3);
         generation.guard.begin_batch(Now { ticks: *ticks, unix_secs: 0 }, &worker.counters);
         for _ in 0..3 {
-            match answer_datagram(generation, worker, client, query, &mut buffer) {
+            match answer_limited(generation, worker, client, query, &mut buffer) {
                 0 => {}
                 len => reply::assert_reply(query, &buffer[..len], true),
             }

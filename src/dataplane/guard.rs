@@ -1,7 +1,7 @@
 //! Who is answered, and how often: cookies (RFC 7873, RFC 9018) and response rate limiting.
 //!
 //! Cookies are judged where a query has one, before it is answered; rates where a reply stands ready. Queries without a
-//! cookie, and servers without rates, pay one test that the processor foresees. Time arrives from outside (`begin_batch`),
+//! cookie pay nothing, servers without rates one test a batch. Time arrives from outside (`begin_batch`),
 //! memory is that of the generation; nothing a client sends makes anything grow.
 
 use std::net::IpAddr;
@@ -62,29 +62,16 @@ pub(super) fn judge_cookie(
     Judgement { option: cookie.option(standing, &policy.secrets, now_secs, client), standing, admitted }
 }
 
-/// Answers one datagram, as often as its client's rate allows; returns the reply's octets, 0 for none.
-#[inline(always)]
-pub fn answer_datagram(
-    generation: &mut Generation,
-    worker: &mut WorkerState,
-    client: IpAddr,
-    query: &[u8],
-    reply: &mut [u8],
-) -> usize {
+/// Whether rates are limited: datagrams are then for [`answer_limited`].
+#[inline]
+pub fn is_limiting(generation: &Generation) -> bool {
     // A table is there where there are rates.
-    if !generation.buckets.is_empty() {
-        return answer_limited(generation, worker, client, query, reply);
-    }
-    match respond(generation, worker, client, Transport::Udp, query, reply) {
-        Outcome::Reply(len) => len,
-        Outcome::Drop(_) => 0,
-    }
+    !generation.buckets.is_empty()
 }
 
-/// Answers a datagram where rates are limited.
-#[cold]
-#[inline(never)]
-fn answer_limited(
+/// Answers a datagram, if it is one that is answered, as often as its client's rate allows; returns the reply's octets, 0 for
+/// none. Without rates it only answers.
+pub fn answer_limited(
     generation: &mut Generation,
     worker: &mut WorkerState,
     client: IpAddr,
@@ -109,15 +96,16 @@ fn limit(
     client: IpAddr,
     reply: &mut [u8],
 ) -> usize {
-    if matches!(guard.standing, Some(Standing::Fresh | Standing::Stale)) {
+    let is_known = matches!(guard.standing, Some(Standing::Fresh | Standing::Stale));
+    // Before anything is counted: who is exempt uses up nobody's rate.
+    if is_known || policy.exempt.lookup(client).region.is_some() {
         return reply.len();
     }
     let class = class_of(reply);
     let (network, is_v6) = policy.network(client);
     let key = Key { network, is_v6, class: class as u8 };
     let verdict = buckets.take(key, &policy.rates, policy.slip, guard.now().ticks);
-    // Looked up last: most replies are within their rate, and an exempt client's bucket harms nobody.
-    if verdict == Verdict::Within || policy.exempt.lookup(client).region.is_some() {
+    if verdict == Verdict::Within {
         return reply.len();
     }
     let slips = verdict == Verdict::Slip && can_slip(class, guard.standing);

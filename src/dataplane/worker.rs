@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::guard::answer_datagram;
+use super::guard::{answer_limited, is_limiting};
 use super::respond::{Outcome, Transport, WorkerState, respond};
 use crate::io::reactor::{DatagramDesk, UdpTally, WorkerIo};
 use crate::io::tcp::{StreamAction, TcpTally};
@@ -100,7 +100,31 @@ impl DatagramDesk for Desk {
             self.state.counters.bump(dropped);
             return 0;
         }
-        answer_datagram(&mut self.generation, &mut self.state, slot.client, slot.query, slot.reply)
+        match respond(
+            &mut self.generation,
+            &mut self.state,
+            slot.client,
+            Transport::Udp,
+            slot.query,
+            slot.reply,
+        ) {
+            Outcome::Reply(len) => len,
+            Outcome::Drop(_) => 0,
+        }
+    }
+
+    #[inline]
+    fn is_limiting(&self) -> bool {
+        is_limiting(&self.generation)
+    }
+
+    #[inline(never)]
+    fn answer_limited(&mut self, slot: Slot<'_>) -> usize {
+        if let Some(dropped) = unanswerable(slot.truncated, slot.port) {
+            self.state.counters.bump(dropped);
+            return 0;
+        }
+        answer_limited(&mut self.generation, &mut self.state, slot.client, slot.query, slot.reply)
     }
 }
 
