@@ -1,8 +1,8 @@
 //! Who is answered, and how often: cookies (RFC 7873, RFC 9018) and response rate limiting.
 //!
 //! Cookies are judged where a query has one, before it is answered; rates where a reply stands ready. Queries without a
-//! cookie pay nothing, servers without rates one test a batch. Time arrives from outside (`begin_batch`),
-//! memory is that of the generation; nothing a client sends makes anything grow.
+//! cookie pay nothing, servers without rates one test a batch. Time arrives from outside, memory is that of the generation;
+//! nothing a client sends makes anything grow.
 
 use std::net::IpAddr;
 
