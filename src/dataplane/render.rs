@@ -357,6 +357,28 @@ fn write_options(
     reply: &mut [u8],
     mut end: usize,
 ) -> usize {
+    if options.ask_the_server() {
+        end = write_told(snapshot, transport, options, told, reply, end);
+    }
+    if let Some(error) = body.extended {
+        end += write_option(OPTION_EXTENDED_ERROR, error.data(), &mut reply[end..]).unwrap_or(0);
+    }
+    // Over UDP a longer reply would serve who asks in another's name (RFC 7830 §6).
+    if options.padding() && transport == Transport::Tcp {
+        end = write_padding(reply, end);
+    }
+    end
+}
+
+/// The options of a reply that its query asks for, but for padding; returns where they end.
+fn write_told(
+    snapshot: &Snapshot,
+    transport: Transport,
+    options: Options<'_>,
+    told: Told<'_>,
+    reply: &mut [u8],
+    mut end: usize,
+) -> usize {
     if let Some(told) = told
         && let Some(into) = reply.get_mut(end..).and_then(|rest| rest.first_chunk_mut())
     {
@@ -370,13 +392,6 @@ fn write_options(
     // Not over UDP, which has no connection (RFC 7828 §3.2.2).
     if options.keepalive() && transport == Transport::Tcp {
         put(OPTION_KEEPALIVE, &snapshot.protocol.keepalive);
-    }
-    if let Some(error) = body.extended {
-        put(OPTION_EXTENDED_ERROR, error.data());
-    }
-    // Over UDP a longer reply would serve who asks in another's name (RFC 7830 §6).
-    if options.padding() && transport == Transport::Tcp {
-        end = write_padding(reply, end);
     }
     end
 }
