@@ -11,7 +11,7 @@ use crate::state::counters::{Counter, Counters};
 use crate::state::pool::{Fallback, FamilyPool};
 use crate::state::rotation::{Drawn, MAX_RECORD_OCTETS, Source};
 use crate::state::snapshot::Snapshot;
-use crate::wire::cookie::COOKIE_OPTION_OCTETS;
+use crate::wire::cookie::{COOKIE_OPTION_OCTETS, OPTION_COOKIE};
 use crate::wire::edns::{
     Edns, ExtendedError, FLAG_DO, MIN_UDP_SIZE, OPT_FIXED_OCTETS, OPT_FLAGS_AT, OPT_RCODE_AT,
     OPTION_EXTENDED_ERROR, OPTION_HEAD_OCTETS, OPTION_KEEPALIVE, OPTION_NSID, OPTION_PADDING, Options,
@@ -357,41 +357,25 @@ fn write_options(
     reply: &mut [u8],
     mut end: usize,
 ) -> usize {
+    let mut put = |code, data: &[u8]| end += write_option(code, data, &mut reply[end..]).unwrap_or(0);
     if options.ask_the_server() {
-        end = write_told(snapshot, transport, options, told, reply, end);
+        if let Some(told) = told {
+            put(OPTION_COOKIE, &told[OPTION_HEAD_OCTETS..]);
+        }
+        if let Some(nsid) = asked_nsid(snapshot, options) {
+            put(OPTION_NSID, nsid);
+        }
+        // Not over UDP, which has no connection (RFC 7828 §3.2.2).
+        if options.keepalive() && transport == Transport::Tcp {
+            put(OPTION_KEEPALIVE, &snapshot.protocol.keepalive);
+        }
     }
     if let Some(error) = body.extended {
-        end += write_option(OPTION_EXTENDED_ERROR, error.data(), &mut reply[end..]).unwrap_or(0);
+        put(OPTION_EXTENDED_ERROR, error.data());
     }
     // Over UDP a longer reply would serve who asks in another's name (RFC 7830 §6).
     if options.padding() && transport == Transport::Tcp {
         end = write_padding(reply, end);
-    }
-    end
-}
-
-/// The options of a reply that its query asks for, but for padding; returns where they end.
-fn write_told(
-    snapshot: &Snapshot,
-    transport: Transport,
-    options: Options<'_>,
-    told: Told<'_>,
-    reply: &mut [u8],
-    mut end: usize,
-) -> usize {
-    if let Some(told) = told
-        && let Some(into) = reply.get_mut(end..).and_then(|rest| rest.first_chunk_mut())
-    {
-        *into = *told;
-        end += told.len();
-    }
-    let mut put = |code, data: &[u8]| end += write_option(code, data, &mut reply[end..]).unwrap_or(0);
-    if let Some(nsid) = asked_nsid(snapshot, options) {
-        put(OPTION_NSID, nsid);
-    }
-    // Not over UDP, which has no connection (RFC 7828 §3.2.2).
-    if options.keepalive() && transport == Transport::Tcp {
-        put(OPTION_KEEPALIVE, &snapshot.protocol.keepalive);
     }
     end
 }
