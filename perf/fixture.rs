@@ -2,10 +2,12 @@
 //!
 //! Included by path from each of them; knows nothing of sockets.
 
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 use steerd::config::{compile::compile, load_str};
 use steerd::state::publish::Generation;
+use steerd::wire::cookie::{COOKIE_OPTION_OCTETS, Cookie, Secret, Secrets};
 use steerd::wire::edns::FLAG_DO;
 use steerd::wire::message::{FLAG_RD, Header, Rtype};
 use steerd::wire::name::Name;
@@ -51,7 +53,17 @@ zones:
 /// # Panics
 /// When the configuration above does not load.
 pub(crate) fn generation() -> Generation {
-    let loaded = load_str("fixture.yaml", CONFIG).unwrap_or_else(|report| panic!("{report}"));
+    generation_of(CONFIG)
+}
+
+/// The same for another text.
+///
+/// # Panics
+/// When it does not load.
+pub(crate) fn generation_of(text: &str) -> Generation {
+    let mut loaded = load_str("fixture.yaml", text).unwrap_or_else(|report| panic!("{report}"));
+    // As the server does for itself, but the same at every run.
+    loaded.config.server.cookies.secrets.get_or_insert(SECRETS);
     let snapshot = Arc::new(compile(&loaded.config, 1));
     for (pool, model) in loaded.config.pools.iter().enumerate() {
         use steerd::config::model::Probe;
@@ -63,6 +75,19 @@ pub(crate) fn generation() -> Generation {
     Generation::first(snapshot, 1)
 }
 
+/// What the fixture's cookies are made with.
+pub(crate) const SECRETS: Secrets = Secrets { active: Secret::new([7; 16]), second: None };
+
+/// Who asks where it matters: its cookie is valid for nobody else.
+pub(crate) const CLIENT: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 1, 2, 3));
+
+/// A COOKIE option with a server cookie that is valid for a client at the beginning of the epoch, where the clock of a worker
+/// without a control side stands.
+pub(crate) fn cookie_option(client: IpAddr) -> [u8; COOKIE_OPTION_OCTETS] {
+    let cookie = Cookie::read(b"steerdCC").expect("eight octets");
+    cookie.option(cookie.standing(&SECRETS, 0, client), &SECRETS, 0, client)
+}
+
 /// What stands in a query's OPT record.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Opt {
@@ -72,6 +97,8 @@ pub(crate) enum Opt {
     Plain,
     /// The same with the client subnet 10.1.2.0/24.
     ClientSubnet,
+    /// The same as `Plain` with a valid cookie of [`CLIENT`].
+    Cookie,
 }
 
 /// A query's octets.
@@ -83,7 +110,11 @@ pub(crate) fn query(qname: &str, qtype: Rtype, opt: Opt) -> Vec<u8> {
     let arcount = u16::from(opt != Opt::None);
     let header = Header { id: 0x1234, flags: FLAG_RD, qdcount: 1, ancount: 0, nscount: 0, arcount };
     let mut writer = Writer::new(&mut buffer);
-    let subnet: &[u8] = if opt == Opt::ClientSubnet { &[0, 8, 0, 7, 0, 1, 24, 0, 10, 1, 2] } else { &[] };
+    let options: &[u8] = match opt {
+        Opt::None | Opt::Plain => &[],
+        Opt::ClientSubnet => &[0, 8, 0, 7, 0, 1, 24, 0, 10, 1, 2],
+        Opt::Cookie => &cookie_option(CLIENT),
+    };
     let result = (|| {
         writer.put(&header.to_octets())?;
         writer.put_name(&Name::from_text(qname).expect("a name"))?;
@@ -93,7 +124,7 @@ pub(crate) fn query(qname: &str, qtype: Rtype, opt: Opt) -> Vec<u8> {
             writer.put(&[0, 0, 41])?;
             writer.put_u16(1232)?;
             writer.put_u32(u32::from(FLAG_DO))?;
-            writer.put_rdata(|rdata| rdata.put(subnet))?;
+            writer.put_rdata(|rdata| rdata.put(options))?;
         }
         Ok::<usize, steerd::wire::writer::Full>(writer.len())
     })();
@@ -108,6 +139,7 @@ pub(crate) fn kinds() -> Vec<(&'static str, Vec<u8>)> {
         ("pool-edns", query("www.example.com", Rtype::A, Opt::Plain)),
         ("pool-mixed-case", query("wWw.eXample.Com", Rtype::A, Opt::Plain)),
         ("pool-ecs", query("www.example.com", Rtype::A, Opt::ClientSubnet)),
+        ("pool-cookie", query("www.example.com", Rtype::A, Opt::Cookie)),
         ("pool-two", query("a.b.example.com", Rtype::A, Opt::Plain)),
         ("pool-aaaa", query("www.example.com", Rtype::AAAA, Opt::Plain)),
         ("static-soa", query("example.com", Rtype::SOA, Opt::None)),

@@ -185,3 +185,122 @@ fn rotations_rebuilt_after_a_flip_allocate_nothing() {
         assert_eq!(calls, 0, "flip {flip}");
     }
 }
+
+/// Cookies must be had and rates are low: every way of refusing an answer.
+const GUARDED: &str =
+    "server: {cookies: {require: under_load, load_qps: 1000}, rrl: {responses: 5, slip: 2}, ";
+
+/// The fixture with cookies and rates.
+fn guarded() -> Generation {
+    let text = fixture::CONFIG.replacen("server: {", GUARDED, 1);
+    assert_ne!(text, fixture::CONFIG, "the fixture has a server section");
+    fixture::generation_of(&text)
+}
+
+/// A datagram's way without a socket.
+fn datagram(
+    generation: &mut Generation,
+    worker: &mut WorkerState,
+    client: IpAddr,
+    query: &[u8],
+    reply: &mut [u8],
+) -> usize {
+    steerd::dataplane::guard::answer_limited(generation, worker, client, query, reply)
+}
+
+#[test]
+fn flood_from_a_million_networks_takes_no_memory_and_holds_up_nobody_who_has_a_cookie() {
+    use steerd::state::clock::Now;
+    use steerd::state::counters::Counter;
+    const NETWORKS: u32 = 1_500_000;
+    let (mut generation, mut worker) = (guarded(), WorkerState::default());
+    let (plain, asks) = (query("www.example.com", Rtype::A, Opt::Plain), {
+        let mut asks = query("www.example.com", Rtype::A, Opt::Cookie);
+        // The client cookie alone, as from an address that is not its own.
+        asks.truncate(asks.len() - 16);
+        let at = asks.len();
+        asks[at - 13] = 12;
+        asks[at - 9] = 8;
+        asks
+    });
+    // Their network is flooded as well.
+    let honest: Vec<(IpAddr, Vec<u8>)> =
+        [IpAddr::from([10, 1, 2, 3]), IpAddr::from([0x2001, 0xdb8, 0, 0, 0, 0, 0, 1u16])]
+            .into_iter()
+            .map(|client| {
+                let mut known = query("www.example.com", Rtype::A, Opt::Cookie);
+                let at = known.len() - 28;
+                known[at..].copy_from_slice(&fixture::cookie_option(client));
+                (client, known)
+            })
+            .collect();
+    let mut reply = vec![0; 4096];
+    let (mut refused, mut asked) = (0, 0);
+    let calls = calls_in(|| {
+        for number in 0..NETWORKS {
+            let [_, a, b, c] = number.to_be_bytes();
+            let spoofed = match number % 4 {
+                0 => IpAddr::from([0x2001, 0xdb8, u16::from(a), u16::from_be_bytes([b, c]), 0, 0, 0, 1]),
+                1 => IpAddr::from([10, 1, 2, c]),
+                _ => IpAddr::from([a.wrapping_add(11), b, c, 9]),
+            };
+            let message = if number % 3 == 0 { &asks } else { &plain };
+            let len = datagram(&mut generation, &mut worker, spoofed, message, &mut reply);
+            assert!(len <= message.len() + 28 + 16, "{len} octets for {}", message.len());
+            if number % 1000 == 0 {
+                // A million and a half in fifteen seconds; the date does not matter here.
+                generation.guard.begin_batch(Now { ticks: number / 10_000, unix_secs: 0 }, &worker.counters);
+                for (client, known) in &honest {
+                    let len = datagram(&mut generation, &mut worker, *client, known, &mut reply);
+                    asked += 1;
+                    refused +=
+                        u32::from(len == 0 || reply[3] & 15 != 0 || reply[2] & 2 != 0 || reply[7] != 1);
+                }
+            }
+        }
+    });
+    assert_eq!(
+        (calls, refused, asked),
+        (0, 0, 2 * NETWORKS / 1000),
+        "allocations, honest queries refused and asked"
+    );
+    assert!(worker.counters.get(Counter::BadCookie) > u64::from(NETWORKS) / 4, "the load was seen");
+    assert!(
+        worker.counters.get(Counter::RrlDroppedAnswer) > u64::from(NETWORKS) / 8,
+        "their network was over its rate"
+    );
+    assert_eq!(worker.counters.get(Counter::CookieValid), u64::from(asked));
+}
+
+#[test]
+fn limiting_allocates_nothing_whatever_is_asked() {
+    let (mut generation, mut worker) = (guarded(), WorkerState::default());
+    let mut reply = vec![0; 4096];
+    let mut messages: Vec<Vec<u8>> = fixture::kinds().into_iter().map(|(_, message)| message).collect();
+    let mut alone = query("www.example.com", Rtype::A, Opt::Cookie);
+    alone.drain(12..12 + 21);
+    alone[5] = 0;
+    messages.push(alone);
+    let calls = calls_in(|| {
+        for message in &messages {
+            for client in [[10, 1, 2, 4], [192, 0, 2, 5], [10, 1, 2, 3]] {
+                for _ in 0..50 {
+                    std::hint::black_box(datagram(
+                        &mut generation,
+                        &mut worker,
+                        client.into(),
+                        message,
+                        &mut reply,
+                    ));
+                }
+            }
+        }
+    });
+    assert_eq!(calls, 0);
+    use steerd::state::counters::Counter;
+    for counter in
+        [Counter::RrlSlippedAnswer, Counter::RrlDroppedNxDomain, Counter::RrlDroppedError, Counter::CookieBad]
+    {
+        assert!(worker.counters.get(counter) > 0, "{counter:?}");
+    }
+}

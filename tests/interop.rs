@@ -135,6 +135,66 @@ fn kdig_and_drill_understand_the_answers_too() {
     }
 }
 
+#[test]
+fn clients_take_a_bad_cookie_as_a_call_to_come_again() {
+    for require in ["never", "always"] {
+        let server = Server::start(&config(
+            &format!("workers: 1, cookies: {{require: {require}}}"),
+            &CONFIG.replace("MEMBERS", "198.51.100.1"),
+        ));
+        let answer = "www.example.com. 30 IN A 192.0.2.1";
+        let cookie = ["www.example.com", "+cookie=0123456789abcdef"];
+        let output = dig(server.dns(), &cookie);
+        assert_has(&output, &["status: NOERROR", "; COOKIE: 0123456789abcdef01000000", "(good)", answer]);
+        assert_eq!(output.contains("BADCOOKIE, retrying"), require == "always", "{output}");
+        let output = dig(server.dns(), &[&cookie[..], &["+tcp"]].concat());
+        assert_has(&output, &["(good)", answer]);
+        assert!(!output.contains("BADCOOKIE"), "{output}");
+        let output = dig(server.dns(), &[&cookie[..], &["+nobadcookie"]].concat());
+        let status = if require == "always" { "status: BADCOOKIE" } else { "status: NOERROR" };
+        assert_has(&output, &[status, "(good)"]);
+        // A cookie without a question (RFC 7873 §5.4).
+        assert_has(
+            &dig(server.dns(), &["+header-only", "+cookie"]),
+            &["status: NOERROR", "(good)", "QUERY: 0"],
+        );
+        let port = server.dns().port().to_string();
+        let kdig =
+            |extra: &str| run_tool("kdig", &["@127.0.0.1", "-p", &port, "www.example.com", "A", extra]);
+        let output = kdig("+cookie");
+        assert_has(&output, &["status: NOERROR", "COOKIE:", answer]);
+        assert!(!output.contains("WARNING") && !output.contains(";; ERROR"), "{output}");
+    }
+}
+
+#[test]
+fn padding_is_understood() {
+    let server = start();
+    let port = server.dns().port().to_string();
+    let answer = "www.example.com. 30 IN A 192.0.2.1";
+    for (program, arguments) in [
+        ("kdig", &["@127.0.0.1", "-p", &port, "www.example.com", "A", "+tcp", "+padding", "+nsid"][..]),
+        ("dig", &["@127.0.0.1", "-p", &port, "www.example.com", "A", "+tcp", "+padding=64", "+nsid"]),
+    ] {
+        let output = run_tool(program, arguments);
+        assert_has(&output, &["NOERROR", answer]);
+        let size = if program == "kdig" { "468 B" } else { "MSG SIZE rcvd: 468" };
+        assert!(squeezed(&output).contains(size) && output.to_uppercase().contains("PAD"), "{output}");
+    }
+}
+
+#[test]
+fn delv_resolves_where_a_cookie_is_required() {
+    let server = Server::start(&config(
+        "workers: 1, cookies: {require: always}, rrl: {responses: 5}",
+        &CONFIG.replace("MEMBERS", "198.51.100.1"),
+    ));
+    let port = server.dns().port().to_string();
+    let output =
+        run_tool("delv", &["@127.0.0.1", "-p", &port, "+nodnssec", "+noroot", "-i", "www.example.com", "A"]);
+    assert_has(&output, &["www.example.com.", "IN A 192.0.2.1"]);
+}
+
 /// Unbound in front of a server: everything below these names is asked of it alone.
 fn unbound(server: SocketAddr, folder: &std::path::Path) -> (Process, SocketAddr) {
     const ATTEMPTS: usize = 5;

@@ -4,7 +4,6 @@
 //! `STEERD_MUTATIONS=10000000 cargo test --release --test mutations`.
 #![allow(clippy::unwrap_used, reason = "test helpers fail by panicking")]
 
-use std::net::IpAddr;
 use std::panic::AssertUnwindSafe;
 use std::path::Path;
 
@@ -51,6 +50,17 @@ fn seeds() -> Vec<(String, Vec<u8>)> {
     let mut notify = query("example.com", Rtype::SOA, Opt::None);
     notify[2] = 0x24;
     seeds.push(("notify".into(), notify));
+    // A cookie without a question, and every option at once.
+    let mut alone = query("example.com", Rtype::A, Opt::Cookie);
+    alone.drain(12..12 + "example.com".len() + 2 + 4);
+    alone[5] = 0;
+    seeds.push(("cookie-alone".into(), alone));
+    let mut all = query("www.example.com", Rtype::A, Opt::Cookie);
+    let more = [0, 3, 0, 0, 0, 8, 0, 7, 0, 1, 24, 0, 10, 1, 2, 0, 11, 0, 0, 0, 12, 0, 2, 0, 0];
+    let length_at = all.len() - 28 - 1;
+    all[length_at] += more.len() as u8;
+    all.extend(more);
+    seeds.push(("every-option".into(), all));
     seeds
 }
 
@@ -105,7 +115,8 @@ fn bent_queries_get_a_proper_reply_or_none() {
         let mut series = Series(number);
         let mut message = seeds[series.below(seeds.len())].1.clone();
         bend(&mut series, &mut message, &seeds);
-        let client = IpAddr::from([10, 1, series.next() as u8, 1]);
+        let client =
+            if series.below(2) == 0 { fixture::CLIENT } else { [10, 1, series.next() as u8, 1].into() };
         let transport = if series.below(4) == 0 { Transport::Tcp } else { Transport::Udp };
         let outcome = std::panic::catch_unwind(AssertUnwindSafe(|| {
             match respond(&mut generation, &mut worker, client, transport, &message, &mut buffer) {

@@ -293,3 +293,63 @@ fn health_check_stays_good_through_reloads() {
         stop.store(true, Ordering::Relaxed);
     });
 }
+
+/// Replaces a file of secrets as a careful operator does: never open to others, whole, by renaming.
+fn write_secrets(server: &Server, text: &str, mode: u32) {
+    use std::os::unix::fs::PermissionsExt;
+    let new = server.file("cookie.new");
+    std::fs::write(&new, text).unwrap();
+    std::fs::set_permissions(&new, std::fs::Permissions::from_mode(mode)).unwrap();
+    std::fs::rename(new, server.file("cookie.secrets")).unwrap();
+}
+
+#[test]
+fn cookie_secrets_are_exchanged_under_way_and_a_bad_file_changes_nothing() {
+    const ONE: &str = "e5e973e5a6b2a43f48e7dc849e37bfcf";
+    const TWO: &str = "445536bcd2513298075a5d379663c962";
+    let server = Server::start(&single("192.0.2.1"));
+    let query = |cookie: &[u8]| Query::a("www.test").edns(1232).option(10, cookie);
+    // The option of a reply as text, and its cookies.
+    let told = |cookie: &[u8]| -> (String, Vec<u8>) {
+        let text = server.ask(Via::Udp, &query(cookie)).text();
+        let hex = text.split("000a0018").nth(1).unwrap_or_else(|| panic!("no cookie in {text}"));
+        let octets = (0..48).step_by(2).map(|at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap()).collect();
+        (text, octets)
+    };
+    let generation = |number: f64| {
+        wait_until("the generation", || server.metric("steerd_config_generation") == number);
+    };
+    let failures = |number: f64| {
+        wait_until("the refusal", || server.metric("steerd_config_reload_failures_total") >= number);
+        assert_eq!(server.metric("steerd_config_adopted"), 1.0);
+    };
+    let (_, own) = told(b"12345678");
+    // The process's own secret outlives a reload.
+    server.reload(&single("192.0.2.1"));
+    assert_eq!(told(&own).1, own);
+    write_secrets(&server, ONE, 0o600);
+    let settings = "workers: 1, cookies: {secret_file: cookie.secrets, require: always}";
+    server.write_config(&single("192.0.2.1").replace("workers: 1", settings));
+    generation(3.0);
+    let (text, of_one) = told(&own);
+    assert!(text.starts_with("BADCOOKIE"), "{text}");
+    assert!(told(&of_one).0.starts_with("NOERROR"));
+    for (wrong, mode, number) in [("nothing of use", 0o600, 1.0), (TWO, 0o644, 2.0)] {
+        write_secrets(&server, wrong, mode);
+        failures(number);
+        assert_eq!(told(&of_one).1, of_one, "the secret in force stays");
+    }
+    // No signal: the file is watched, and was while it was wrong.
+    write_secrets(&server, &format!("{TWO}\n{ONE}\n"), 0o600);
+    generation(4.0);
+    let (text, of_two) = told(&of_one);
+    assert!(text.starts_with("NOERROR") && of_two != of_one, "{text}");
+    write_secrets(&server, TWO, 0o400);
+    generation(5.0);
+    assert_eq!(told(&of_two).1, of_two);
+    assert!(told(&of_one).0.starts_with("BADCOOKIE"));
+    let secrets = [ONE, TWO];
+    assert!(
+        !server.log().iter().any(|line| secrets.iter().any(|secret| line.to_string().contains(&secret[4..])))
+    );
+}

@@ -1,11 +1,14 @@
-//! Any octets through `respond`, over both transports: no panic, no amplification, and a reply that is one.
+//! Any octets through `respond`, over both transports, and through a worker that wants cookies and limits rates: no panic, no
+//! amplification, and a reply that is one.
 #![no_main]
 
 use std::cell::RefCell;
 use std::net::IpAddr;
 
 use libfuzzer_sys::fuzz_target;
+use steerd::dataplane::guard::answer_limited;
 use steerd::dataplane::respond::{Outcome, Transport, WorkerState, respond};
+use steerd::state::clock::Now;
 use steerd::state::publish::Generation;
 
 #[path = "../../perf/fixture.rs"]
@@ -14,18 +17,39 @@ mod fixture;
 #[path = "../../tests/common/reply.rs"]
 mod reply;
 
+/// Everything that may be refused is, some of the time.
+const GUARDED: &str = "server: {cookies: {require: always}, rrl: {responses: 1, slip: 2}, ";
+
 thread_local! {
     static WORKER: RefCell<(Generation, WorkerState)> = RefCell::new((fixture::generation(), WorkerState::default()));
+    static GUARD: RefCell<(Generation, WorkerState, u32)> = RefCell::new((
+        fixture::generation_of(&fixture::CONFIG.replacen("server: {", GUARDED, 1)),
+        WorkerState::default(),
+        0,
+    ));
 }
 
 fuzz_target!(|query: &[u8]| {
+    // The cookies among the seeds are those of the first.
+    let client = IpAddr::from([10, 1, 2, 3 ^ (query.first().copied().unwrap_or(0) & 1)]);
     WORKER.with_borrow_mut(|(generation, worker)| {
-        let client = IpAddr::from([10, 1, 2, query.first().copied().unwrap_or(0)]);
         for transport in [Transport::Udp, Transport::Tcp] {
             let mut buffer = [0xA5; 65_535];
             match respond(generation, worker, client, transport, query, &mut buffer) {
                 Outcome::Drop(_) => assert!(query.len() < 12 || query[2] & 0x80 != 0),
                 Outcome::Reply(len) => reply::assert_reply(query, &buffer[..len], transport == Transport::Udp),
+            }
+        }
+    });
+    GUARD.with_borrow_mut(|(generation, worker, ticks)| {
+        let mut buffer = [0xA5; 4096];
+        // Now and then there are tokens again; the date stands still, and cookies with it.
+        *ticks = ticks.wrapping_add(3);
+        generation.guard.begin_batch(Now { ticks: *ticks, unix_secs: 0 }, &worker.counters);
+        for _ in 0..3 {
+            match answer_limited(generation, worker, client, query, &mut buffer) {
+                0 => {}
+                len => reply::assert_reply(query, &buffer[..len], true),
             }
         }
     });

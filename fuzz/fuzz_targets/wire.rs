@@ -2,7 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use steerd::wire::edns::{CLIENT_SUBNET_MAX_OCTETS, ClientSubnet, Edns};
+use steerd::wire::edns::{CLIENT_SUBNET_MAX_OCTETS, ClientSubnet, Edns, Understood};
 use steerd::wire::message::Header;
 use steerd::wire::name::{Name, skip, uncompressed_len};
 use steerd::wire::record::Record;
@@ -26,7 +26,7 @@ fuzz_target!(|octets: &[u8]| {
         if let Ok(record) = Record::read(octets, at) {
             assert!(record.end > at && record.end <= octets.len());
             if let Ok(edns) = Edns::from_record(octets, &record) {
-                let _ = edns.read_options(true);
+                let _ = edns.read_options(Understood { client_subnet: true, cookies: true });
             }
         }
     }

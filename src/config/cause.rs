@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+use super::guard::SecretFault;
 use crate::wire::name::NameTextError;
 
 /// Longest quotation of a file's text in a message, in characters; the source line is shown anyway.
@@ -136,6 +137,9 @@ pub enum Cause {
     /// The file named by `topology_file` could not be read.
     #[error("the topology file {path} cannot be read: {}", io_text(*.kind, *.os_error))]
     TopologyUnreadable { path: Found, kind: io::ErrorKind, os_error: Option<i32> },
+    /// The file of `secret_file` is no file of secrets.
+    #[error("the secret file {path} {fault}")]
+    SecretFile { path: Found, fault: SecretFault },
     /// More octets than we are willing to read.
     #[error("the file is larger than {} MiB", limit_octets >> 20)]
     TooLarge { limit_octets: u64 },
@@ -415,6 +419,7 @@ impl Cause {
             Cause::Syntax(info) if info.contains("simple key") || info.contains("mapping values") => {
                 "is a `:` missing behind the key on this line or the one before?".to_owned()
             }
+            Cause::SecretFile { fault, .. } => return fault.help().map(str::to_owned),
             Cause::SecondDocument => "a configuration is one document: remove the `---`".to_owned(),
             Cause::Tag => "remove the `!…`: what a value is depends on its key".to_owned(),
             Cause::MergeKeyHere => "`<<` merges mappings whose keys are fixed, such as a pool".to_owned(),

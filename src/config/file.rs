@@ -33,7 +33,7 @@ pub(super) static FILE: Section = Section {
 /// The main file as read: complete, but with nothing that spans sections checked.
 #[derive(Debug)]
 pub(super) struct MainFile {
-    server: Server,
+    pub(super) server: Server,
     pub(super) names: Names,
     pools: Vec<ReadPool>,
     pub(super) zones: Vec<ReadZone>,
@@ -41,6 +41,8 @@ pub(super) struct MainFile {
     pub(super) topology: Option<Topology>,
     /// The path of a topology in a file of its own.
     pub(super) topology_file: Option<Placed<PathBuf>>,
+    /// The path of the secrets of cookies.
+    pub(super) secret_file: Option<Placed<PathBuf>>,
     seen: Seen,
 }
 
@@ -71,10 +73,11 @@ fn read_top<'t>(
     let (mut zones, mut any_zone) = (Vec::new(), false);
     let mut topology = None;
     let mut topology_file = None;
+    let mut secret_file = None;
     let at = root.at;
     let seen = d.section(root, &FILE, |d, name, field| {
         match name {
-            "server" => server = read_server(d, field, directory)?,
+            "server" => server = read_server(d, field, directory, &mut secret_file)?,
             "globalnames" => names = read_names(d, field)?,
             "pools" => pools = read_pools(d, field)?,
             "topology" => topology = Some(read_topology(d, field)?),
@@ -97,7 +100,7 @@ fn read_top<'t>(
     if !names.any && !any_zone {
         d.error(at, Cause::NothingToServe);
     }
-    Ok(Some(MainFile { server, names, pools, zones, topology, topology_file, seen }))
+    Ok(Some(MainFile { server, names, pools, zones, topology, topology_file, secret_file, seen }))
 }
 
 /// Checks what spans sections, and builds the configuration. Worth nothing when `findings` has errors afterwards.

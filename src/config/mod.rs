@@ -18,6 +18,8 @@ mod events;
 mod file;
 /// The validated model.
 pub mod model;
+/// `server.cookies` and `server.rrl`.
+pub mod guard;
 /// `monitor` and `monitor_params` of a pool.
 mod monitor;
 /// `globalnames`.
@@ -143,9 +145,14 @@ fn run(
     let topology_source = topology_path
         .and_then(|path| open_topology(path, topology_override.is_some(), &mut files, &mut findings));
     let separate = topology_source.as_ref().map(|source| read_separate_topology(source, &mut findings));
+    let secrets = main
+        .as_ref()
+        .and_then(|main| main.secret_file.clone())
+        .and_then(|path| guard::open_secrets(path, &mut files, &mut findings));
     let mut zones = Vec::new();
     let config = main.map(|mut main| {
         zones = choose(&mut main.zones, &main.names, keep, &mut files, &mut findings);
+        main.server.cookies.secrets = secrets;
         let given = main.topology_place().is_some() || topology_override.is_some();
         let inline = main.topology.take().unwrap_or_default();
         link(main, separate.unwrap_or(inline), given, files.clone(), &mut findings)

@@ -12,6 +12,8 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use super::zone::ZoneData;
+use crate::state::policy::{Require, ResponseClass};
+use crate::wire::cookie::Secrets;
 use crate::wire::name::{Name, fmt_wire};
 
 /// A whole configuration, every file of it read.
@@ -50,6 +52,10 @@ pub struct Server {
     pub ecs: bool,
     /// Whether answers leave out what nobody asked for: name servers, addresses of what they name.
     pub minimal_responses: bool,
+    /// DNS cookies (RFC 7873, RFC 9018).
+    pub cookies: Cookies,
+    /// Response rate limiting; `None`: off.
+    pub rates: Option<Rates>,
     /// Identifier for who asks with an NSID option; `None` tells nothing. At most 64 octets.
     pub nsid: Option<String>,
     /// Answer to `CH TXT version.bind` and `version.server`; `None` refuses. At most 255 octets.
@@ -76,6 +82,36 @@ pub struct Server {
     pub ns: Vec<Name>,
     /// SOA fields of globalnames that are their own apex; a `None` name is synthesized.
     pub soa: SoaFields,
+}
+
+/// DNS cookies (`server.cookies`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cookies {
+    /// Whether they are read and given.
+    pub enabled: bool,
+    /// What they are made with, out of a file; `None`: whoever compiles the configuration gives some, or there are none.
+    pub secrets: Option<Secrets>,
+    /// When a client that sends a COOKIE option must have a valid one to be answered over UDP.
+    pub require: Require,
+    /// UDP queries a second without a valid cookie above which a worker is under load. 1..=100,000,000.
+    pub load_qps: u32,
+}
+
+/// Response rate limiting (`server.rrl`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rates {
+    /// Replies a second to one client network, by class; 0: not limited. 0..=1,000,000.
+    pub per_sec: [u32; ResponseClass::COUNT],
+    /// Of so many replies over the rate one is told to the client; 0: none. 0..=100.
+    pub slip: u8,
+    /// Bits of an IPv4 client network. 1..=32.
+    pub prefix_v4: u8,
+    /// Bits of an IPv6 client network. 1..=64.
+    pub prefix_v6: u8,
+    /// Who is not limited. At most 65,536.
+    pub exempt: Vec<IpNet>,
+    /// Whether what is over the rate is counted only.
+    pub log_only: bool,
 }
 
 /// Which worker a datagram or a connection reaches (`server.steering`).

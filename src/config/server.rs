@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use super::cause::{Cause, Found};
 use super::decode::{Decoder, Field, Placed, Read, Section, key};
-use super::model::{Server, SoaFields, Steering};
+use super::guard::{read_cookies, read_rates};
+use super::model::{Cookies, Server, SoaFields, Steering};
 use super::scalars::{boolean, duration, integer, listen_address, socket_address, text_octets, word};
 use super::zones::{read_name_servers, read_soa};
 
@@ -39,6 +40,8 @@ pub(super) static SERVER: Section = Section {
         key("edns_udp_size"),
         key("ecs"),
         key("minimal_responses"),
+        key("cookies"),
+        key("rrl"),
         key("nsid"),
         key("version"),
         key("id"),
@@ -67,6 +70,8 @@ pub(super) fn default_server() -> Server {
         edns_udp_size: 1232,
         ecs: true,
         minimal_responses: true,
+        cookies: Cookies::default(),
+        rates: None,
         nsid: None,
         version: None,
         id: None,
@@ -83,11 +88,13 @@ pub(super) fn default_server() -> Server {
     }
 }
 
-/// Reads the section; `directory` is what a relative `state_dir` is relative to.
+/// Reads the section; `directory` is what relative paths are relative to. The path of the cookies' secrets goes into
+/// `secret_file`.
 pub(super) fn read_server<'t>(
     d: &mut Decoder<'t, '_>,
     field: Field<'t>,
     directory: Option<&Path>,
+    secret_file: &mut Option<Placed<PathBuf>>,
 ) -> Read<Server> {
     let mut server = default_server();
     let mut admin = None;
@@ -107,6 +114,8 @@ pub(super) fn read_server<'t>(
             "edns_udp_size" => set(&mut server.edns_udp_size, value(d.value(field, integer(512..=4096))?)),
             "ecs" => set(&mut server.ecs, value(d.value(field, boolean)?)),
             "minimal_responses" => set(&mut server.minimal_responses, value(d.value(field, boolean)?)),
+            "cookies" => server.cookies = read_cookies(d, field, directory, secret_file)?,
+            "rrl" => server.rates = read_rates(d, field)?,
             "nsid" => server.nsid = value(d.value(field, |s| text_octets(&s.text, MAX_NSID_OCTETS))?),
             "version" => server.version = value(d.value(field, |s| text_octets(&s.text, MAX_TEXT_OCTETS))?),
             "id" => server.id = value(d.value(field, |s| text_octets(&s.text, MAX_TEXT_OCTETS))?),

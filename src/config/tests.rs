@@ -301,6 +301,8 @@ fn the_reference_example_has_every_key_and_no_warning() {
     let sections = [
         &file::FILE,
         &server::SERVER,
+        &guard::COOKIES,
+        &guard::RRL,
         &names::GLOBALNAME,
         &pools::POOL,
         &pools::LISTED_MEMBER,

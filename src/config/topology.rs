@@ -108,7 +108,7 @@ fn read_prefix<'t>(
 }
 
 /// A prefix without host bits; an address alone is one of full length, an IPv4-mapped one is IPv4.
-fn prefix(scalar: &Scalar<'_>) -> Result<IpNet, Cause> {
+pub(super) fn prefix(scalar: &Scalar<'_>) -> Result<IpNet, Cause> {
     let text = &*scalar.text;
     let not_prefix = || Cause::NotPrefix { text: Found::new(text) };
     let (address, len) = match text.split_once('/') {

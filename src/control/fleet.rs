@@ -12,8 +12,10 @@ use crate::io::limits::ConnectionLimits;
 use crate::io::listen::Endpoint;
 use crate::io::pin::Cores;
 use crate::io::reactor::WorkerIo;
+use crate::state::clock::Clock;
 use crate::state::counters::Counters;
-use crate::state::publish::{Generation, Mailbox};
+use crate::state::guard::Guard;
+use crate::state::publish::{Generation, Mailbox, buckets_for};
 use crate::state::rotation::{Carry, RotationTable};
 use crate::state::snapshot::Snapshot;
 
@@ -65,6 +67,7 @@ impl Fleet {
         limits: &Arc<ConnectionLimits>,
         server: &Server,
         cores: &Cores,
+        clock: &Arc<Clock>,
     ) -> std::io::Result<(Fleet, Vec<Arc<[AtomicU64]>>)> {
         let mut fleet = Fleet { workers: Vec::new(), stop: Arc::new(AtomicBool::new(false)) };
         let mut draws = Vec::new();
@@ -73,7 +76,7 @@ impl Fleet {
             draws.push(generation.rotations.draw_counts());
             let started = WorkerIo::new(endpoints, limits.clone(), server.tcp_idle_timeout)
                 .inspect(|io| set_busy_poll(io, server.busy_poll_us, index))
-                .and_then(|io| fleet.start_worker(index, io, generation, cores.clone()));
+                .and_then(|io| fleet.start_worker(index, io, generation, cores.clone(), clock.clone()));
             if let Err(error) = started {
                 fleet.stop();
                 return Err(error);
@@ -88,11 +91,13 @@ impl Fleet {
         io: WorkerIo,
         generation: Box<Generation>,
         cores: Cores,
+        clock: Arc<Clock>,
     ) -> std::io::Result<()> {
         let waker = io.waker();
         let mailbox = Arc::new(Mailbox::new(generation.snapshot.generation));
         let counters = Arc::new(Counters::default());
-        let mut worker = Worker::new(io, generation, counters.clone(), mailbox.clone(), self.stop.clone());
+        let mut worker =
+            Worker::new(io, generation, counters.clone(), mailbox.clone(), clock, self.stop.clone());
         let thread = std::thread::Builder::new().name(format!("worker-{index}")).spawn(move || {
             if !cores.pin_current_thread(index) {
                 tracing::warn!(worker = index, "the worker could not be pinned to a core");
@@ -131,8 +136,10 @@ impl Fleet {
         for (index, hand) in self.workers.iter().enumerate() {
             let rotations = RotationTable::new(&snapshot.pools, index as u32);
             draws.push(rotations.draw_counts());
-            let generation =
-                Box::new(Generation { snapshot: snapshot.clone(), rotations, carry: carry.clone() });
+            let buckets = buckets_for(snapshot);
+            let (snapshot, guard, carry) = (snapshot.clone(), Guard::default(), carry.clone());
+            let generation = Generation { snapshot, rotations, buckets, guard, carry };
+            let generation = Box::new(generation);
             generations.push((hand.mailbox.clone(), generation, hand.wake.clone()));
         }
         (Handover { generations }, draws)

@@ -78,6 +78,13 @@ fn help(metric: &str) -> &'static str {
         "dropped" => "Messages without a reply, and replies that could not be sent, by reason.",
         "edns_queries" => "Queries with an OPT record.",
         "client_subnet_queries" => "Queries whose client subnet was read.",
+        "cookies" => "Queries with a cookie, by what it was worth.",
+        "rrl_dropped" => {
+            "Replies over their client's rate that were not sent (with log_only: counted only), by class."
+        }
+        "rrl_slipped" => {
+            "Replies over their client's rate sent truncated or as BADCOOKIE (with log_only: counted only), by class."
+        }
         "pool_answers" => "Answers from pools by what the addresses were drawn from.",
         "rotation_rebuilds" => "Rotations derived anew because health had changed.",
         "snapshots_adopted" => "Configurations taken over, summed over workers.",

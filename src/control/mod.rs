@@ -10,6 +10,8 @@ mod startup;
 mod error;
 /// The worker threads as a whole.
 mod fleet;
+/// Keeping the workers' clock going.
+mod ticker;
 /// Noticing that a configuration file has changed.
 mod watch;
 /// What is live now, for everybody who reports.

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use crossbeam::channel::{Receiver, bounded, select_biased, tick};
 use parking_lot::RwLock;
+use ring::rand::{SecureRandom, SystemRandom};
 
 use super::admin::Admin;
 use super::error::ReloadError;
@@ -20,6 +21,7 @@ use super::fleet::Fleet;
 use super::live::{Current, Live, unix_secs};
 use super::startup::{bind_all, lock_state_dir, raise_file_limit};
 use super::systemd;
+use super::ticker::Ticker;
 use super::watch::Watch;
 use super::zones;
 use crate::config::compile::{carry, compile};
@@ -31,6 +33,7 @@ use crate::health::{Engine, EngineGone, Plan};
 use crate::io::limits::ConnectionLimits;
 use crate::io::pin::{Cores, stand_back};
 use crate::state::snapshot::Snapshot;
+use crate::wire::cookie::{SECRET_OCTETS, Secret, Secrets};
 
 /// Time between two looks at the configuration files: a change is live within two of them and the time of a load.
 const WATCH_TICK: Duration = Duration::from_millis(500);
@@ -103,6 +106,10 @@ pub struct Supervisor {
     _lock: Option<File>,
     /// False once a worker would not adopt: nothing may be posted to it any more.
     adoptable: bool,
+    /// What cookies are made with where no file says it: the same for as long as the process lives.
+    secret: Secret,
+    /// Keeps the workers' clock going.
+    _ticker: Ticker,
 }
 
 impl Supervisor {
@@ -118,6 +125,8 @@ impl Supervisor {
         let began = SystemTime::now();
         let mut keep = ZoneKeep::default();
         let Loaded { mut config, warnings, zones } = source.load(&mut keep).map_err(StartError::Config)?;
+        let secret = random_secret().map_err(StartError::Resources)?;
+        give_secret(&mut config, secret);
         watch.follow(&config.files, began);
         let server = config.server.clone();
         let lock = server.state_dir.as_deref().map(lock_state_dir).transpose()?;
@@ -151,8 +160,9 @@ impl Supervisor {
             server.tcp_max_connections,
             u16::try_from(server.tcp_max_connections_per_client).unwrap_or(u16::MAX),
         );
-        let (fleet, draws) =
-            Fleet::start(endpoints, &snapshot, &limits, &server, &cores).map_err(StartError::Resources)?;
+        let ticker = Ticker::start().map_err(StartError::Resources)?;
+        let (fleet, draws) = Fleet::start(endpoints, &snapshot, &limits, &server, &cores, ticker.clock())
+            .map_err(StartError::Resources)?;
         let live = Arc::new(Live {
             workers: fleet.views(),
             board: engine.status(),
@@ -196,6 +206,8 @@ impl Supervisor {
             watch,
             _lock: lock,
             adoptable: true,
+            secret,
+            _ticker: ticker,
         })
     }
 
@@ -312,6 +324,7 @@ impl Supervisor {
         if !fixed.is_empty() {
             tracing::warn!(settings = fixed.join(", "), "changed, but in force only after a restart");
         }
+        give_secret(&mut config, self.secret);
         // Clients are told the timeout that is in force.
         config.server.tcp_idle_timeout = self.server.tcp_idle_timeout;
         let generation = self.snapshot.generation + 1;
@@ -382,6 +395,21 @@ fn fixed_at_start(started: &Server, new: &Server) -> Vec<&'static str> {
     .into_iter()
     .filter_map(|(name, differs)| differs.then_some(name))
     .collect()
+}
+
+/// Cookies without a file of secrets are made with the process's own.
+fn give_secret(config: &mut Config, own: Secret) {
+    let cookies = &mut config.server.cookies;
+    cookies.secrets = cookies.secrets.or(Some(Secrets { active: own, second: None }));
+}
+
+/// A secret that nobody else can know.
+fn random_secret() -> std::io::Result<Secret> {
+    let mut octets = [0; SECRET_OCTETS];
+    let filled = SystemRandom::new().fill(&mut octets);
+    filled
+        .map(|()| Secret::new(octets))
+        .map_err(|_| std::io::Error::other("the system gives no random octets"))
 }
 
 /// A number that differs from start to start, for the spread of probes.

@@ -8,6 +8,8 @@
 mod chain;
 /// Which pool answers, and for whom.
 pub mod choose;
+/// Who is answered, and how often.
+pub mod guard;
 /// Query name to what it owns.
 pub mod lookup;
 /// Octets to a query, or to a reason why not.

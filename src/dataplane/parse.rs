@@ -1,7 +1,8 @@
-//! Octets to a query, or to a reason why not (RFC 1035 §4, RFC 6891, RFC 7871, RFC 9619).
+//! Octets to a query, or to a reason why not (RFC 1035 §4, RFC 6891, RFC 7871, RFC 7873, RFC 9619).
 
 use super::turn::DropReason;
-use crate::wire::edns::{Edns, Options};
+use crate::wire::cookie::Cookie;
+use crate::wire::edns::{Edns, Options, Understood};
 use crate::wire::error::WireError;
 use crate::wire::message::{Class, FLAG_QR, HEADER_OCTETS, Header, OPCODE_MASK, QUESTION_TAIL_OCTETS, Rtype};
 use crate::wire::name::{MAX_NAME_OCTETS, uncompressed_len};
@@ -19,6 +20,12 @@ pub struct Query<'a> {
 }
 
 impl<'a> Query<'a> {
+    /// A query without options.
+    #[inline(always)]
+    fn new(asked: &'a [u8], edns: Option<Edns<'a>>) -> Query<'a> {
+        Query { asked, edns, options: Options::default() }
+    }
+
     /// Whether what is held for the question is exactly one: a name by its labels, then type and class.
     pub fn is_whole(&self) -> bool {
         uncompressed_len(self.asked, HEADER_OCTETS) == Ok(self.qname().len())
@@ -29,12 +36,18 @@ impl<'a> Query<'a> {
     /// # Errors
     /// What is wrong with the options.
     #[inline]
-    fn with_options(self, use_client_subnet: bool) -> Result<Query<'a>, WireError> {
+    fn with_options(self, understood: Understood) -> Result<Query<'a>, WireError> {
         let options = match self.edns {
-            Some(edns) => edns.read_options(use_client_subnet)?,
+            Some(edns) => edns.read_options(understood)?,
             None => Options::default(),
         };
         Ok(Query { options, ..self })
+    }
+
+    /// The cookies of its options.
+    #[inline(always)]
+    pub fn cookie(&self) -> Option<Cookie<'a>> {
+        self.edns?.cookie(self.options)
     }
 
     /// Query type.
@@ -81,6 +94,8 @@ pub enum Rejection<'a> {
     Drop(DropReason),
     /// An error reply.
     Fault(Fault<'a>),
+    /// No question, but a cookie: the client asks for a server cookie, or whether its own is still good (RFC 7873 §5.4).
+    Cookie(Fault<'a>, Cookie<'a>),
 }
 
 /// What an error reply is made of.
@@ -94,6 +109,18 @@ pub struct Fault<'a> {
     pub edns: Option<Edns<'a>>,
     /// What is wrong.
     pub error: WireError,
+}
+
+impl<'a> Fault<'a> {
+    /// The cookie that came along, where the message is whole enough to have one: a client that has had cookies from a server
+    /// may take a reply without one for a forged one.
+    pub fn cookie(&self, understood: Understood) -> Option<Cookie<'a>> {
+        let edns = self.edns.filter(|edns| edns.version() == 0 && understood.cookies)?;
+        match self.error {
+            WireError::Opt | WireError::Truncated => None,
+            _ => edns.cookie(edns.read_options(understood).ok()?),
+        }
+    }
 }
 
 /// Reads what nearly every query is: one question, then nothing or an OPT record of version 0 without options. That the name
@@ -118,13 +145,13 @@ pub fn parse_trusting(message: &[u8]) -> Option<Query<'_>> {
     if !(1..=MAX_NAME_OCTETS).contains(&asked.len().wrapping_sub(HEADER_OCTETS + QUESTION_TAIL_OCTETS)) {
         return None;
     }
-    Some(Query { asked, edns, options: Options::default() }).filter(|query| query.qtype() != Rtype::OPT)
+    Some(Query::new(asked, edns)).filter(|query| query.qtype() != Rtype::OPT)
 }
 
 /// Reads what nearly all other queries are: one question and an OPT record of version 0 with options, such as a client subnet
 /// or a cookie. `None` for anything else, wrong options among it, which is then for [`parse_any`] to judge.
 #[inline(always)]
-pub fn parse_with_options(message: &[u8], use_client_subnet: bool) -> Option<Query<'_>> {
+pub fn parse_with_options(message: &[u8], understood: Understood) -> Option<Query<'_>> {
     let head: &[u8; HEADER_OCTETS] = message.first_chunk()?;
     if (FLAG_QR | OPCODE_MASK).to_be_bytes()[0] & head[2] != 0 || section_counts(head) != ONE_QUESTION_AND_OPT
     {
@@ -133,9 +160,7 @@ pub fn parse_with_options(message: &[u8], use_client_subnet: bool) -> Option<Que
     let asked_len = HEADER_OCTETS + uncompressed_len(message, HEADER_OCTETS).ok()? + QUESTION_TAIL_OCTETS;
     let (asked, rest) = message.split_at_checked(asked_len)?;
     let edns = Edns::alone(rest).filter(|opt| opt.version() == 0)?;
-    let query = Query { asked, edns: Some(edns), options: Options::default() }
-        .with_options(use_client_subnet)
-        .ok()?;
+    let query = Query::new(asked, Some(edns)).with_options(understood).ok()?;
     Some(query).filter(|query| query.qtype() != Rtype::OPT)
 }
 
@@ -151,19 +176,25 @@ const ONE_QUESTION_AND_OPT: u64 = ONE_QUESTION | 1;
 
 /// Reads any message, and says what is wrong with it.
 #[inline(never)]
-pub fn parse_any(message: &[u8], use_client_subnet: bool) -> Result<Query<'_>, Rejection<'_>> {
+pub fn parse_any(message: &[u8], understood: Understood) -> Result<Query<'_>, Rejection<'_>> {
     let header = Header::read(message).ok_or(Rejection::Drop(DropReason::Short))?;
     if header.flags & FLAG_QR != 0 {
         return Err(Rejection::Drop(DropReason::Response));
     }
     let asked = &message[..HEADER_OCTETS];
     let mut fault = Fault { flags: header.flags, asked, edns: None, error: WireError::Opcode };
-    let read = read_body(message, header, &mut fault, use_client_subnet);
+    let read = read_body(message, header, &mut fault, understood);
     if header.opcode() != 0 {
         // Question and OPT are repeated as far as they could be read: OPT answers OPT (RFC 6891 §6.1.1).
         return Err(Rejection::Fault(fault));
     }
-    read.map_err(|error| Rejection::Fault(Fault { error, ..fault }))
+    read.map_err(|error| {
+        let fault = Fault { error, ..fault };
+        match fault.cookie(understood) {
+            Some(cookie) if header.qdcount == 0 => Rejection::Cookie(fault, cookie),
+            _ => Rejection::Fault(fault),
+        }
+    })
 }
 
 /// Reads what follows the header; what is known when an error strikes is left in `fault`.
@@ -171,9 +202,12 @@ fn read_body<'a>(
     message: &'a [u8],
     header: Header,
     fault: &mut Fault<'a>,
-    use_client_subnet: bool,
+    understood: Understood,
 ) -> Result<Query<'a>, WireError> {
     if header.qdcount != 1 {
+        if header.qdcount == 0 {
+            read_records(message, HEADER_OCTETS, header, fault)?;
+        }
         return Err(WireError::QuestionCount);
     }
     // Nothing precedes the question's name that it could point to, so it is never compressed.
@@ -184,8 +218,7 @@ fn read_body<'a>(
     if fault.edns.is_some_and(|edns| edns.version() != 0) {
         return Err(WireError::EdnsVersion);
     }
-    let query =
-        Query { asked, edns: fault.edns, options: Options::default() }.with_options(use_client_subnet)?;
+    let query = Query::new(asked, fault.edns).with_options(understood)?;
     if query.qtype() == Rtype::OPT {
         return Err(WireError::QueryType);
     }
@@ -222,6 +255,7 @@ mod tests {
     use crate::wire::name::Name;
     use proptest::prelude::*;
 
+    const ALL: Understood = Understood { client_subnet: true, cookies: true };
     const QUESTION: &[u8] = b"\x03wWw\x07example\x03com\x00\x00\x01\x00\x01";
 
     fn message(counts: [u16; 4], flags: u16, body: &[&[u8]]) -> Vec<u8> {
@@ -231,7 +265,7 @@ mod tests {
     }
 
     fn error(message: &[u8]) -> WireError {
-        match parse_any(message, true) {
+        match parse_any(message, ALL) {
             Err(Rejection::Fault(fault)) => fault.error,
             other => panic!("{other:?}"),
         }
@@ -241,12 +275,12 @@ mod tests {
     fn query_is_read_with_its_question_as_asked() {
         let opt = b"\x00\x00\x29\x02\x58\x00\x00\x80\x00\x00\x0b\x00\x08\x00\x07\x00\x01\x18\x00\x0a\x01\x02";
         let octets = message([1, 0, 0, 1], 0x0100, &[QUESTION, opt]);
-        let query = parse_any(&octets, true).unwrap();
+        let query = parse_any(&octets, ALL).unwrap();
         assert_eq!((&query.asked[12..], query.qname(), query.qtype()), (QUESTION, &QUESTION[..17], Rtype::A));
         let edns = query.edns.unwrap();
         assert_eq!((edns.udp_size(), edns.dnssec_ok()), (600, true));
         assert!(query.options.client_subnet.is_some());
-        assert!(parse_any(&octets, false).unwrap().options.client_subnet.is_none());
+        assert!(parse_any(&octets, Understood::default()).unwrap().options.client_subnet.is_none());
     }
 
     #[test]
@@ -254,7 +288,7 @@ mod tests {
         let record = b"\xc0\x0c\x00\x01\x00\x01\x00\x00\x00\x00\x00\x04abcd";
         let opt = b"\x00\x00\x29\x04\xd0\x00\x00\x00\x00\x00\x00";
         let octets = message([1, 1, 1, 3], 0, &[QUESTION, record, record, record, opt, record, b"garbage"]);
-        let query = parse_any(&octets, true).unwrap();
+        let query = parse_any(&octets, ALL).unwrap();
         assert_eq!(query.edns.unwrap().udp_size(), 1232);
     }
 
@@ -262,7 +296,7 @@ mod tests {
     fn each_fault_has_its_error() {
         let opt = b"\x00\x00\x29\x04\xd0\x00\x00\x00\x00\x00\x00";
         let notify = message([1, 0, 0, 1], 0x2000, &[QUESTION, opt]);
-        let Err(Rejection::Fault(fault)) = parse_any(&notify, true) else { panic!("NOTIFY is not served") };
+        let Err(Rejection::Fault(fault)) = parse_any(&notify, ALL) else { panic!("NOTIFY is not served") };
         assert!(fault.edns.is_some() && fault.asked.ends_with(QUESTION), "what could be read is repeated");
         for (octets, expected) in [
             (message([0, 0, 0, 0], 0, &[]), WireError::QuestionCount),
@@ -293,8 +327,25 @@ mod tests {
     }
 
     #[test]
+    fn cookie_without_a_question_is_a_query_of_its_own() {
+        let opt = [b"\0\0\x29\x04\xd0\0\0\0\0\0\x0c\0\x0a\0\x08", &b"12345678"[..]].concat();
+        let whole = message([0, 0, 0, 1], 0, &[&opt]);
+        let Err(Rejection::Cookie(fault, cookie)) = parse_any(&whole, ALL) else {
+            panic!("a cookie was sent")
+        };
+        assert_eq!((fault.asked, cookie), (&whole[..12], Cookie::read(b"12345678").unwrap()));
+        let is_fault =
+            |octets: &[u8], understood| matches!(parse_any(octets, understood), Err(Rejection::Fault(_)));
+        assert!(is_fault(&whole, Understood { cookies: false, ..ALL }), "as any server without cookies");
+        assert!(is_fault(&message([0, 0, 0, 1], 0x2000, &[&opt]), ALL), "NOTIFY");
+        assert!(is_fault(&message([0, 0, 0, 2], 0, &[&opt, &opt]), ALL), "two OPT records");
+        assert!(is_fault(&message([0, 0, 0, 2], 0, &[&opt]), ALL), "cut short");
+        assert!(is_fault(&message([2, 0, 0, 1], 0, &[QUESTION, QUESTION, &opt]), ALL), "two questions");
+    }
+
+    #[test]
     fn what_cannot_be_answered_is_dropped() {
-        let drop_of = |octets: &[u8]| match parse_any(octets, true) {
+        let drop_of = |octets: &[u8]| match parse_any(octets, ALL) {
             Err(Rejection::Drop(reason)) => reason,
             other => panic!("{other:?}"),
         };
@@ -308,7 +359,7 @@ mod tests {
         fn short_ways_read_what_the_general_one_reads(
             labels in prop::collection::vec(prop::collection::vec(any::<u8>(), 1..9), 0..5), tail in any::<[u8; 4]>(),
             opt in prop::option::of((any::<[u8; 6]>(), prop::collection::vec(any::<u8>(), 0..16))),
-            flip in prop::option::of((any::<prop::sample::Index>(), any::<u8>())), use_client_subnet in any::<bool>(),
+            flip in prop::option::of((any::<prop::sample::Index>(), any::<u8>())), client_subnet in any::<bool>(), cookies in any::<bool>(),
         ) {
             let mut body: Vec<u8> = labels.iter().flat_map(|l| [&[l.len() as u8][..], l].concat()).collect();
             body.push(0);
@@ -324,7 +375,8 @@ mod tests {
                 let at = at.index(octets.len());
                 octets[at] ^= bits;
             }
-            let any = parse_any(&octets, use_client_subnet);
+            let understood = Understood { client_subnet, cookies };
+            let any = parse_any(&octets, understood);
             if let Some(trusted) = parse_trusting(&octets) {
                 // What is no name cannot be found in the index; what is one was read rightly.
                 prop_assert_eq!(trusted.is_whole(), Name::from_wire(trusted.qname()).is_ok());
@@ -332,7 +384,7 @@ mod tests {
                     prop_assert_eq!(Some(trusted), any.as_ref().ok().copied());
                 }
             }
-            if let Some(query) = parse_with_options(&octets, use_client_subnet) {
+            if let Some(query) = parse_with_options(&octets, understood) {
                 prop_assert_eq!(Some(query), any.ok());
             }
         }
@@ -344,7 +396,7 @@ mod tests {
                 octets[2] &= 0x07;
                 octets[4..12].copy_from_slice(&[0, 1, 0, 0, 0, 0, 0, 1]);
             }
-            if let Ok(query) = parse_any(&octets, true) {
+            if let Ok(query) = parse_any(&octets, ALL) {
                 prop_assert!(octets.starts_with(query.asked) && query.qname().ends_with(&[0]));
             }
         }

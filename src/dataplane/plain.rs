@@ -84,7 +84,7 @@ pub(super) fn deny_plainly(turn: &Turn<'_>, query: Query<'_>, reply: &mut [u8]) 
 /// Answers from a pool in more than one record; what comes to none is resolved like anything else.
 #[inline(never)]
 pub(super) fn draw_many(turn: Turn<'_>, query: Query<'_>, owner: Owner<'_>, reply: &mut [u8]) -> Body {
-    let Turn { snapshot, rotations, counters, client, transport } = turn;
+    let Turn { snapshot, rotations, counters, client, transport, guard } = turn;
     // Decided again rather than handed on: handing it on would cost every answer of one record.
     if let Some(PoolChoice { family, scope, ttl_secs, scope_len }) =
         choose_pool(snapshot, client, query, owner)
@@ -95,7 +95,7 @@ pub(super) fn draw_many(turn: Turn<'_>, query: Query<'_>, owner: Owner<'_>, repl
             return drawn_body(counters, family, scope_len, drawn);
         }
     }
-    let turn = Turn { snapshot, rotations, counters, client, transport };
+    let turn = Turn { snapshot, rotations, counters, client, transport, guard };
     resolve(turn, query, Some(owner), reply)
 }
 

@@ -11,14 +11,19 @@ use crate::state::pool::FamilyPool;
 use crate::state::rotation::{Drawn, MAX_RECORD_OCTETS, Source};
 use crate::state::rrset::Written;
 use crate::state::snapshot::Snapshot;
+use crate::wire::cookie::{COOKIE_OPTION_OCTETS, OPTION_COOKIE};
 use crate::wire::edns::{
     Edns, ExtendedError, FLAG_DO, MIN_UDP_SIZE, OPT_FIXED_OCTETS, OPT_FLAGS_AT, OPT_RCODE_AT,
-    OPTION_EXTENDED_ERROR, OPTION_HEAD_OCTETS, OPTION_KEEPALIVE, OPTION_NSID, Options, write_option,
+    OPTION_EXTENDED_ERROR, OPTION_HEAD_OCTETS, OPTION_KEEPALIVE, OPTION_NSID, OPTION_PADDING, Options,
+    PADDING_BLOCK_OCTETS, write_option,
 };
 use crate::wire::message::{FLAG_AA, FLAG_QR, FLAG_RD, FLAG_TC, HEADER_OCTETS, OPCODE_MASK, Rcode};
 
 /// The answer to ANY: HINFO "RFC8482", "" of the query name, for an hour (RFC 8482 §4.2).
 pub(super) const HINFO_RECORD: &[u8; 21] = b"\xC0\x0C\x00\x0D\x00\x01\x00\x00\x0E\x10\x00\x09\x07RFC8482\x00";
+
+/// The COOKIE option of a reply, where it has one.
+pub type Told<'a> = Option<&'a [u8; COOKIE_OPTION_OCTETS]>;
 
 /// What stands between question and OPT. Small enough to be returned in registers.
 #[derive(Clone, Copy)]
@@ -100,7 +105,7 @@ impl Body {
 }
 
 /// Where a single address record goes: behind the question. It fits whatever the client takes: 12 octets of header, 259 of
-/// question, this record and 109 of OPT with its longest options are less than the 512 that every reply may have.
+/// question, this record and 137 of OPT with its longest options are less than the 512 that every reply may have.
 #[inline(always)]
 pub fn room_for_one<'r>(query: Query<'_>, reply: &'r mut [u8]) -> Option<&'r mut [u8; MAX_RECORD_OCTETS]> {
     reply.get_mut(query.asked.len()..)?.first_chunk_mut()
@@ -113,18 +118,24 @@ pub(super) fn room<'r>(
     query: Query<'_>,
     reply: &'r mut [u8],
 ) -> &'r mut [u8] {
-    let options = query.options;
-    let subnet_octets = options.client_subnet.map_or(0, |subnet| subnet.len_octets());
-    let nsid_octets = asked_nsid(snapshot, options).map_or(0, |nsid| OPTION_HEAD_OCTETS + nsid.len());
-    let keepalive_octets = if options.keepalive && transport == Transport::Tcp {
-        OPTION_HEAD_OCTETS + size_of_val(&snapshot.protocol.keepalive)
-    } else {
-        0
-    };
-    let opt_octets =
-        query.edns.map_or(0, |_| OPT_FIXED_OCTETS + subnet_octets + nsid_octets + keepalive_octets);
+    let opt_octets = query.edns.map_or(0, |_| {
+        let options = query.options;
+        let subnet_octets = options.client_subnet.map_or(0, |subnet| subnet.len_octets());
+        let told_octets = if options.ask_the_server() { told_octets(snapshot, transport, query) } else { 0 };
+        OPT_FIXED_OCTETS + subnet_octets + told_octets
+    });
     let body_end = limit(snapshot, transport, query).min(reply.len()) - opt_octets;
     &mut reply[query.asked.len()..body_end]
+}
+
+/// Octets of the options that are not about names. Padding is not among them: it takes what is left.
+#[cold]
+fn told_octets(snapshot: &Snapshot, transport: Transport, query: Query<'_>) -> usize {
+    let cookie = if query.options.has_cookie() { COOKIE_OPTION_OCTETS } else { 0 };
+    let nsid = asked_nsid(snapshot, query.options).map_or(0, |nsid| OPTION_HEAD_OCTETS + nsid.len());
+    let has_keepalive = query.options.keepalive() && transport == Transport::Tcp;
+    let keepalive = OPTION_HEAD_OCTETS + size_of_val(&snapshot.protocol.keepalive);
+    cookie + nsid + if has_keepalive { keepalive } else { 0 }
 }
 
 /// Most octets of a reply.
@@ -140,7 +151,7 @@ fn limit(snapshot: &Snapshot, transport: Transport, query: Query<'_>) -> usize {
 
 /// The server's identifier, if it has one and is asked for it.
 fn asked_nsid<'s>(snapshot: &'s Snapshot, options: Options<'_>) -> Option<&'s [u8]> {
-    if options.nsid { snapshot.protocol.nsid.as_deref() } else { None }
+    if options.nsid() { snapshot.protocol.nsid.as_deref() } else { None }
 }
 
 /// Puts header and OPT around the body, the query's header and question being there already; returns the reply's octets.
@@ -151,6 +162,7 @@ pub fn finish(
     transport: Transport,
     query: Query<'_>,
     body: Body,
+    told: Told<'_>,
     reply: &mut [u8],
 ) -> usize {
     counters.bump(body.counter);
@@ -166,7 +178,7 @@ pub fn finish(
         }
         if query.options.ask_the_server() || body.extended.is_some() {
             let limit = limit(snapshot, transport, query).min(reply.len());
-            end += write_options(snapshot, transport, query.options, body, &mut reply[end..limit]);
+            end = write_options(snapshot, transport, query.options, body, told, &mut reply[..limit], end);
         }
         if end > opt_end
             && let Some(rdlength) = reply[..opt_end].last_chunk_mut()
@@ -177,25 +189,51 @@ pub fn finish(
     end
 }
 
-/// Writes the reply to a message that is no proper query; returns its octets.
+/// A reply without records: header, what could be read of the question, OPT.
+pub struct Bare<'a> {
+    /// The header as received, and the question where it could be read.
+    pub asked: &'a [u8],
+    /// The OPT record, where one was read.
+    pub edns: Option<Edns<'a>>,
+    /// What is said.
+    pub rcode: Rcode,
+    /// The COOKIE option.
+    pub told: Told<'a>,
+}
+
+impl<'a> Bare<'a> {
+    /// The reply to a message that is no proper query.
+    pub fn error(fault: &Fault<'a>, told: Told<'a>) -> Bare<'a> {
+        Bare { asked: fault.asked, edns: fault.edns, rcode: Rcode::from(fault.error), told }
+    }
+}
+
+/// Writes a reply without records; returns its octets.
 #[cold]
-pub fn render_error(snapshot: &Snapshot, counters: &Counters, fault: &Fault<'_>, reply: &mut [u8]) -> usize {
-    let rcode = Rcode::from(fault.error);
+pub fn render_bare(snapshot: &Snapshot, counters: &Counters, bare: &Bare<'_>, reply: &mut [u8]) -> usize {
+    let &Bare { asked, edns, rcode, told } = bare;
     let counter = match rcode {
+        Rcode::NOERROR => Counter::NoData,
         Rcode::NOTIMP => Counter::NotImp,
         Rcode::BADVERS => Counter::BadVers,
+        Rcode::BADCOOKIE => Counter::BadCookie,
         _ => Counter::FormErr,
     };
     counters.bump(counter);
-    let mut end = fault.asked.len();
-    reply[..end].copy_from_slice(fault.asked);
+    let mut end = asked.len();
+    reply[..end].copy_from_slice(asked);
     let qdcount = u64::from(end > HEADER_OCTETS);
-    write_header(reply, qdcount, Body::empty(rcode, 0, counter), fault.edns.is_some());
-    if let Some(edns) = fault.edns {
+    write_header(reply, qdcount, Body::empty(rcode, 0, counter), edns.is_some());
+    if let Some(edns) = edns {
         counters.bump(Counter::Edns);
         let opt_at = end;
         end += write_opt(snapshot, edns, &mut reply[end..]);
         reply[opt_at + OPT_RCODE_AT] = (rcode.0 >> 4) as u8;
+        if let Some(told) = told {
+            reply[end - 2..end].copy_from_slice(&(told.len() as u16).to_be_bytes());
+            reply[end..end + told.len()].copy_from_slice(told);
+            end += told.len();
+        }
     }
     end
 }
@@ -266,27 +304,51 @@ fn write_opt(snapshot: &Snapshot, edns: Edns<'_>, into: &mut [u8]) -> usize {
     OPT_FIXED_OCTETS
 }
 
-/// What the OPT record has beside the client subnet; returns its octets. There is room for what was asked for; an extended
-/// error goes along where it fits.
+/// Writes what the OPT record has beside the client subnet, from `end` on; returns where it ends. There is room for what was
+/// asked for; an extended error goes along where it fits. `reply` is as much as may be sent.
 #[inline(never)]
 fn write_options(
     snapshot: &Snapshot,
     transport: Transport,
     options: Options<'_>,
     body: Body,
-    into: &mut [u8],
+    told: Told<'_>,
+    reply: &mut [u8],
+    mut end: usize,
 ) -> usize {
-    let mut len = 0;
-    let mut put = |code, data: &[u8]| len += write_option(code, data, &mut into[len..]).unwrap_or(0);
-    if let Some(nsid) = asked_nsid(snapshot, options) {
-        put(OPTION_NSID, nsid);
-    }
-    // Not over UDP, which has no connection (RFC 7828 §3.2.2).
-    if options.keepalive && transport == Transport::Tcp {
-        put(OPTION_KEEPALIVE, &snapshot.protocol.keepalive);
+    let mut put = |code, data: &[u8]| end += write_option(code, data, &mut reply[end..]).unwrap_or(0);
+    if options.ask_the_server() {
+        if let Some(told) = told {
+            put(OPTION_COOKIE, &told[OPTION_HEAD_OCTETS..]);
+        }
+        if let Some(nsid) = asked_nsid(snapshot, options) {
+            put(OPTION_NSID, nsid);
+        }
+        // Not over UDP, which has no connection (RFC 7828 §3.2.2).
+        if options.keepalive() && transport == Transport::Tcp {
+            put(OPTION_KEEPALIVE, &snapshot.protocol.keepalive);
+        }
     }
     if let Some(error) = body.extended {
         put(OPTION_EXTENDED_ERROR, error.data());
     }
-    len
+    // Over UDP a longer reply would serve who asks in another's name (RFC 7830 §6).
+    if options.padding() && transport == Transport::Tcp {
+        end = write_padding(reply, end);
+    }
+    end
+}
+
+/// Pads a reply that ends at `end` to a whole number of blocks (RFC 8467 §4.1), or as far as it may go; returns where it ends
+/// then. To be written last (RFC 7830 §3).
+#[cold]
+fn write_padding(reply: &mut [u8], end: usize) -> usize {
+    let data_at = end + OPTION_HEAD_OCTETS;
+    let padded = data_at.next_multiple_of(PADDING_BLOCK_OCTETS).min(reply.len());
+    let Some(data) = reply.get_mut(data_at..padded) else { return end };
+    data.fill(0);
+    let [len_high, len_low] = (data.len() as u16).to_be_bytes();
+    let [code_high, code_low] = OPTION_PADDING.to_be_bytes();
+    reply[end..data_at].copy_from_slice(&[code_high, code_low, len_high, len_low]);
+    padded
 }

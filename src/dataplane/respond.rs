@@ -6,16 +6,19 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::choose::{PoolChoice, choose_pool};
+use super::guard::{Judgement, judge_cookie};
 use super::lookup::{Owner, lookup};
 use super::parse::{Query, Rejection, parse_any, parse_trusting, parse_with_options};
 use super::plain::{answer_plainly, deny_plainly, draw_many};
-use super::render::{copy_asked, drawn_body, finish, render_error, room_for_one};
+use super::render::{Bare, Told, copy_asked, drawn_body, finish, render_bare, room_for_one};
 use super::resolve::resolve;
 use super::turn::Turn;
 pub use super::turn::{DropReason, Transport};
 use crate::state::counters::{Counter, Counters};
 use crate::state::publish::Generation;
 use crate::state::rotation::{Drawn, Source};
+use crate::wire::cookie::{Cookie, Standing};
+use crate::wire::message::Rcode;
 
 /// What a reply buffer must hold at least: header, longest question, OPT with the longest client subnet, and then some.
 pub const MIN_REPLY_OCTETS: usize = 512;
@@ -62,11 +65,11 @@ pub fn respond(
         Transport::Udp => Counter::UdpQueries,
         Transport::Tcp => Counter::TcpQueries,
     });
-    let Generation { snapshot, rotations, .. } = generation;
-    let turn = Turn { snapshot, rotations, counters, client: &client, transport };
+    let Generation { snapshot, rotations, guard, .. } = generation;
+    let turn = Turn { snapshot, rotations, counters, client: &client, transport, guard };
     match parse_trusting(message) {
         Some(query) => match lookup(turn.snapshot, query) {
-            Some(owner) => Outcome::Reply(answer(turn, query, owner, reply)),
+            Some(owner) => Outcome::Reply(answer(turn, query, owner, None, reply)),
             None => respond_to_absent(turn, query, message, reply),
         },
         None => respond_to_options(turn, message, reply),
@@ -77,7 +80,7 @@ pub fn respond(
 #[inline(never)]
 fn respond_to_absent(turn: Turn<'_>, query: Query<'_>, message: &[u8], reply: &mut [u8]) -> Outcome {
     if query.is_whole() {
-        Outcome::Reply(answer_absent(turn, query, reply))
+        Outcome::Reply(answer_absent(turn, query, None, reply))
     } else {
         respond_to_options(turn, message, reply)
     }
@@ -86,19 +89,40 @@ fn respond_to_absent(turn: Turn<'_>, query: Query<'_>, message: &[u8], reply: &m
 /// Answers a query that has options in its OPT record: resolvers that tell a client subnet or a cookie.
 #[inline(never)]
 fn respond_to_options(turn: Turn<'_>, message: &[u8], reply: &mut [u8]) -> Outcome {
-    match parse_with_options(message, turn.snapshot.protocol.client_subnet) {
-        Some(query) => Outcome::Reply(look_up_and_answer(turn, query, reply)),
+    match parse_with_options(message, turn.snapshot.protocol.understood) {
+        Some(query) => Outcome::Reply(admit_and_answer(turn, query, reply)),
         None => respond_to_any(turn, message, reply),
     }
 }
 
 /// Answers a message that does not look like most queries: rejects it, or answers it like any other.
 #[inline(never)]
-fn respond_to_any(turn: Turn<'_>, message: &[u8], reply: &mut [u8]) -> Outcome {
-    match parse_any(message, turn.snapshot.protocol.client_subnet) {
-        Ok(query) => Outcome::Reply(look_up_and_answer(turn, query, reply)),
+fn respond_to_any(mut turn: Turn<'_>, message: &[u8], reply: &mut [u8]) -> Outcome {
+    let (snapshot, counters) = (turn.snapshot, turn.counters);
+    match parse_any(message, snapshot.protocol.understood) {
+        Ok(query) => Outcome::Reply(admit_and_answer(turn, query, reply)),
         Err(Rejection::Fault(fault)) => {
-            Outcome::Reply(render_error(turn.snapshot, turn.counters, &fault, reply))
+            let judged =
+                fault.cookie(snapshot.protocol.understood).and_then(|cookie| judge(&mut turn, cookie));
+            let told = judged.as_ref().map(|judged| &judged.option);
+            Outcome::Reply(render_bare(snapshot, counters, &Bare::error(&fault, told), reply))
+        }
+        Err(Rejection::Cookie(fault, cookie)) => {
+            let judged = judge(&mut turn, cookie);
+            let told = judged.as_ref().map(|judged| &judged.option);
+            let rcode = match &judged {
+                // "the response SHALL have the RCODE BADCOOKIE if the Server Cookie sent with the query was invalid"
+                // (RFC 7873 §5.4), over whatever transport.
+                Some(judged) if judged.standing == Standing::Invalid => Rcode::BADCOOKIE,
+                Some(_) => Rcode::NOERROR,
+                None => Rcode::FORMERR,
+            };
+            Outcome::Reply(render_bare(
+                snapshot,
+                counters,
+                &Bare { rcode, ..Bare::error(&fault, told) },
+                reply,
+            ))
         }
         Err(Rejection::Drop(reason)) => {
             turn.counters.bump(match reason {
@@ -110,20 +134,40 @@ fn respond_to_any(turn: Turn<'_>, message: &[u8], reply: &mut [u8]) -> Outcome {
     }
 }
 
-/// Answers a query that was read in one of the longer ways; returns the reply's octets.
+/// What the cookie of a message is worth; `None` where cookies are off.
+fn judge(turn: &mut Turn<'_>, cookie: Cookie<'_>) -> Option<Judgement> {
+    let policy = turn.snapshot.protocol.cookies.as_ref()?;
+    Some(judge_cookie(turn.guard, policy, turn.counters, *turn.client, turn.transport, cookie))
+}
+
+/// Answers a query that was read in one of the longer ways, if its cookie lets it; returns the reply's octets.
 #[inline(always)]
-fn look_up_and_answer(turn: Turn<'_>, query: Query<'_>, reply: &mut [u8]) -> usize {
+fn admit_and_answer(mut turn: Turn<'_>, query: Query<'_>, reply: &mut [u8]) -> usize {
+    let judged;
+    let told = match query.cookie().and_then(|cookie| judge(&mut turn, cookie)) {
+        None => None,
+        Some(judgement) => {
+            judged = judgement;
+            if !judged.admitted {
+                let Turn { snapshot, counters, .. } = turn;
+                let (asked, edns, rcode) = (query.asked, query.edns, Rcode::BADCOOKIE);
+                let bare = Bare { asked, edns, rcode, told: Some(&judged.option) };
+                return render_bare(snapshot, counters, &bare, reply);
+            }
+            Some(&judged.option)
+        }
+    };
     match lookup(turn.snapshot, query) {
-        Some(owner) => answer(turn, query, owner, reply),
-        None => answer_absent(turn, query, reply),
+        Some(owner) => answer(turn, query, owner, told, reply),
+        None => answer_absent(turn, query, told, reply),
     }
 }
 
 /// Answers a query whose name exists; returns the reply's octets. All of it is inlined and handed on by value, so that what
 /// is known of the query stays in registers on its way to a pool's answer; whatever is not drawn is one call out of line.
 #[inline(always)]
-fn answer(turn: Turn<'_>, query: Query<'_>, owner: Owner<'_>, reply: &mut [u8]) -> usize {
-    let Turn { snapshot, rotations, counters, client, transport } = turn;
+fn answer(turn: Turn<'_>, query: Query<'_>, owner: Owner<'_>, told: Told<'_>, reply: &mut [u8]) -> usize {
+    let Turn { snapshot, rotations, counters, client, transport, guard } = turn;
     let Some(small) = reply.first_chunk_mut::<MIN_REPLY_OCTETS>() else { return 0 };
     copy_asked(query.asked, small);
     let choice = choose_pool(snapshot, client, query, owner);
@@ -132,9 +176,9 @@ fn answer(turn: Turn<'_>, query: Query<'_>, owner: Owner<'_>, reply: &mut [u8]) 
         && rotations.draw_single(&snapshot.health, family, scope, ttl_secs, into).is_some()
     {
         let body = drawn_body(counters, family, scope_len, Drawn { count: 1, source: Source::Up });
-        return finish(snapshot, counters, transport, query, body, small);
+        return finish(snapshot, counters, transport, query, body, told, small);
     }
-    let turn = Turn { snapshot, rotations, counters, client, transport };
+    let turn = Turn { snapshot, rotations, counters, client, transport, guard };
     let body = match choice {
         Some(_) => draw_many(turn, query, owner, reply),
         None => match answer_plainly(&turn, query, owner, reply) {
@@ -142,17 +186,17 @@ fn answer(turn: Turn<'_>, query: Query<'_>, owner: Owner<'_>, reply: &mut [u8]) 
             None => resolve(turn, query, Some(owner), reply),
         },
     };
-    finish(snapshot, counters, transport, query, body, reply)
+    finish(snapshot, counters, transport, query, body, told, reply)
 }
 
 /// Answers a query whose name does not exist, or not in its class; returns the reply's octets.
 #[inline(never)]
-fn answer_absent(turn: Turn<'_>, query: Query<'_>, reply: &mut [u8]) -> usize {
+fn answer_absent(turn: Turn<'_>, query: Query<'_>, told: Told<'_>, reply: &mut [u8]) -> usize {
     let Turn { snapshot, counters, transport, .. } = turn;
     copy_asked(query.asked, reply);
     let body = match deny_plainly(&turn, query, reply) {
         Some(body) => body,
         None => resolve(turn, query, None, reply),
     };
-    finish(snapshot, counters, transport, query, body, reply)
+    finish(snapshot, counters, transport, query, body, told, reply)
 }

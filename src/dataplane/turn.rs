@@ -5,6 +5,7 @@
 use std::net::IpAddr;
 
 use crate::state::counters::Counters;
+use crate::state::guard::Guard;
 use crate::state::rotation::RotationTable;
 use crate::state::snapshot::Snapshot;
 
@@ -35,4 +36,5 @@ pub(super) struct Turn<'t> {
     pub(super) counters: &'t Counters,
     pub(super) client: &'t IpAddr,
     pub(super) transport: Transport,
+    pub(super) guard: &'t mut Guard,
 }

@@ -6,10 +6,12 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use super::guard::{answer_limited, is_limiting};
 use super::respond::{Outcome, Transport, WorkerState, respond};
 use crate::io::reactor::{DatagramDesk, UdpTally, WorkerIo};
 use crate::io::tcp::{StreamAction, TcpTally};
 use crate::io::udp::{Batch, Slot};
+use crate::state::clock::Clock;
 use crate::state::counters::{Counter, Counters};
 use crate::state::publish::{Generation, Mailbox};
 
@@ -26,6 +28,7 @@ struct Desk {
     generation: Box<Generation>,
     state: WorkerState,
     mailbox: Arc<Mailbox>,
+    clock: Arc<Clock>,
 }
 
 impl Worker {
@@ -35,9 +38,10 @@ impl Worker {
         generation: Box<Generation>,
         counters: Arc<Counters>,
         mailbox: Arc<Mailbox>,
+        clock: Arc<Clock>,
         stop: Arc<AtomicBool>,
     ) -> Worker {
-        let desk = Desk { generation, state: WorkerState::new(counters), mailbox };
+        let desk = Desk { generation, state: WorkerState::new(counters), mailbox, clock };
         Worker { io, batch: Batch::new(), desk, stop }
     }
 
@@ -77,12 +81,13 @@ impl Worker {
 }
 
 impl DatagramDesk for Desk {
-    /// Adopts a newer generation, if there is one.
+    /// Adopts a newer generation, if there is one, and takes up the time.
     #[inline]
     fn begin_batch(&mut self) {
         if self.mailbox.adopt(&mut self.generation) {
             self.state.counters.bump(Counter::Adopted);
         }
+        self.generation.guard.begin_batch(self.clock.now(), &self.state.counters);
         let rebuilds = self.generation.rotations.take_rebuilds();
         if rebuilds > 0 {
             self.state.counters.add(Counter::Rebuilds, rebuilds);
@@ -106,6 +111,20 @@ impl DatagramDesk for Desk {
             Outcome::Reply(len) => len,
             Outcome::Drop(_) => 0,
         }
+    }
+
+    #[inline]
+    fn is_limiting(&self) -> bool {
+        is_limiting(&self.generation)
+    }
+
+    #[inline(never)]
+    fn answer_limited(&mut self, slot: Slot<'_>) -> usize {
+        if let Some(dropped) = unanswerable(slot.truncated, slot.port) {
+            self.state.counters.bump(dropped);
+            return 0;
+        }
+        answer_limited(&mut self.generation, &mut self.state, slot.client, slot.query, slot.reply)
     }
 }
 

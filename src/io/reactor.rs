@@ -62,6 +62,17 @@ pub trait DatagramDesk {
 
     /// Answers one query into `slot.reply`; returns the reply's length, 0 for none.
     fn answer(&mut self, slot: Slot<'_>) -> usize;
+
+    /// Whether this batch's queries are for [`DatagramDesk::answer_limited`]: asked once a batch, so that who never limits does
+    /// not pay for it query by query.
+    fn is_limiting(&self) -> bool {
+        false
+    }
+
+    /// The same as `answer`, for who must not be answered too often.
+    fn answer_limited(&mut self, slot: Slot<'_>) -> usize {
+        self.answer(slot)
+    }
 }
 
 /// The sockets of one worker.
@@ -158,7 +169,11 @@ impl WorkerIo {
                     break;
                 }
                 desk.begin_batch();
-                batch.answer_each(|slot| desk.answer(slot));
+                if desk.is_limiting() {
+                    batch.answer_each(|slot| desk.answer_limited(slot));
+                } else {
+                    batch.answer_each(|slot| desk.answer(slot));
+                }
                 let sent = socket.send(batch);
                 tally.received += count as u32;
                 tally.sent += sent.sent;

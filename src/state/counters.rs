@@ -55,6 +55,8 @@ counters! {
     NotImp => "responses", r#"result="notimp""#;
     /// BADVERS.
     BadVers => "responses", r#"result="badvers""#;
+    /// BADCOOKIE: a client that must have a valid cookie has none yet.
+    BadCookie => "responses", r#"result="badcookie""#;
     /// TC set: the answer did not fit into a UDP reply.
     Truncated => "responses", r#"result="truncated""#;
     /// Fewer than 12 octets.
@@ -71,6 +73,36 @@ counters! {
     Edns => "edns_queries", "";
     /// Queries whose client subnet was used.
     ClientSubnet => "client_subnet_queries", "";
+    /// Queries with a valid server cookie.
+    CookieValid => "cookies", r#"result="valid""#;
+    /// Queries with a client cookie alone.
+    CookieNew => "cookies", r#"result="new""#;
+    /// Queries with a server cookie that is not valid, or not any more.
+    CookieBad => "cookies", r#"result="bad""#;
+    /// Answers over their client's rate that were not sent; with `log_only` they were.
+    RrlDroppedAnswer => "rrl_dropped", r#"class="answer""#;
+    /// The same of NOERROR without an answer.
+    RrlDroppedNoData => "rrl_dropped", r#"class="nodata""#;
+    /// The same of NXDOMAIN.
+    RrlDroppedNxDomain => "rrl_dropped", r#"class="nxdomain""#;
+    /// The same of delegations.
+    RrlDroppedReferral => "rrl_dropped", r#"class="referral""#;
+    /// The same of other response codes.
+    RrlDroppedError => "rrl_dropped", r#"class="error""#;
+    /// The same of replies of more than 512 octets.
+    RrlDroppedLarge => "rrl_dropped", r#"class="large""#;
+    /// Answers over their client's rate of which the client was told, by TC or BADCOOKIE; with `log_only` they were sent.
+    RrlSlippedAnswer => "rrl_slipped", r#"class="answer""#;
+    /// The same of NOERROR without an answer.
+    RrlSlippedNoData => "rrl_slipped", r#"class="nodata""#;
+    /// The same of NXDOMAIN.
+    RrlSlippedNxDomain => "rrl_slipped", r#"class="nxdomain""#;
+    /// The same of delegations.
+    RrlSlippedReferral => "rrl_slipped", r#"class="referral""#;
+    /// The same of other response codes.
+    RrlSlippedError => "rrl_slipped", r#"class="error""#;
+    /// The same of replies of more than 512 octets.
+    RrlSlippedLarge => "rrl_slipped", r#"class="large""#;
     /// Answers drawn from members that are UP.
     FromUp => "pool_answers", r#"source="up""#;
     /// Answers drawn from members without a verdict, for want of one that is UP.

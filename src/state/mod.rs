@@ -1,11 +1,19 @@
 //! Memory that both planes see: written by the control side or the health keeper, read by the packet path.
 
+/// How many replies each client network has had lately.
+pub mod buckets;
+/// The time, coarse.
+pub mod clock;
 /// What a worker counts.
 pub mod counters;
+/// What a worker knows of the time and its load.
+pub mod guard;
 /// Verdicts of the probes, under a sequence lock.
 pub mod health_table;
 /// The qname index.
 pub mod names;
+/// Who is answered, and how often.
+pub mod policy;
 /// Pools as the packet path needs them.
 pub mod pool;
 /// Handing a snapshot to a worker without a lock.

@@ -3,11 +3,14 @@
 //! The control side prepares everything a worker needs (the snapshot and the rotations sized for it), so that adopting
 //! is an exchange of two pointers between batches and a copy of what is carried over (some nanoseconds a member); what is retired is freed by the control side, not on the packet path.
 
+use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crossbeam::atomic::AtomicCell;
 
+use super::buckets::Buckets;
+use super::guard::Guard;
 use super::rotation::{Carry, RotationTable};
 use super::snapshot::Snapshot;
 
@@ -17,6 +20,10 @@ pub struct Generation {
     pub snapshot: Arc<Snapshot>,
     /// The worker's own positions in the snapshot's pools.
     pub rotations: RotationTable,
+    /// The worker's own counts of replies by client network; without places where nothing is limited.
+    pub buckets: Buckets,
+    /// What the worker knows of the time and its load, whatever the generation.
+    pub guard: Guard,
     /// What of the positions before lives on.
     pub carry: Arc<Carry>,
 }
@@ -25,7 +32,20 @@ impl Generation {
     /// A first generation, which has nothing to carry over.
     pub fn first(snapshot: Arc<Snapshot>, seed: u32) -> Generation {
         let rotations = RotationTable::new(&snapshot.pools, seed);
-        Generation { snapshot, rotations, carry: Arc::default() }
+        let buckets = buckets_for(&snapshot);
+        Generation { snapshot, rotations, buckets, guard: Guard::default(), carry: Arc::default() }
+    }
+}
+
+/// An empty table for what a snapshot limits.
+pub fn buckets_for(snapshot: &Snapshot) -> Buckets {
+    match snapshot.protocol.rates {
+        Some(_) => {
+            // Two numbers that no client can know: std seeds its hashers from the system's random source.
+            let state = RandomState::new();
+            Buckets::new([state.hash_one(0u8), state.hash_one(1u8)])
+        }
+        None => Buckets::default(),
     }
 }
 
@@ -82,6 +102,8 @@ impl Mailbox {
     fn exchange(&self, current: &mut Box<Generation>) -> bool {
         let Some(mut next) = self.incoming.take() else { return false };
         next.rotations.carry_from(&current.rotations, &next.carry);
+        next.buckets.carry_from(&mut current.buckets);
+        next.guard = std::mem::take(&mut current.guard);
         let old = std::mem::replace(current, next);
         // The control side empties `retired` before it posts again, so this frees nothing here.
         self.retired.store(Some(old));

@@ -6,10 +6,11 @@ use std::sync::Arc;
 
 use super::health_table::HealthTable;
 use super::names::NameIndex;
+use super::policy::{CookiePolicy, RatePolicy};
 use super::pool::Pool;
 use super::rrset::{Block, Rrset};
 use super::topology::Topology;
-use crate::wire::edns::OPT_PADDED_OCTETS;
+use crate::wire::edns::{OPT_PADDED_OCTETS, Understood};
 use crate::wire::message::Rtype;
 
 /// A generation.
@@ -97,8 +98,12 @@ pub struct Protocol {
     pub keepalive: [u8; 2],
     /// Whether an answer has only what the question needs: no name servers beside it, no addresses of what it names.
     pub minimal_responses: bool,
-    /// Whether client subnets are read and echoed.
-    pub client_subnet: bool,
+    /// Which options are read at all; cookies are where there is a policy for them.
+    pub understood: Understood,
+    /// Cookies.
+    pub cookies: Option<CookiePolicy>,
+    /// How many replies over UDP one client network gets; `None`: as many as it asks for.
+    pub rates: Option<RatePolicy>,
     /// Data of the TXT record for `version.bind` and `version.server` in class CH.
     pub version: Option<Box<[u8]>>,
     /// Data of the TXT record for `id.server` and `hostname.bind` in class CH.

@@ -1,10 +1,11 @@
-//! EDNS: the OPT record and its options (RFC 6891): client subnet (RFC 7871), identifier (RFC 5001), keepalive (RFC 7828) and
-//! extended errors (RFC 8914).
+//! EDNS: the OPT record and its options (RFC 6891): client subnet (RFC 7871), identifier (RFC 5001), keepalive (RFC 7828),
+//! padding (RFC 7830) and extended errors (RFC 8914). Cookies are in `cookie`.
 //!
 //! Unknown options and flag bits are passed over, as RFC 6891 §6.1.2 and §6.1.4 ask.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use super::cookie::{Cookie, OPTION_COOKIE};
 use super::error::WireError;
 use super::message::Rtype;
 use super::record::Record;
@@ -21,6 +22,10 @@ pub const OPTION_HEAD_OCTETS: usize = 4;
 pub const OPTION_NSID: u16 = 3;
 /// Option code of the idle timeout of a connection (RFC 7828 §3.1).
 pub const OPTION_KEEPALIVE: u16 = 11;
+/// Option code of padding (RFC 7830 §3).
+pub const OPTION_PADDING: u16 = 12;
+/// A padded reply is a multiple of so many octets (RFC 8467 §4.1).
+pub const PADDING_BLOCK_OCTETS: usize = 468;
 /// Option code of an extended error (RFC 8914 §2).
 pub const OPTION_EXTENDED_ERROR: u16 = 15;
 /// Option code of the client subnet (RFC 7871 §6).
@@ -106,13 +111,13 @@ impl<'a> Edns<'a> {
     }
 
     /// Reads the options that are known; every option's length is checked on the way. Of several of a kind the first counts.
-    /// With `use_client_subnet` false client subnets are passed over like any unknown option.
+    /// Client subnets and cookies that are not `understood` are passed over like any unknown option.
     ///
     /// # Errors
-    /// [`WireError::OptionLength`] when an option runs past the record, [`WireError::ClientSubnet`] when that
-    /// option is malformed.
+    /// [`WireError::OptionLength`] when an option runs past the record, [`WireError::ClientSubnet`] or
+    /// [`WireError::Cookie`] when that option is malformed.
     #[inline(always)]
-    pub fn read_options(self, use_client_subnet: bool) -> Result<Options<'a>, WireError> {
+    pub fn read_options(self, understood: Understood) -> Result<Options<'a>, WireError> {
         let mut options = Options::default();
         let mut rest = self.options;
         while !rest.is_empty() {
@@ -120,12 +125,19 @@ impl<'a> Edns<'a> {
             let len = usize::from(u16::from_be_bytes([head[2], head[3]]));
             let (data, tail) = tail.split_at_checked(len).ok_or(WireError::OptionLength)?;
             match u16::from_be_bytes([head[0], head[1]]) {
-                OPTION_CLIENT_SUBNET if use_client_subnet && options.client_subnet.is_none() => {
+                OPTION_CLIENT_SUBNET if understood.client_subnet && options.client_subnet.is_none() => {
                     options.client_subnet = Some(ClientSubnet::read(data)?);
                 }
-                // What a query has in these two says nothing (RFC 5001 §2.1, RFC 7828 §3.1).
-                OPTION_NSID => options.nsid = true,
-                OPTION_KEEPALIVE => options.keepalive = true,
+                OPTION_COOKIE if understood.cookies && options.asked & HAS_COOKIE == 0 => {
+                    options.asked |= HAS_COOKIE;
+                    options.cookie_len = Cookie::read(data)?.len_octets();
+                    // An OPT record has at most 65,535 octets.
+                    options.cookie_at = (self.options.len() - tail.len() - len) as u16;
+                }
+                // What a query has in these says nothing (RFC 5001 §2.1, RFC 7828 §3.1, RFC 7830 §3).
+                OPTION_NSID => options.asked |= ASKS_NSID,
+                OPTION_KEEPALIVE => options.asked |= ASKS_KEEPALIVE,
+                OPTION_PADDING => options.asked |= ASKS_PADDING,
                 _ => {}
             }
             rest = tail;
@@ -134,22 +146,75 @@ impl<'a> Edns<'a> {
     }
 }
 
+/// The options that a configuration may leave out.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Understood {
+    /// Client subnets are read and echoed.
+    pub client_subnet: bool,
+    /// Cookies are read and given.
+    pub cookies: bool,
+}
+
 /// What a query's options ask for.
+// Small, and one test tells whether there is anything beside a client subnet: it is handed about with every query.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Options<'a> {
     /// The client subnet, where it is to be used.
     pub client_subnet: Option<ClientSubnet<'a>>,
-    /// Which server answers (RFC 5001).
-    pub nsid: bool,
-    /// How long a connection may idle (RFC 7828).
-    pub keepalive: bool,
+    /// Bits of what else is asked for.
+    asked: u8,
+    /// Octets of the cookie; 0: there is none, or none is used.
+    cookie_len: u8,
+    /// Where among the options it is.
+    cookie_at: u16,
 }
 
+const ASKS_NSID: u8 = 1;
+const ASKS_KEEPALIVE: u8 = 2;
+const ASKS_PADDING: u8 = 4;
+const HAS_COOKIE: u8 = 8;
+
 impl Options<'_> {
-    /// Whether anything is asked for that is about the server, not about names.
+    /// Whether anything is asked for that is not about names: what follows.
     #[inline(always)]
-    pub fn ask_the_server(&self) -> bool {
-        self.nsid || self.keepalive
+    pub fn ask_the_server(self) -> bool {
+        self.asked != 0
+    }
+
+    /// Whether there is a cookie that is used: the reply has one too.
+    #[inline]
+    pub fn has_cookie(self) -> bool {
+        self.asked & HAS_COOKIE != 0
+    }
+
+    /// Which server answers (RFC 5001).
+    #[inline]
+    pub fn nsid(self) -> bool {
+        self.asked & ASKS_NSID != 0
+    }
+
+    /// How long a connection may idle (RFC 7828).
+    #[inline]
+    pub fn keepalive(self) -> bool {
+        self.asked & ASKS_KEEPALIVE != 0
+    }
+
+    /// A reply whose length tells less (RFC 7830).
+    #[inline]
+    pub fn padding(self) -> bool {
+        self.asked & ASKS_PADDING != 0
+    }
+}
+
+impl<'a> Edns<'a> {
+    /// The cookies among the options, which `options` were read from, where they are to be used.
+    #[inline(always)]
+    pub fn cookie(self, options: Options<'_>) -> Option<Cookie<'a>> {
+        if !options.has_cookie() {
+            return None;
+        }
+        let at = usize::from(options.cookie_at);
+        Cookie::read(self.options.get(at..at + usize::from(options.cookie_len))?).ok()
     }
 }
 
@@ -276,6 +341,8 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    const ALL: Understood = Understood { client_subnet: true, cookies: true };
+
     #[test]
     fn subnet_is_read_and_echoed_with_its_scope() {
         let subnet = ClientSubnet::read(&[0, 1, 20, 0, 192, 0, 0x20]).unwrap();
@@ -310,24 +377,37 @@ mod tests {
     #[test]
     fn options_are_walked_to_the_end() {
         let edns = |options| Edns { fixed: &[0; OPT_FIXED_OCTETS], options };
-        let subnet = |options| edns(options).read_options(true).map(|options| options.client_subnet);
+        let subnet = |options| edns(options).read_options(ALL).map(|options| options.client_subnet);
         assert_eq!(subnet(&[]), Ok(None));
-        assert_eq!(subnet(&[0, 10, 0, 2, 1, 2]), Ok(None));
-        assert_eq!(subnet(&[0, 10, 0, 3, 1, 2]), Err(WireError::OptionLength));
+        assert_eq!(subnet(&[0, 99, 0, 2, 1, 2]), Ok(None));
+        assert_eq!(subnet(&[0, 99, 0, 3, 1, 2]), Err(WireError::OptionLength));
         assert_eq!(subnet(&[0, 10, 0]), Err(WireError::OptionLength));
-        let found = subnet(&[0, 10, 0, 1, 1, 0, 8, 0, 5, 0, 1, 8, 0, 10]).unwrap();
+        let found = subnet(&[0, 99, 0, 1, 1, 0, 8, 0, 5, 0, 1, 8, 0, 10]).unwrap();
         assert_eq!(found.unwrap().address(), Some("10.0.0.0".parse().unwrap()));
         assert_eq!(subnet(&[0, 8, 0, 4, 0, 1, 0, 0, 0, 9]), Err(WireError::OptionLength));
         // Not used, it is not judged either.
-        assert_eq!(edns(&[0, 8, 0, 1, 9]).read_options(false), Ok(Options::default()));
+        assert_eq!(edns(&[0, 8, 0, 1, 9]).read_options(Understood::default()), Ok(Options::default()));
+    }
+
+    #[test]
+    fn first_cookie_counts_and_is_judged_only_where_it_is_used() {
+        let edns = |options| Edns { fixed: &[0; OPT_FIXED_OCTETS], options };
+        let two = [&[0, 10, 0, 8][..], b"12345678", &[0, 10, 0, 1, 9]].concat();
+        let read = edns(&two).read_options(ALL).unwrap();
+        assert_eq!(edns(&two).cookie(read), Cookie::read(b"12345678").ok());
+        assert_eq!(edns(&two).cookie(Options::default()), None);
+        let short = [0, 10, 0, 7, 1, 2, 3, 4, 5, 6, 7];
+        assert_eq!(edns(&short).read_options(ALL), Err(WireError::Cookie));
+        assert_eq!(edns(&short).read_options(Understood::default()), Ok(Options::default()));
     }
 
     #[test]
     fn what_else_is_asked_for_is_seen_whatever_its_data() {
-        let read = |options| Edns { fixed: &[0; OPT_FIXED_OCTETS], options }.read_options(true).unwrap();
-        let both = Options { nsid: true, keepalive: true, client_subnet: None };
+        let read = |options| Edns { fixed: &[0; OPT_FIXED_OCTETS], options }.read_options(ALL).unwrap();
+        let both = Options { asked: ASKS_NSID | ASKS_KEEPALIVE, ..Options::default() };
         assert_eq!(read(&[0, 3, 0, 0, 0, 11, 0, 0]), both);
         assert_eq!(read(&[0, 11, 0, 2, 0, 9, 0, 3, 0, 1, 7]), both);
+        assert!(read(&[0, 12, 0, 1, 9]).padding() && !read(&[0, 11, 0, 0]).padding());
         assert_eq!(read(&[0, 15, 0, 2, 0, 20]), Options::default());
     }
 

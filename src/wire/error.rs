@@ -31,6 +31,9 @@ pub enum WireError {
     /// A client-subnet option that breaks RFC 7871 §6 (family, prefix length, address octets or stray bits).
     #[error("malformed client-subnet option")]
     ClientSubnet,
+    /// A COOKIE option of a length that no cookie has (RFC 7873 §5.2.2).
+    #[error("malformed cookie option")]
+    Cookie,
     /// A query type that may not be asked for (OPT).
     #[error("query type is not a data type")]
     QueryType,
@@ -53,6 +56,7 @@ impl From<WireError> for Rcode {
             | WireError::Opt
             | WireError::OptionLength
             | WireError::ClientSubnet
+            | WireError::Cookie
             | WireError::QueryType => Rcode::FORMERR,
             WireError::EdnsVersion => Rcode::BADVERS,
             WireError::Opcode => Rcode::NOTIMP,

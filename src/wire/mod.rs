@@ -6,6 +6,8 @@
 //! a zone or a pool is.
 #![cfg_attr(not(test), deny(clippy::disallowed_types, clippy::disallowed_methods, clippy::disallowed_macros))]
 
+/// DNS cookies.
+pub mod cookie;
 /// The OPT record and the client-subnet option.
 pub mod edns;
 /// What can be wrong with octets, and the response code for it.

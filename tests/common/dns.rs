@@ -234,6 +234,7 @@ impl Reply {
             Rcode::NOTIMP => "NOTIMP",
             Rcode::REFUSED => "REFUSED",
             Rcode::BADVERS => "BADVERS",
+            Rcode::BADCOOKIE => "BADCOOKIE",
             other => panic!("unexpected {other:?}"),
         };
         let mut head = rcode.to_owned();

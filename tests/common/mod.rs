@@ -390,7 +390,7 @@ pub fn run_steerd(arguments: &[&str]) -> Output {
 /// A program that is not ours, and the Debian package it comes in.
 pub fn tool(program: &str) -> Command {
     let package = match program {
-        "dig" => "bind9-dnsutils",
+        "dig" | "delv" => "bind9-dnsutils",
         "kdig" => "knot-dnsutils",
         "drill" | "ldns-verify-zone" => "ldnsutils",
         "dnssec-keygen" | "dnssec-dsfromkey" | "dnssec-signzone" | "dnssec-verify" => "bind9-utils",

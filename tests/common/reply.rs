@@ -45,17 +45,34 @@ pub fn assert_reply(query: &[u8], reply: &[u8], over_udp: bool) {
     assert!(!has_opt || asked.arcount > 0, "OPT only answers OPT (RFC 6891 §7)");
     let rcode = Rcode(extended << 4 | header.flags & 0xF);
     match rcode {
+        // Who asks for a cookie alone is given one.
+        Rcode::NOERROR if header.qdcount == 0 => {
+            assert_eq!(reply.len(), question_end + 11 + 28);
+            assert!(asked.qdcount == 0 && header.flags & FLAG_AA == 0);
+        }
         Rcode::NOERROR => assert!(
             header.flags & FLAG_AA != 0
                 && (header.flags & FLAG_TC != 0 || header.ancount + header.nscount > 0)
         ),
-        Rcode::NXDOMAIN => assert!(header.flags & FLAG_AA != 0 && header.ancount == 0 && header.nscount == 1),
+        Rcode::NXDOMAIN => assert!(
+            header.flags & FLAG_AA != 0
+                && header.ancount == 0
+                && header.nscount == u16::from(header.flags & FLAG_TC == 0)
+        ),
+        Rcode::BADCOOKIE => {
+            assert_eq!(header.ancount + header.nscount, 0);
+            assert!(header.flags & (FLAG_AA | FLAG_TC) == 0 && has_opt);
+        }
         Rcode::FORMERR | Rcode::NOTIMP | Rcode::REFUSED | Rcode::BADVERS => {
             assert_eq!(header.ancount + header.nscount, 0);
             let opt = reply.len() - question_end;
             // Who refuses a query and why may be told: four octets and "steerd", six and up to fifteen.
             let told = if rcode == Rcode::REFUSED { 4 + 6 + 6 + 15 } else { 0 };
-            assert!(opt <= 11 + 24 + told, "an error is at most the question with header and OPT");
+            // Over TCP a reply may be padded.
+            assert!(
+                opt <= 11 + 24 + 28 + told || !over_udp && reply.len().is_multiple_of(468),
+                "an error is at most the question with header and OPT"
+            );
         }
         other => panic!("unexpected {other:?}"),
     }

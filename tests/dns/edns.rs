@@ -23,9 +23,14 @@ fn edns_versions_flags_and_options_are_handled() {
         &format!("NOERROR aa rd\n{answer}\nopt 1232 do"),
         &[ANSWER, FROM_UP, EDNS],
     );
-    // All flags but DO, an option nobody knows, NSID, a cookie, padding: all passed over.
+    // All flags but DO, an option nobody knows, NSID where there is none: all passed over; padding over UDP as well.
     let odd = query().edns(512).edns_flags(0x7FFF).option(65_001, b"odd").option(3, b"");
-    let odd = odd.option(10, b"12345678").option(12, &[0; 20]);
+    server.expect_via(
+        Via::Udp,
+        &odd.clone().option(12, &[0; 20]),
+        &format!("NOERROR aa rd\n{answer}\nopt 1232"),
+        &[ANSWER, FROM_UP, EDNS],
+    );
     server.expect(&odd, &format!("NOERROR aa rd\n{answer}\nopt 1232"), &[ANSWER, FROM_UP, EDNS]);
     // An error is no longer than question, header and OPT; that one is not authoritative is told there (RFC 8914 §4.21).
     server.expect(
@@ -56,6 +61,76 @@ fn server_tells_its_identifier_to_who_asks() {
     assert!(reply.octets.len() <= 512, "{} octets", reply.octets.len());
     let silent = Server::start(CONFIG);
     silent.expect(&asks, answer, &[ANSWER, FROM_UP, EDNS]);
+}
+
+/// The COOKIE option of a reply's text, as octets.
+fn cookie_of(reply: &str) -> Vec<u8> {
+    let hex = reply.split("000a0018").nth(1).unwrap_or_else(|| panic!("no cookie in {reply}"));
+    (0..48).step_by(2).map(|at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap()).collect()
+}
+
+#[test]
+fn cookies_are_given_kept_and_asked_for_over_udp_alone() {
+    const NEW: (&str, u64) = ("steerd_cookies_total{result=\"new\"}", 1);
+    const VALID: (&str, u64) = ("steerd_cookies_total{result=\"valid\"}", 1);
+    const BAD: (&str, u64) = ("steerd_cookies_total{result=\"bad\"}", 1);
+    const BADCOOKIE: (&str, u64) = ("steerd_responses_total{result=\"badcookie\"}", 1);
+    let answer = "an www.example.com. 30 A 192.0.2.1\nopt 1232 ";
+    let asks = |cookie: &[u8]| Query::a("www.example.com").edns(1232).option(10, cookie);
+    for require in ["never", "always"] {
+        let server = Server::start(&config(&format!("workers: 1, cookies: {{require: {require}}}"), CONFIG));
+        let given = cookie_of(&server.ask(Via::Tcp, &asks(b"12345678")).text());
+        let hex: String = given.iter().map(|octet| format!("{octet:02x}")).collect();
+        assert!(given.starts_with(b"12345678\x01\0\0\0"), "version and reserved octets (RFC 9018 §4.1)");
+        let expected = format!("NOERROR aa rd\n{answer}000a0018{hex}");
+        server.expect(&asks(&given), &expected, &[ANSWER, FROM_UP, EDNS, VALID]);
+        for (cookie, result) in [(&b"12345678"[..], NEW), (b"12345678foreign, or old", BAD)] {
+            let before = server.metrics();
+            let reply = server.ask(Via::Udp, &asks(cookie)).text();
+            let (start, counters) = match require {
+                "never" => {
+                    (format!("NOERROR aa rd\n{answer}000a0018"), &[UDP, ANSWER, FROM_UP, EDNS, result][..])
+                }
+                _ => ("BADCOOKIE rd\nopt 1232 000a0018".to_owned(), &[UDP, BADCOOKIE, EDNS, result][..]),
+            };
+            assert!(reply.starts_with(&start), "{reply}");
+            server.assert_counted(&before, counters);
+            let again = server.ask(Via::Udp, &asks(&cookie_of(&reply))).text();
+            assert!(again.starts_with("NOERROR aa"), "{again}");
+            let reply = server.ask(Via::Tcp, &asks(cookie)).text();
+            assert!(reply.starts_with(&format!("NOERROR aa rd\n{answer}000a0018")), "{reply}");
+        }
+        server.expect(&asks(&[7; 12]), "FORMERR rd\nopt 1232", &[FORMERR, EDNS]);
+    }
+    let off = Server::start(&config("workers: 1, cookies: {enabled: off}", CONFIG));
+    off.expect(&asks(&[7; 12]), &format!("NOERROR aa rd\n{}", answer.trim_end()), &[ANSWER, FROM_UP, EDNS]);
+}
+
+#[test]
+fn response_rates_hold_over_udp_and_are_counted() {
+    let server = Server::start(&config("workers: 1, rrl: {responses: 1, slip: 1}", CONFIG));
+    let query = Query::a("www.example.com").edns(1232);
+    let answer = "NOERROR aa rd\nan www.example.com. 30 A 192.0.2.1\nopt 1232\n";
+    let told = "NOERROR aa tc rd\nopt 1232\n";
+    let before = server.metrics();
+    let replies: Vec<String> = (0..200).map(|_| server.ask(Via::Udp, &query).text()).collect();
+    let whole = replies.iter().filter(|reply| *reply == answer).count();
+    let slipped = replies.iter().filter(|reply| *reply == told).count();
+    // As many as seconds have passed: the first is one of them.
+    assert!(whole >= 1 && slipped > 100 && whole + slipped == 200, "{whole} whole, {slipped} slipped");
+    let counted = server.metrics()["steerd_rrl_slipped_total{class=\"answer\"}"];
+    assert_eq!((counted, before["steerd_rrl_slipped_total{class=\"answer\"}"]), (slipped as f64, 0.0));
+    (0..50).for_each(|_| assert_eq!(server.ask(Via::Tcp, &query).text(), answer));
+}
+
+#[test]
+fn reply_is_padded_over_tcp_to_who_asks() {
+    let server = Server::start(CONFIG);
+    let reply = server.ask(Via::Tcp, &Query::a("www.example.com").edns(1232).option(12, b""));
+    assert_eq!(reply.octets.len(), 468);
+    let padding = 468 - (12 + 17 + 4 + 16 + 11) - 4;
+    let expected = format!("opt 1232 000c{padding:04x}{}\n", "00".repeat(padding));
+    assert!(reply.text().ends_with(&expected), "{}", reply.text());
 }
 
 #[test]

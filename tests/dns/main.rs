@@ -24,6 +24,7 @@ const TRUNCATED: (&str, u64) = ("steerd_responses_total{result=\"truncated\"}", 
 const FROM_UP: (&str, u64) = ("steerd_pool_answers_total{source=\"up\"}", 1);
 const FROM_FALLBACK: (&str, u64) = ("steerd_pool_answers_total{source=\"fallback\"}", 1);
 const FROM_NONE: (&str, u64) = ("steerd_pool_answers_total{source=\"none\"}", 1);
+const UDP: (&str, u64) = ("steerd_queries_total{transport=\"udp\"}", 1);
 const EDNS: (&str, u64) = ("steerd_edns_queries_total", 1);
 const SUBNET: (&str, u64) = ("steerd_client_subnet_queries_total", 1);
 

@@ -5,11 +5,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::guard::{compile_cookies, compile_rates};
 use super::model::Config;
 use crate::state::health_table::HealthTable;
 use crate::state::snapshot::{Protocol, Snapshot};
 use crate::state::topology::{RegionId, Topology};
-use crate::wire::edns::opt_record;
+use crate::wire::edns::{Understood, opt_record};
 
 /// What stands at apexes, and which of them a name lies in.
 mod apexes;
@@ -41,6 +42,7 @@ pub fn compile(config: &Config, generation: u64) -> Snapshot {
         pools.push(pool);
     }
     let owners = Owners::compile(config);
+    let cookies = compile_cookies(&config.server.cookies);
     Snapshot {
         generation,
         names: owners.names.finish(),
@@ -55,7 +57,9 @@ pub fn compile(config: &Config, generation: u64) -> Snapshot {
             nsid: config.server.nsid.as_deref().map(|text| text.as_bytes().into()),
             keepalive: keepalive(config.server.tcp_idle_timeout).to_be_bytes(),
             minimal_responses: config.server.minimal_responses,
-            client_subnet: config.server.ecs,
+            understood: Understood { client_subnet: config.server.ecs, cookies: cookies.is_some() },
+            cookies,
+            rates: config.server.rates.as_ref().map(compile_rates),
             version: config.server.version.as_deref().map(|text| text.as_bytes().into()),
             id: config.server.id.as_deref().map(|text| text.as_bytes().into()),
         },
