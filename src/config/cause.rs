@@ -256,6 +256,14 @@ pub enum Cause {
     /// A wildcard that no zone holds: it would have to be its own apex.
     #[error("the wildcard name {name} lies in no zone")]
     WildcardOutside { name: Found },
+    /// Nowhere to keep keys.
+    #[error("a signed zone needs a place for its keys")]
+    NoKeyFolder,
+    /// A pool that would answer with no data where the chain of a signed zone says that there is an address.
+    #[error(
+        "{name} lies in a signed zone, and the fallback `nodata` of its pool would be refused by validators"
+    )]
+    SignedNodata { name: Found },
     /// A globalname with addresses or an alias of its own.
     #[error("{name} is answered from a pool, but {place} gives it {rtype} records of its own")]
     SteeredBesideStatic { name: Found, rtype: &'static str, place: String },
@@ -447,6 +455,8 @@ impl Cause {
             Cause::TextLength { max, unit, .. } => format!("accepted are 1 to {max} {unit}"),
             Cause::Wildcard { .. } => "wildcards are accepted in `globalnames`".to_owned(),
             Cause::WildcardOutside { .. } => "name the zone in `zones`".to_owned(),
+            Cause::NoKeyFolder => "give `keys`, or `server.state_dir`".to_owned(),
+            Cause::SignedNodata { .. } => "`any`, `refuse` or a list of addresses are accepted there".to_owned(),
             Cause::SteeredBesideStatic { .. } => "remove one of the two".to_owned(),
             Cause::SteeredHidden { .. } => "remove those records, or the globalname".to_owned(),
             Cause::MappedAddress { plain, .. } => did_you_mean(&plain.to_string()),

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use super::cause::{Cause, Found};
 use super::compile::Apexes;
 use super::decode::{Decoder, Field, Placed, Read, Section, Seen, key};
-use super::model::{Config, GlobalNames, OwnerName, OwnerNameRef, Pool, Server, Topology, Zone};
+use super::model::{Config, Fallback, GlobalNames, OwnerName, OwnerNameRef, Pool, Server, Topology, Zone};
 use super::names::{Names, read_names, resolve};
 use super::pools::{ReadPool, read_pools};
 use super::report::{FileId, Findings, Span};
@@ -138,9 +138,42 @@ pub(super) fn link(
             findings.warning(file, at, Cause::TwrrWithoutTopology);
         }
     }
+    check_signed(&zones, &server, &globalnames, &pools, seen.place("globalnames"), findings);
     let pools: Vec<Pool> = pools.into_iter().filter_map(|pool| pool.pool).collect();
     let zones: Vec<Zone> = zones.into_iter().map(|zone| zone.zone).collect();
     Config { server, globalnames, pools, topology, zones, files }
+}
+
+/// What signed zones need: a place for their keys, and pools that always have an answer.
+fn check_signed(
+    zones: &[ReadZone],
+    server: &Server,
+    globalnames: &GlobalNames,
+    pools: &[ReadPool],
+    place: Option<Span>,
+    findings: &mut Findings,
+) {
+    let mut any = false;
+    for read in zones {
+        let Some(dnssec) = &read.zone.dnssec else { continue };
+        any = true;
+        if dnssec.keys.is_none() && server.state_dir.is_none() {
+            findings.error(FileId(0), read.dnssec_at, Cause::NoKeyFolder);
+        }
+    }
+    if !any {
+        return;
+    }
+    let apexes = Apexes::new(zones.iter().map(|zone| &zone.zone.apex));
+    for global in globalnames.iter() {
+        let home = apexes.above(global.name.as_wire());
+        let is_signed = home.is_some_and(|(zone, _)| zones[zone as usize].zone.dnssec.is_some());
+        let pool = pools.get(global.pool as usize).and_then(|read| read.pool.as_ref());
+        if is_signed && pool.is_some_and(|pool| pool.fallback == Fallback::Nodata) {
+            let name = Found::new(&global.name.to_string());
+            findings.error(FileId(0), place, Cause::SignedNodata { name });
+        }
+    }
 }
 
 /// Warns about the first name outside every zone: a delegation to it would meet an NS record that never resolves.

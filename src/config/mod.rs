@@ -10,6 +10,8 @@ pub mod compile;
 pub mod cause;
 /// Nodes to mappings with known keys, lists and values.
 mod decode;
+/// `dnssec` of a zone.
+pub(crate) mod dnssec;
 /// Equal items in long lists.
 mod duplicates;
 /// Text to a stream of YAML nodes with their places.

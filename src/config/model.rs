@@ -12,6 +12,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use super::zone::ZoneData;
+use crate::dnssec::key::Algorithm;
 use crate::state::policy::{Require, ResponseClass};
 use crate::wire::cookie::Secrets;
 use crate::wire::name::{Name, fmt_wire};
@@ -320,6 +321,23 @@ pub struct Zone {
     pub soa: SoaFields,
     /// The records of its file, beside which the above counts only where the file has none.
     pub records: ZoneRecords,
+    /// How it is signed, if it is.
+    pub dnssec: Option<Dnssec>,
+}
+
+/// How a zone is signed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Dnssec {
+    /// Algorithm of its first keys.
+    pub algorithm: Algorithm,
+    /// Whether the keys are a KSK and a ZSK.
+    pub split_keys: bool,
+    /// Folder of the keys, as configured; `None`: one below the state directory, where the first keys are made.
+    pub keys: Option<PathBuf>,
+    /// After how long the ZSK is rolled; `None`: by request.
+    pub zsk_lifetime: Option<Duration>,
+    /// After how long the KSK is rolled; `None`: by request.
+    pub ksk_lifetime: Option<Duration>,
 }
 
 /// What a zone has beside steered names.

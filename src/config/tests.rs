@@ -309,6 +309,7 @@ fn the_reference_example_has_every_key_and_no_warning() {
         &monitor::PARAMETERS,
         &zones::ZONE,
         &zones::SOA,
+        &dnssec::DNSSEC,
     ];
     for key in sections.iter().flat_map(|section| section.keys) {
         let written = text.contains(&format!("{}:", key.name));

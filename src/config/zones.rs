@@ -4,14 +4,17 @@
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::cause::{Cause, Found};
 use super::decode::{Decoder, Field, Placed, Read, Section, key};
+use super::dnssec::read_dnssec;
 use super::events::Scalar;
 use super::model::{OwnerName, SoaFields, Zone, ZoneRecords};
 use super::report::Span;
 use super::scalars::{integer, name, parse_name, text_octets};
 use super::server::join;
+use super::zone::ZoneData;
 use super::zone::assemble::Given;
 use crate::wire::name::Name;
 
@@ -28,7 +31,7 @@ pub(super) const LONG_NEGATIVE_TTL_SECS: u32 = 86_400;
 
 pub(super) static ZONE: Section = Section {
     title: "a zone",
-    keys: &[key("file"), key("ns"), key("soa"), key("ns_ttl")],
+    keys: &[key("file"), key("ns"), key("soa"), key("ns_ttl"), key("dnssec")],
     may_be_empty: false,
 };
 
@@ -62,6 +65,8 @@ pub(super) struct ReadZone {
     pub(super) file: Option<PathBuf>,
     /// Which of its records the configuration gives.
     pub(super) given: Given,
+    /// Where it speaks of signing.
+    pub(super) dnssec_at: Option<Span>,
     pub(super) name_servers: Vec<Placed<Name>>,
 }
 
@@ -105,6 +110,7 @@ fn read_zone<'t>(
 ) -> Read<Option<ReadZone>> {
     let at = field.at;
     let mut file = None;
+    let mut dnssec = None;
     let mut name_servers = Vec::new();
     let mut soa = None;
     let mut ns_ttl_secs = DEFAULT_NS_TTL_SECS;
@@ -116,6 +122,7 @@ fn read_zone<'t>(
             }
             "ns" => name_servers = read_name_servers(d, field)?.unwrap_or_default(),
             "soa" => soa = read_soa(d, field)?,
+            "dnssec" => dnssec = read_dnssec(d, field, directory)?,
             "ns_ttl" => {
                 let read = d.value(field, integer(0..=MAX_TTL_SECS))?;
                 ns_ttl_secs = read.map_or(ns_ttl_secs, |read| read.value);
@@ -138,8 +145,13 @@ fn read_zone<'t>(
     }
     let ns = name_servers.iter().map(|server| server.value).collect();
     let soa = soa.map(|soa| soa.fields).unwrap_or_default();
-    let zone = Zone { apex, ns, ns_ttl_secs, soa, records: ZoneRecords::None };
-    Ok(Some(ReadZone { zone, file, given, name_servers }))
+    // A zone that is signed has records of its own, if only those of signing.
+    let records = match dnssec {
+        Some(_) if file.is_none() => ZoneRecords::Loaded(Arc::new(ZoneData::empty())),
+        _ => ZoneRecords::None,
+    };
+    let zone = Zone { apex, ns, ns_ttl_secs, soa, records, dnssec };
+    Ok(Some(ReadZone { zone, file, given, dnssec_at: seen.place("dnssec"), name_servers }))
 }
 
 /// Reads `ns`: one name or a list of them, no two equal.

@@ -62,6 +62,12 @@ pub(super) enum ReloadError {
         /// How many.
         errors: usize,
     },
+    /// A zone that is served signed could not be signed in it.
+    #[error("{zone} could not be signed anew; the configuration in force stays")]
+    Unsigned {
+        /// The zone.
+        zone: String,
+    },
     /// It was handed over, but not by every worker taken.
     #[error("a worker has not adopted the configuration; restart the server")]
     NotAdopted,

@@ -6,6 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use parking_lot::RwLock;
 
+use super::signing::SignedFigures;
 use crate::config::zone::choose::Served;
 use crate::health::{Status, StatusBoard};
 use crate::io::limits::ConnectionLimits;
@@ -65,6 +66,8 @@ pub(super) struct Current {
     pub(super) topology_ranges: usize,
     /// Zones with a file, and which version of it is served.
     pub(super) zones: Vec<(String, Served)>,
+    /// Signed zones.
+    pub(super) signed: Vec<SignedFigures>,
     /// Per worker the answers led by each member, members numbered over all pools.
     pub(super) draws: Vec<Arc<[AtomicU64]>>,
 }

@@ -125,6 +125,18 @@ fn write_config(page: &mut Page, live: &Live, current: &Current) {
             page.line(format_args!("{name}{{zone=\"{}\",version=\"{version}\"}} 1", escape(zone)));
         }
     }
+    if !current.signed.is_empty() {
+        let name = "steerd_zone_signatures_expire_seconds";
+        page.head(name, "gauge", "When the first signature of a zone ends, in seconds of the Unix epoch.");
+        for zone in &current.signed {
+            page.line(format_args!("{name}{{zone=\"{}\"}} {}", escape(&zone.zone), zone.first_end));
+        }
+        let name = "steerd_zone_signatures_made_total";
+        page.head(name, "counter", "Signatures made since the start, by zone.");
+        for zone in &current.signed {
+            page.line(format_args!("{name}{{zone=\"{}\"}} {}", escape(&zone.zone), zone.made));
+        }
+    }
     let reloads = "Configurations that went live after the first.";
     page.single("steerd_config_reloads_total", "counter", reloads, load(&live.reloads));
     let failures = "Configurations that were read and refused.";

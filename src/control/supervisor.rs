@@ -19,12 +19,13 @@ use super::error::ReloadError;
 pub use super::error::{RunError, StartError};
 use super::fleet::Fleet;
 use super::live::{Current, Live, unix_secs};
+use super::signing::Signer;
 use super::startup::{bind_all, lock_state_dir, raise_file_limit};
 use super::systemd;
 use super::ticker::Ticker;
 use super::watch::Watch;
 use super::zones;
-use crate::config::compile::{carry, compile};
+use crate::config::compile::carry;
 use crate::config::model::{Config, GlobalNames, Server};
 use crate::config::zone::choose::ZoneReport;
 use crate::config::zone::keep::ZoneKeep;
@@ -91,10 +92,14 @@ pub struct Supervisor {
     source: Source,
     /// As started: what of it changes later needs a restart.
     server: Server,
-    /// The configuration in force, its names (which are only in the snapshot) left out.
+    /// The configuration in force, its names (which are in the snapshot) left out where no zone is signed.
     config: Config,
     /// The zones' files as last read.
     keep: ZoneKeep,
+    /// What became of them.
+    zones: Vec<ZoneReport>,
+    /// Signed zones.
+    signer: Signer,
     snapshot: Arc<Snapshot>,
     fleet: Fleet,
     engine: Engine,
@@ -148,8 +153,13 @@ impl Supervisor {
         }
         zones::tell(&zones);
         let listening: Vec<_> = endpoints[0].iter().map(|endpoint| endpoint.address).collect();
-        let snapshot = Arc::new(compile(&config, 1));
-        config.globalnames = GlobalNames::default();
+        let mut signer = Signer::default();
+        let (snapshot, signing, unsigned) = signer.compile(&config, 1, unix_secs());
+        let snapshot = Arc::new(snapshot);
+        for zone in unsigned {
+            tracing::error!(%zone, "the zone is answered with SERVFAIL until it can be signed");
+        }
+        forget_names(&mut config);
         if let Err(error) = cores.leave_to_workers(worker_count) {
             tracing::warn!(%error, "probes and reloads cannot be kept off the workers' cores");
         }
@@ -161,13 +171,14 @@ impl Supervisor {
             u16::try_from(server.tcp_max_connections_per_client).unwrap_or(u16::MAX),
         );
         let ticker = Ticker::start().map_err(StartError::Resources)?;
+        signer.served(&config, signing, unix_secs());
         let (fleet, draws) = Fleet::start(endpoints, &snapshot, &limits, &server, &cores, ticker.clock())
             .map_err(StartError::Resources)?;
         let live = Arc::new(Live {
             workers: fleet.views(),
             board: engine.status(),
             limits,
-            current: RwLock::new(Arc::new(describe(&snapshot, draws, &zones))),
+            current: RwLock::new(Arc::new(describe(&snapshot, draws, &zones, &signer))),
             adopted: AtomicU64::new(snapshot.generation),
             reloads_failed: AtomicU64::new(0),
             reloads: AtomicU64::new(0),
@@ -197,6 +208,8 @@ impl Supervisor {
             server,
             config,
             keep,
+            zones,
+            signer,
             snapshot,
             fleet,
             engine,
@@ -250,6 +263,8 @@ impl Supervisor {
                 systemd::reloading();
                 self.reload();
                 systemd::ready();
+            } else if self.signer.is_due(unix_secs()) {
+                self.sign_again();
             }
         };
         self.stop();
@@ -277,6 +292,7 @@ impl Supervisor {
             Ok(loaded) => {
                 self.watch.keep_only(&loaded.config.files);
                 self.watch.follow(&loaded.config.files, began);
+                zones::tell(&loaded.zones);
                 self.put_in_force(loaded)
             }
             Err(report) => {
@@ -310,6 +326,15 @@ impl Supervisor {
         }
     }
 
+    /// Signs what is due, and puts the configuration in force anew with it.
+    fn sign_again(&mut self) {
+        let loaded = Loaded { config: self.config.clone(), warnings: Vec::new(), zones: self.zones.clone() };
+        if let Err(error) = self.put_in_force(loaded) {
+            self.signer.put_off(unix_secs());
+            tracing::error!("{error}");
+        }
+    }
+
     /// Compiles a configuration, and hands it to health and workers.
     fn put_in_force(&mut self, loaded: Loaded) -> Result<(), ReloadError> {
         let Loaded { mut config, warnings, zones } = loaded;
@@ -319,7 +344,6 @@ impl Supervisor {
         for warning in &warnings {
             tracing::warn!("{}", warning.brief());
         }
-        zones::tell(&zones);
         let fixed = fixed_at_start(&self.server, &config.server);
         if !fixed.is_empty() {
             tracing::warn!(settings = fixed.join(", "), "changed, but in force only after a restart");
@@ -328,15 +352,26 @@ impl Supervisor {
         // Clients are told the timeout that is in force.
         config.server.tcp_idle_timeout = self.server.tcp_idle_timeout;
         let generation = self.snapshot.generation + 1;
-        let snapshot = Arc::new(compile(&config, generation));
-        config.globalnames = GlobalNames::default();
+        let now = unix_secs();
+        let (snapshot, signing, unsigned) = self.signer.compile(&config, generation, now);
+        // What is served signed stays as it is for as long as that holds.
+        if let Some(zone) = unsigned.iter().find(|zone| self.signer.holds(zone, now)) {
+            return Err(ReloadError::Unsigned { zone: zone.to_string() });
+        }
+        for zone in unsigned {
+            tracing::error!(%zone, "the zone is answered with SERVFAIL until it can be signed");
+        }
+        let snapshot = Arc::new(snapshot);
+        forget_names(&mut config);
         let carried = carry(&self.snapshot, &self.config, &snapshot, &config);
         let (handover, draws) = self.fleet.prepare(&snapshot, carried);
         let mut current = self.live.current.write();
         adopt_plan(&self.engine, &config, &snapshot, Box::new(move || handover.post()))?;
         // From here on some workers answer from it, so it is the one to compare the next one with.
         self.adoptable = self.fleet.await_adoption(generation);
-        *current = Arc::new(describe(&snapshot, draws, &zones));
+        self.signer.served(&config, signing, now);
+        *current = Arc::new(describe(&snapshot, draws, &zones, &self.signer));
+        self.zones = zones;
         drop(current);
         self.config = config;
         self.snapshot = snapshot;
@@ -365,13 +400,26 @@ fn adopt_plan(
     adopted.recv().map_err(|_| EngineGone)
 }
 
-fn describe(snapshot: &Snapshot, draws: Vec<Arc<[AtomicU64]>>, zones: &[ZoneReport]) -> Current {
+fn describe(
+    snapshot: &Snapshot,
+    draws: Vec<Arc<[AtomicU64]>>,
+    zones: &[ZoneReport],
+    signer: &Signer,
+) -> Current {
     Current {
         generation: snapshot.generation,
         names: snapshot.names.len(),
         topology_ranges: snapshot.topology.range_count(),
         zones: zones.iter().map(|zone| (zone.apex.to_string(), zone.served)).collect(),
+        signed: signer.figures(),
         draws,
+    }
+}
+
+/// Frees the names, which are in the snapshot, unless they are needed to sign them again.
+fn forget_names(config: &mut Config) {
+    if config.zones.iter().all(|zone| zone.dnssec.is_none()) {
+        config.globalnames = GlobalNames::default();
     }
 }
 

@@ -22,6 +22,8 @@ pub struct PoolChoice<'s> {
     pub ttl_secs: u32,
     /// For whom the same answer holds: the client subnet's scope.
     pub scope_len: u8,
+    /// Index of the name's signatures; 0: there are none.
+    pub signed: u32,
 }
 
 /// Decides from which pool a query is answered, if from any.
@@ -39,7 +41,7 @@ pub fn choose_pool<'s>(
         return None;
     }
     let (scope, scope_len) = choose_scope(snapshot, client, query, family);
-    Some(PoolChoice { family, scope, ttl_secs: binding.ttl_secs, scope_len })
+    Some(PoolChoice { family, scope, ttl_secs: binding.ttl_secs, scope_len, signed: binding.signed })
 }
 
 /// Which rotation of a pool's family is the client's, and for whom the same holds.

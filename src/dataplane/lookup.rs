@@ -48,6 +48,25 @@ impl<'s> Owner<'s> {
         self.binding(snapshot).is_some() || !self.block(snapshot).is_empty()
     }
 
+    /// The owner whose NSEC record covers a name that owns none, in a zone that is signed.
+    pub fn covering(snapshot: &'s Snapshot, name: &[u8], in_zone: InZone) -> Option<Owner<'s>> {
+        let chain = in_zone.zone(snapshot).chain.as_ref()?;
+        chain.covering(&snapshot.names, name, usize::from(in_zone.apex_len)).map(Owner)
+    }
+
+    /// What a zone says of this owner, which may be the apex of one below it.
+    pub fn block_in(self, snapshot: &'s Snapshot, zone: u32) -> Block<'s> {
+        match &self.in_zone().zone(snapshot).parent {
+            Some(parent) if parent.zone == zone && self.is_apex() => Block::at(&parent.block),
+            _ => self.block(snapshot),
+        }
+    }
+
+    /// The name in lower case.
+    pub fn name(self) -> &'s [u8] {
+        self.0.name()
+    }
+
     /// Octets of the name.
     pub fn name_len(self) -> usize {
         usize::from(self.0.node().name_len)
@@ -104,8 +123,8 @@ pub enum Found<'s> {
     Cut(Owner<'s>),
     /// The owner of a DNAME record above it.
     Dname(Owner<'s>),
-    /// Nothing, in this zone.
-    Missing(InZone),
+    /// Nothing; this is the closest encloser.
+    Missing(Owner<'s>),
     /// Nothing, and no zone either.
     Outside,
 }
@@ -114,10 +133,11 @@ impl Found<'_> {
     /// The zone it lies in.
     pub fn in_zone(&self) -> Option<InZone> {
         match self {
-            Found::Exact(owner) | Found::Wildcard(owner) | Found::Cut(owner) | Found::Dname(owner) => {
-                Some(owner.in_zone())
-            }
-            Found::Missing(in_zone) => Some(*in_zone),
+            Found::Exact(owner)
+            | Found::Wildcard(owner)
+            | Found::Cut(owner)
+            | Found::Dname(owner)
+            | Found::Missing(owner) => Some(owner.in_zone()),
             Found::Outside => None,
         }
     }
@@ -152,7 +172,7 @@ pub fn place<'s>(snapshot: &'s Snapshot, name: &[u8], owner: Option<Owner<'s>>) 
     }
     let wildcard =
         if flags.has(Flags::WILDCARD_BELOW) { wildcard_below(snapshot, name, encloser) } else { None };
-    wildcard.map_or(Found::Missing(encloser.in_zone()), Found::Wildcard)
+    wildcard.map_or(Found::Missing(encloser), Found::Wildcard)
 }
 
 /// The wildcard directly below the closest encloser of a name.

@@ -10,6 +10,8 @@ mod chain;
 pub mod choose;
 /// Who is answered, and how often.
 pub mod guard;
+/// Proofs that something is not there.
+mod denial;
 /// Query name to what it owns.
 pub mod lookup;
 /// Octets to a query, or to a reason why not.

@@ -35,6 +35,9 @@ pub(super) fn answer_plainly(
         return None;
     }
     if is_special(qtype) {
+        if zone.chain.is_some() {
+            return None;
+        }
         let is_any = qtype == Rtype::ANY && owner.owns_something(snapshot);
         return is_any.then(|| write_hinfo(turn, query, reply));
     }
@@ -43,6 +46,8 @@ pub(super) fn answer_plainly(
         Some(rrset) if snapshot.protocol.minimal_responses && !rrset.has_extras() => {
             Some(write_answer(turn, query, rrset, place, reply))
         }
+        // What is not there must be proved to who asks for proofs.
+        None if zone.chain.is_some() && query.wants_signatures() => None,
         Some(_) => None,
         None => Some(write_negative(
             turn,
@@ -70,6 +75,9 @@ pub(super) fn deny_plainly(turn: &Turn<'_>, query: Query<'_>, reply: &mut [u8]) 
     if encloser.flags().has_any(DETOURS_BELOW) || !zone.is_plain() || is_special(query.qtype()) {
         return None;
     }
+    if zone.chain.is_some() && query.wants_signatures() {
+        return None;
+    }
     let place = place_in(query, in_zone);
     Some(write_negative(
         turn,
@@ -86,8 +94,9 @@ pub(super) fn deny_plainly(turn: &Turn<'_>, query: Query<'_>, reply: &mut [u8]) 
 pub(super) fn draw_many(turn: Turn<'_>, query: Query<'_>, owner: Owner<'_>, reply: &mut [u8]) -> Body {
     let Turn { snapshot, rotations, counters, client, transport, guard } = turn;
     // Decided again rather than handed on: handing it on would cost every answer of one record.
-    if let Some(PoolChoice { family, scope, ttl_secs, scope_len }) =
+    if let Some(PoolChoice { family, scope, ttl_secs, scope_len, signed }) =
         choose_pool(snapshot, client, query, owner)
+        && (signed == 0 || !query.wants_signatures())
     {
         let into = room(snapshot, transport, query, reply);
         let drawn = rotations.draw(&snapshot.health, family, scope, ttl_secs, into);

@@ -6,6 +6,7 @@
 
 use super::chain::{Seen, Target, first_name};
 use super::choose::{PoolChoice, chaos, choose_pool};
+use super::denial::Proofs;
 use super::lookup::{Found, InZone, Owner, locate, place};
 use super::parse::Query;
 use super::render::{Body, HINFO_RECORD, count_source, room};
@@ -15,7 +16,7 @@ use crate::state::counters::Counter;
 use crate::state::pool::Fallback;
 use crate::state::rotation::{Drawn, Source};
 use crate::state::rrset::{Block, MAX_POINTER, Place, QNAME_AT, Rrset, Written, host_mark, point_owners};
-use crate::state::snapshot::Zone;
+use crate::state::snapshot::{SignedFamily, Zone};
 use crate::wire::edns::ExtendedError;
 use crate::wire::message::{Class, FLAG_AA, Rcode, Rtype};
 use crate::wire::name::MAX_NAME_OCTETS;
@@ -48,7 +49,8 @@ pub(super) fn resolve(turn: Turn<'_>, query: Query<'_>, owner: Option<Owner<'_>>
     }
     let signed = query.wants_signatures();
     let sections = Sections::new(into, query.asked.len());
-    let mut resolution = Resolution { turn, query, sections, signed, scope_len: 0, extended: None };
+    let proofs = Proofs::default();
+    let mut resolution = Resolution { turn, query, sections, signed, scope_len: 0, extended: None, proofs };
     let end = match resolution.step(query.qname(), QNAME_AT, found, None) {
         Next::Done(end) => end,
         Next::Follow(next) => resolution.follow(next),
@@ -120,6 +122,8 @@ struct Resolution<'t, 'r> {
     signed: bool,
     scope_len: u8,
     extended: Option<ExtendedError>,
+    /// NSEC records that are in the answer.
+    proofs: Proofs<'t>,
 }
 
 impl<'t> Resolution<'t, '_> {
@@ -129,17 +133,33 @@ impl<'t> Resolution<'t, '_> {
         let Some(in_zone) = found.in_zone() else { return Next::Done(End::ANSWERED) };
         let place = place_of(name, name_at, in_zone);
         match found {
-            Found::Exact(owner) | Found::Wildcard(owner) => self.answer(owner, name, place),
+            Found::Exact(owner) => self.answer(owner, name, place),
+            Found::Wildcard(owner) => {
+                // That the name itself is not there, so that the wildcard stands for it (RFC 4035 §3.1.3.3).
+                if self.signed {
+                    self.proofs.no_name(snapshot, name, in_zone, place.apex_at);
+                }
+                self.answer(owner, name, place)
+            }
             Found::Cut(cut) => {
                 let is_itself = cut.name_len() == name.len();
                 Next::Done(match self.query.qtype() {
-                    Rtype::DS if is_itself => self.answer_ds(cut, place),
+                    Rtype::DS if is_itself => self.answer_at_cut(cut, place),
+                    // The parent's record of the chain; the zone below has one of its own.
+                    Rtype::NSEC if is_itself && in_zone.zone(snapshot).chain.is_some() => {
+                        self.answer_at_cut(cut, place)
+                    }
                     _ => self.refer(cut, name, place),
                 })
             }
             Found::Dname(owner) => self.rename(owner, name, place, seen),
-            Found::Missing(_) => {
-                Next::Done(self.deny(in_zone.zone(snapshot).negative_soa(), place, End::NO_NAME))
+            Found::Missing(encloser) => {
+                let end = self.deny(in_zone.zone(snapshot).negative_soa(), place, End::NO_NAME);
+                if self.signed {
+                    self.proofs.no_name(snapshot, name, in_zone, place.apex_at);
+                    self.proofs.no_wildcard(snapshot, encloser, in_zone, place.apex_at);
+                }
+                Next::Done(end)
             }
             Found::Outside => Next::Done(End::ANSWERED),
         }
@@ -181,7 +201,6 @@ impl<'t> Resolution<'t, '_> {
     fn answer(&mut self, owner: Owner<'t>, name: &[u8], place: Place) -> Next<'t> {
         let snapshot = self.turn.snapshot;
         let qtype = self.query.qtype();
-        let zone = owner.in_zone().zone(snapshot);
         if qtype == Rtype::DS && owner.is_apex() {
             return Next::Done(self.answer_ds_of_apex(owner, place));
         }
@@ -195,11 +214,20 @@ impl<'t> Resolution<'t, '_> {
                 if !snapshot.protocol.minimal_responses {
                     self.add_name_servers(owner, place, name);
                 }
+                self.write_proofs();
                 self.sections.put_extras(rrset, at, self.signed, None);
             }
             return Next::Done(End::ANSWERED);
         }
         let is_own = place.owner_at == QNAME_AT;
+        // In a signed zone only what is signed: HINFO would be refused by who validates.
+        if qtype == Rtype::ANY
+            && self.signed
+            && let Some(nsec) = block.get(Rtype::NSEC)
+        {
+            self.sections.put(Section::Answer, nsec, place, true);
+            return Next::Done(End::ANSWERED);
+        }
         if qtype == Rtype::ANY && is_own && owner.owns_something(snapshot) {
             self.sections.put_parts(Section::Answer, 1, &[HINFO_RECORD]);
             return Next::Done(End::ANSWERED);
@@ -213,15 +241,31 @@ impl<'t> Resolution<'t, '_> {
                     None => Next::Done(End::ANSWERED),
                 }
             }
-            None => Next::Done(self.deny(zone.negative_soa(), place, End::NO_DATA)),
+            None => Next::Done(self.deny_type(owner, place)),
         }
+    }
+
+    /// Says that a name has not the type asked for, and proves it.
+    fn deny_type(&mut self, owner: Owner<'t>, place: Place) -> End {
+        let snapshot = self.turn.snapshot;
+        let in_zone = owner.in_zone();
+        let end = self.deny(in_zone.zone(snapshot).negative_soa(), place, End::NO_DATA);
+        if self.signed {
+            self.proofs.no_data(snapshot, owner, in_zone, place.apex_at);
+        }
+        end
     }
 
     /// Answers with addresses of a pool.
     fn draw(&mut self, choice: PoolChoice<'t>, owner: Owner<'t>, place: Place) -> End {
         let Turn { snapshot, counters, .. } = self.turn;
-        let PoolChoice { family, scope, ttl_secs, scope_len } = choice;
+        let PoolChoice { family, scope, ttl_secs, scope_len, signed } = choice;
         self.scope_len = scope_len;
+        if self.signed
+            && let Some(name) = snapshot.signed.get(signed as usize).filter(|_| signed > 0)
+        {
+            return self.draw_signed(choice, &name.families[family.family as usize], owner, place);
+        }
         let rest = self.sections.rest();
         let drawn = self.turn.rotations.draw(&snapshot.health, family, scope, ttl_secs, rest);
         match (drawn, family.rules.fallback) {
@@ -234,16 +278,7 @@ impl<'t> Resolution<'t, '_> {
                 self.sections.take(Section::Answer, Some(Written { len, count: count as u16 }));
                 End::ANSWERED
             }
-            (Drawn { source: Source::Empty, .. }, fallback) => {
-                counters.bump(Counter::Exhausted);
-                self.extended = Some(ExtendedError::NoMemberUp);
-                match fallback {
-                    Fallback::Refuse if place.owner_at == QNAME_AT => End::REFUSED,
-                    // Behind an alias that is no refusal: the resolver asks there itself, and gets it.
-                    Fallback::Refuse => End::ANSWERED,
-                    _ => self.deny(owner.in_zone().zone(snapshot).negative_soa(), place, End::NO_DATA),
-                }
-            }
+            (Drawn { source: Source::Empty, .. }, fallback) => self.exhausted(fallback, owner, place),
             _ => {
                 self.sections.take(Section::Answer, None);
                 End::ANSWERED
@@ -251,15 +286,60 @@ impl<'t> Resolution<'t, '_> {
         }
     }
 
-    /// Answers for DS at a zone cut: from this side of it (RFC 4035 §3.1.4.1).
-    fn answer_ds(&mut self, cut: Owner<'t>, place: Place) -> End {
+    /// Answers with one address of a pool and its signature: signatures are made ahead, one for each address, so that no answer
+    /// waits for one.
+    fn draw_signed(
+        &mut self,
+        choice: PoolChoice<'t>,
+        signatures: &'t SignedFamily,
+        owner: Owner<'t>,
+        place: Place,
+    ) -> End {
+        let Turn { snapshot, counters, .. } = self.turn;
+        let PoolChoice { family, scope, ttl_secs, .. } = choice;
+        let rest = self.sections.rest();
+        let (candidate, source) =
+            self.turn.rotations.draw_one(&snapshot.health, family, scope, ttl_secs, rest);
+        if source == Source::Empty {
+            return self.exhausted(family.rules.fallback, owner, place);
+        }
+        let written = candidate.and_then(|candidate| {
+            let len = family.family.record_octets();
+            let signatures_of = signatures.of(candidate)?;
+            rest.get_mut(len..len + signatures_of.len())?.copy_from_slice(signatures_of);
+            let len = len + signatures_of.len();
+            if place.owner_at != QNAME_AT {
+                point_owners(place.owner_at, &mut rest[..len]);
+            }
+            Some(Written { len, count: 1 + signatures.count_each })
+        });
+        if self.sections.take(Section::Answer, written) {
+            self.extended = count_source(counters, source);
+        }
+        End::ANSWERED
+    }
+
+    /// What a pool says that has nobody to answer with.
+    fn exhausted(&mut self, fallback: Fallback, owner: Owner<'t>, place: Place) -> End {
+        self.turn.counters.bump(Counter::Exhausted);
+        self.extended = Some(ExtendedError::NoMemberUp);
+        match fallback {
+            Fallback::Refuse if place.owner_at == QNAME_AT => End::REFUSED,
+            // Behind an alias that is no refusal: the resolver asks there itself, and gets it.
+            Fallback::Refuse => End::ANSWERED,
+            _ => self.deny_type(owner, place),
+        }
+    }
+
+    /// Answers at a zone cut for what belongs to this side of it (RFC 4035 §3.1.4.1).
+    fn answer_at_cut(&mut self, cut: Owner<'t>, place: Place) -> End {
         let snapshot = self.turn.snapshot;
-        match cut.block(snapshot).get(Rtype::DS) {
+        match cut.block(snapshot).get(self.query.qtype()) {
             Some(rrset) => {
                 self.sections.put(Section::Answer, rrset, place, self.signed);
                 End::ANSWERED
             }
-            None => self.deny(cut.in_zone().zone(snapshot).negative_soa(), place, End::NO_DATA),
+            None => self.deny_type(cut, place),
         }
     }
 
@@ -280,7 +360,13 @@ impl<'t> Resolution<'t, '_> {
                 self.sections.put(Section::Answer, rrset, place, self.signed);
                 End::ANSWERED
             }
-            None => self.deny(above.zone(snapshot).negative_soa(), place, End::NO_DATA),
+            None => {
+                let end = self.deny(above.zone(snapshot).negative_soa(), place, End::NO_DATA);
+                if self.signed {
+                    self.proofs.no_data(snapshot, owner, above, place.apex_at);
+                }
+                end
+            }
         }
     }
 
@@ -293,10 +379,11 @@ impl<'t> Resolution<'t, '_> {
             let at = self.sections.next_at();
             if self.sections.put(Section::Authority, servers, place, false) {
                 // Of use only to who can prove it: in an unsigned zone nobody can.
-                let ds = block.get(Rtype::DS).filter(|ds| self.signed && ds.signature_count() > 0);
-                if let Some(ds) = ds {
-                    self.sections.put(Section::Authority, ds, place, true);
+                let proof = block.get(Rtype::DS).or_else(|| block.get(Rtype::NSEC));
+                if let Some(proof) = proof.filter(|proof| self.signed && proof.signature_count() > 0) {
+                    self.sections.put(Section::Authority, proof, place, true);
                 }
+                self.write_proofs();
                 self.sections.put_extras(servers, at, self.signed, None);
             }
         }
@@ -354,13 +441,22 @@ impl<'t> Resolution<'t, '_> {
         // Of use, not needed: no room is no truncation.
         if let Some(written) = servers.write(apex, self.signed, self.sections.rest()) {
             self.sections.take(Section::Authority, Some(written));
+            self.write_proofs();
             let answered = (self.query.qtype(), host_mark(name));
             self.sections.put_extras(servers, at, self.signed, Some(answered));
         }
     }
 
+    /// Writes the proofs that are needed so far: before anything of the additional section.
+    fn write_proofs(&mut self) {
+        if self.signed {
+            self.proofs.write(&mut self.sections, self.turn.snapshot);
+        }
+    }
+
     /// The reply's body.
-    fn body(self, end: End) -> Body {
+    fn body(mut self, end: End) -> Body {
+        self.write_proofs();
         let flags = if end.is_authoritative { FLAG_AA } else { 0 };
         let mut body = Body::of_sections(&self.sections, end.rcode, flags, end.counter);
         (body.scope_len, body.extended) = (self.scope_len, self.extended);

@@ -4,6 +4,8 @@
 pub mod buckets;
 /// The time, coarse.
 pub mod clock;
+/// The order of a signed zone's names.
+pub mod chain;
 /// What a worker counts.
 pub mod counters;
 /// What a worker knows of the time and its load.

@@ -243,6 +243,12 @@ impl NameIndex {
         suffixes(name).skip(too_deep.max(1)).find_map(|suffix| self.find(suffix))
     }
 
+    /// The record at a place that [`NameIndexBuilder::offset_of`] gave.
+    #[inline]
+    pub fn at(&self, offset: u32) -> Option<Record<'_>> {
+        record(&self.arena, offset)
+    }
+
     /// The static RRsets of a name, those of an apex left out: they belong to its zone.
     pub fn block(&self, record: Record<'_>) -> Block<'_> {
         let node = record.node();
@@ -259,7 +265,13 @@ impl NameIndex {
 #[derive(Clone, Copy)]
 pub struct Record<'i>(&'i [u8; RECORD_HEAD + WINDOW]);
 
-impl Record<'_> {
+impl<'i> Record<'i> {
+    /// The name in lower case.
+    #[inline]
+    pub fn name(self) -> &'i [u8] {
+        self.0.get(RECORD_HEAD..RECORD_HEAD + usize::from(self.node().name_len)).unwrap_or_default()
+    }
+
     /// What the name leads to.
     #[inline(always)]
     pub fn node(self) -> Node {
@@ -384,6 +396,11 @@ impl NameIndexBuilder {
         self.len += 1;
         self.max_labels = self.max_labels.max(suffixes(lower).count() - 1);
         true
+    }
+
+    /// Where a name stands, if it is there.
+    pub fn offset_of(&self, lower: &[u8]) -> Option<u32> {
+        self.slot_of(lower, hash_name(lower)).ok().map(|at| self.slots[at] as u32)
     }
 
     /// Adds flags to a name that is there; `false` where it is not.

@@ -247,6 +247,36 @@ impl RotationTable {
         }
     }
 
+    /// Draws the next answer's first address alone, and writes its record to the beginning of `into`; returns which candidate it
+    /// is. `None`: there is nothing to draw, or the record does not fit; the second value tells what from.
+    pub fn draw_one(
+        &mut self,
+        health: &HealthTable,
+        family: &FamilyPool,
+        scope: usize,
+        ttl_secs: u32,
+        into: &mut [u8],
+    ) -> (Option<u16>, Source) {
+        let at = self.settle(health, family, scope);
+        let rotation = &mut self.rotations[at];
+        let source = rotation.source;
+        let Some(leader) = entry_at(rotation, &self.entries, &self.guide, rotation.position) else {
+            return (None, source);
+        };
+        let Some(into) = into.first_chunk_mut() else { return (None, source) };
+        let entry = &self.entries[leader];
+        let written = match family.family {
+            Family::V4 => write_record::<A_RECORD_OCTETS>(family, entry.candidate, ttl_secs, into),
+            Family::V6 => write_record::<AAAA_RECORD_OCTETS>(family, entry.candidate, ttl_secs, into),
+        };
+        if source == Source::Empty || written.is_none() {
+            return (None, source);
+        }
+        rotation.position = advance(rotation.position, rotation.step, rotation.total);
+        count_draw(&self.draws, entry);
+        (Some(entry.candidate), source)
+    }
+
     /// The rotation to draw from: the scope's own, or the one over all where the scope has nobody; up to date.
     fn settle(&mut self, health: &HealthTable, family: &FamilyPool, scope: usize) -> usize {
         let at = self.fresh(health, family, scope);

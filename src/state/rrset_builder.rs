@@ -96,6 +96,11 @@ impl RrsetBuilder {
         Ok(())
     }
 
+    /// Its type.
+    pub fn rtype(&self) -> Rtype {
+        self.rtype
+    }
+
     /// Octets of the records so far: where the next one begins.
     pub fn len(&self) -> usize {
         self.records.len()

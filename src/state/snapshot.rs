@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 
+use super::chain::Chain;
 use super::health_table::HealthTable;
 use super::names::NameIndex;
 use super::policy::{CookiePolicy, RatePolicy};
@@ -21,6 +22,8 @@ pub struct Snapshot {
     pub names: NameIndex,
     /// Ties of names to pools, shared by names with the same; the first is none at all.
     pub bindings: Box<[Option<Binding>]>,
+    /// Signatures of steered names; the first is of none.
+    pub signed: Box<[SignedName]>,
     /// Zones, the synthesized ones among them.
     pub zones: Box<[Zone]>,
     /// Pools.
@@ -40,6 +43,35 @@ pub struct Binding {
     pub pool: u32,
     /// TTL of the answers in seconds.
     pub ttl_secs: u32,
+    /// Index of the name's signatures, for signatures belong to names; 0: its zone is not signed.
+    pub signed: u32,
+}
+
+/// The signatures of a steered name: one for each address that can be drawn, made ahead, so that no answer waits for one and no
+/// failover makes any.
+#[derive(Default)]
+pub struct SignedName {
+    /// By family: A, AAAA.
+    pub families: [SignedFamily; 2],
+}
+
+/// The RRSIG records of a name's RRsets of one address each.
+#[derive(Default)]
+pub struct SignedFamily {
+    /// The records of all candidates, one behind the other, their owner a pointer to the query name.
+    pub records: Box<[u8]>,
+    /// Octets of the records of one candidate.
+    pub octets_each: u16,
+    /// Records of one candidate: one a key that signs.
+    pub count_each: u16,
+}
+
+impl SignedFamily {
+    /// The records over the address of a candidate.
+    pub fn of(&self, candidate: u16) -> Option<&[u8]> {
+        let len = usize::from(self.octets_each);
+        self.records.get(usize::from(candidate) * len..)?.get(..len)
+    }
 }
 
 /// What all names of a zone share.
@@ -54,6 +86,8 @@ pub struct Zone {
     pub parent: Option<ParentSide>,
     /// False for a zone whose data could not be read: nothing is known of it.
     pub is_loaded: bool,
+    /// The names of a signed zone in order.
+    pub chain: Option<Chain>,
 }
 
 impl Zone {

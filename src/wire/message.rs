@@ -55,8 +55,11 @@ impl Rtype {
     pub const DS: Rtype = Rtype(43);
     pub const RRSIG: Rtype = Rtype(46);
     pub const NSEC: Rtype = Rtype(47);
+    pub const DNSKEY: Rtype = Rtype(48);
     pub const NSEC3: Rtype = Rtype(50);
     pub const NSEC3PARAM: Rtype = Rtype(51);
+    pub const CDS: Rtype = Rtype(59);
+    pub const CDNSKEY: Rtype = Rtype(60);
     pub const IXFR: Rtype = Rtype(251);
     pub const AXFR: Rtype = Rtype(252);
     pub const ANY: Rtype = Rtype(255);

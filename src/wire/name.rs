@@ -3,6 +3,7 @@
 //! A `Name` is always absolute, uncompressed and at most 255 octets. Nothing here follows a compression
 //! pointer except `Name::read`, which only ever moves to smaller offsets and so always ends.
 
+use std::cmp::Ordering;
 use std::fmt;
 
 use super::error::WireError;
@@ -237,6 +238,84 @@ pub fn suffixes(wire: &[u8]) -> impl Iterator<Item = &[u8]> {
         rest = if step == 1 { None } else { current.get(step..).filter(|r| !r.is_empty()) };
         Some(current)
     })
+}
+
+/// Canonical order of names in uncompressed wire form (RFC 4034 §6.1): by labels from the right, each as lower-case octets.
+pub fn canonical_cmp(a: &[u8], b: &[u8]) -> Ordering {
+    let (a_starts, b_starts) = (LabelStarts::of(a), LabelStarts::of(b));
+    let of_a = a_starts.as_slice().iter().rev().map(|&start| label_at(a, start));
+    let of_b = b_starts.as_slice().iter().rev().map(|&start| label_at(b, start));
+    for (x, y) in of_a.zip(of_b) {
+        match x.iter().map(u8::to_ascii_lowercase).cmp(y.iter().map(u8::to_ascii_lowercase)) {
+            Ordering::Equal => {}
+            other => return other,
+        }
+    }
+    a_starts.count.cmp(&b_starts.count)
+}
+
+/// Most labels of a name, the root left out.
+const MAX_LABELS: usize = 127;
+
+/// Where the labels of a name begin, the root left out.
+struct LabelStarts {
+    starts: [u8; MAX_LABELS],
+    count: usize,
+}
+
+impl LabelStarts {
+    fn of(name: &[u8]) -> LabelStarts {
+        let mut found = LabelStarts { starts: [0; MAX_LABELS], count: 0 };
+        let mut at = 0;
+        while let Some(len) = name.get(at).filter(|len| **len > 0)
+            && let Some(start) = found.starts.get_mut(found.count)
+        {
+            *start = at as u8;
+            found.count += 1;
+            at += usize::from(*len) + 1;
+        }
+        found
+    }
+
+    fn as_slice(&self) -> &[u8] {
+        &self.starts[..self.count]
+    }
+}
+
+/// The label whose length octet stands here; what is no label is empty.
+fn label_at(name: &[u8], start: u8) -> &[u8] {
+    let at = usize::from(start);
+    let len = name.get(at).copied().map_or(0, usize::from);
+    name.get(at + 1..at + 1 + len).unwrap_or_default()
+}
+
+/// The first eight octets by which names sort canonically, of the labels below an apex (`labels`, without the root): labels from
+/// the apex outwards in lower case, each ended by 0, the octets 0 and 1 as 1 1 and 1 2. Where two of these differ, so does the
+/// order of the names.
+pub fn canonical_prefix(labels: &[u8]) -> u64 {
+    let starts = LabelStarts::of(labels);
+    let mut octets = [0; 8];
+    let mut at = 0;
+    'all: for &start in starts.as_slice().iter().rev() {
+        for &octet in label_at(labels, start) {
+            let pair = match octet.to_ascii_lowercase() {
+                low @ 0..=1 => [1, low + 1],
+                plain => [plain, 0],
+            };
+            let len = if pair[0] == 1 { 2 } else { 1 };
+            for &octet in &pair[..len] {
+                let Some(slot) = octets.get_mut(at) else { break 'all };
+                *slot = octet;
+                at += 1;
+            }
+        }
+        // The end of the label: 0, which is there already.
+        at += 1;
+        if at >= octets.len() {
+            break;
+        }
+    }
+    u64::from_be_bytes(octets)
 }
 
 /// Length in octets of the uncompressed name at `offset`, the root's octet included.

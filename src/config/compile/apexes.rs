@@ -106,9 +106,9 @@ impl Apex<'_> {
     }
 }
 
-/// The SOA RRset of an apex (RFC 1035 §3.3.13). Its mailbox is the configured one, else the default one where it is a name,
+/// The data of an apex's SOA record (RFC 1035 §3.3.13), and which of its names may end in the apex. Its mailbox is the configured one, else the default one where it is a name,
 /// else none.
-pub(super) fn soa(fields: &SoaFields, servers: &[Name], apex: &Apex<'_>, ttl_secs: u32) -> RrsetBuilder {
+pub(super) fn soa_data(fields: &SoaFields, servers: &[Name], apex: &Apex<'_>) -> (Vec<u8>, Vec<NameAt>) {
     let mname = fields.mname.as_ref().or(servers.first()).unwrap_or(&Name::ROOT);
     let mut rdata = mname.as_wire().to_vec();
     let rname_at = rdata.len();
@@ -132,6 +132,12 @@ pub(super) fn soa(fields: &SoaFields, servers: &[Name], apex: &Apex<'_>, ttl_sec
         (Apex::Any { .. }, None) => vec![rname],
         (Apex::Any { .. }, Some(_)) => Vec::new(),
     };
+    (rdata, names)
+}
+
+/// The SOA RRset of an apex.
+pub(super) fn soa(fields: &SoaFields, servers: &[Name], apex: &Apex<'_>, ttl_secs: u32) -> RrsetBuilder {
+    let (rdata, names) = soa_data(fields, servers, apex);
     let mut rrset = RrsetBuilder::new(Rtype::SOA);
     // Two names and five numbers fit.
     let _ = rrset.push(ttl_secs, &rdata, &names, apex.as_wire());

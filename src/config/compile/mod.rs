@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::guard::{compile_cookies, compile_rates};
-use super::model::Config;
+use super::model::{Config, Zone};
 use crate::state::health_table::HealthTable;
 use crate::state::snapshot::{Protocol, Snapshot};
 use crate::state::topology::{RegionId, Topology};
@@ -20,6 +20,10 @@ mod carry;
 mod names;
 /// Pools, families, regions.
 mod pools;
+/// What signing adds to a zone.
+mod seal;
+/// Signatures.
+pub mod signing;
 /// Records of zone files.
 mod zones;
 
@@ -28,9 +32,15 @@ pub use apexes::SYNTHESIZED_NS;
 pub use carry::carry;
 use names::Owners;
 use pools::compile_pool;
+use signing::Signing;
+
+/// Compiles a configuration without signed zones: what should be signed is not served.
+pub fn compile(config: &Config, generation: u64) -> Snapshot {
+    compile_signed(config, generation, &Signing::default())
+}
 
 /// Compiles a configuration; every member is UNKNOWN until the health keeper says otherwise.
-pub fn compile(config: &Config, generation: u64) -> Snapshot {
+pub fn compile_signed(config: &Config, generation: u64, signing: &Signing) -> Snapshot {
     let prefixes: Vec<_> = config.topology.prefixes.iter().map(|(net, r)| (*net, RegionId(*r))).collect();
     let topology = Topology::new(&prefixes);
     let (mut first_member, mut first_rotation) = (0, 0);
@@ -41,11 +51,12 @@ pub fn compile(config: &Config, generation: u64) -> Snapshot {
         first_rotation += (pool.v4.rotation_count() + pool.v6.rotation_count()) as u32;
         pools.push(pool);
     }
-    let owners = Owners::compile(config);
+    let owners = Owners::compile(config, &pools, signing);
     let cookies = compile_cookies(&config.server.cookies);
     Snapshot {
         generation,
         names: owners.names.finish(),
+        signed: owners.signed.into(),
         bindings: owners.bindings.into(),
         zones: owners.zones.into(),
         health: Arc::new(HealthTable::new(pools.iter().map(|pool| usize::from(pool.rules.member_count)))),
@@ -64,6 +75,19 @@ pub fn compile(config: &Config, generation: u64) -> Snapshot {
             id: config.server.id.as_deref().map(|text| text.as_bytes().into()),
         },
     }
+}
+
+/// The largest TTL of a zone: how long caches may remember any of it.
+pub fn largest_ttl(config: &Config, zone: &Zone) -> u32 {
+    let of_file = zone.records.data().into_iter().flat_map(|data| data.records()).map(|r| r.ttl_secs).max();
+    let apexes = Apexes::new(config.zones.iter().map(|zone| &zone.apex));
+    let of_pools = config.globalnames.iter().filter(|global| {
+        let home = apexes.above(global.name.as_wire());
+        home.is_some_and(|(of, _)| config.zones[of as usize].apex == zone.apex)
+    });
+    let of_pools = of_pools.map(|global| global.ttl_secs).max();
+    let given = zone.soa.ttl_secs.max(zone.soa.minimum_secs).max(zone.ns_ttl_secs);
+    given.max(of_file.unwrap_or(0)).max(of_pools.unwrap_or(0))
 }
 
 /// An idle timeout as RFC 7828 tells it, in units of 100 ms; the longest that may be configured is an hour.

@@ -5,10 +5,14 @@
 use std::collections::HashMap;
 
 use super::apexes::{Apex, Apexes, Synthesized, block, has_room_below, ns, soa};
-use super::zones::compile_zone;
+use super::seal::sign_steered;
+use super::signing::Signing;
+use super::zones::{Beside, compile_zone};
 use crate::config::model::{self, Config, ZoneRecords};
+use crate::state::chain::Chain;
 use crate::state::names::{Flags, NameIndexBuilder};
-use crate::state::snapshot::{Binding, ParentSide, Zone};
+use crate::state::pool::Pool;
+use crate::state::snapshot::{Binding, ParentSide, SignedName, Zone};
 use crate::wire::name::suffixes;
 
 /// The label of a wildcard with its length.
@@ -19,11 +23,14 @@ pub(super) struct Owners {
     pub(super) names: NameIndexBuilder,
     pub(super) bindings: Vec<Option<Binding>>,
     pub(super) zones: Vec<Zone>,
+    pub(super) signed: Vec<SignedName>,
+    /// The owners of NSEC records of signed zones in canonical order, by number of the zone.
+    pub(super) chains: Vec<(u32, Vec<Box<[u8]>>)>,
     by_binding: HashMap<Binding, u32>,
 }
 
 impl Owners {
-    pub(super) fn compile(config: &Config) -> Owners {
+    pub(super) fn compile(config: &Config, pools: &[Pool], signing: &Signing) -> Owners {
         let records: usize =
             config.zones.iter().map(|zone| zone.records.data().map_or(0, |data| data.len())).sum();
         let octets =
@@ -33,19 +40,22 @@ impl Owners {
             names: NameIndexBuilder::with_capacity(capacity, octets),
             bindings: vec![None],
             zones: Vec::new(),
+            signed: vec![SignedName::default()],
+            chains: Vec::new(),
             by_binding: HashMap::new(),
         };
         let apexes = Apexes::new(config.zones.iter().map(|zone| &zone.apex));
         for zone in &config.zones {
-            owners.add_zone(zone, &apexes);
+            owners.add_zone(zone, &apexes, signing);
         }
-        let steered = Steered::new(config, &apexes, &mut owners);
+        let steered = Steered::new(config, pools, &apexes, signing, &mut owners);
+        let beside = Beside { config, apexes: &apexes, steered: &steered, pools, signing };
         for (id, zone) in config.zones.iter().enumerate() {
             if let Some(data) = zone.records.data() {
-                compile_zone(config, id as u32, zone, data, &apexes, &steered, &mut owners);
+                compile_zone(&beside, id as u32, data, &mut owners);
             }
         }
-        owners.add_globalnames(config, &apexes);
+        owners.add_globalnames(config, &apexes, &steered);
         for (id, zone) in config.zones.iter().enumerate() {
             let apex = zone.apex.as_wire();
             owners.names.insert(apex, 0, id as u32, apex.len() as u8);
@@ -54,11 +64,19 @@ impl Owners {
         for name in names {
             owners.add_enclosers(name);
         }
+        for (zone, order) in std::mem::take(&mut owners.chains) {
+            let apex_len = config.zones[zone as usize].apex.as_wire().len();
+            let placed = order.iter().filter_map(|name| {
+                let at = owners.names.offset_of(name)?;
+                Some((&name[..name.len() - apex_len], at))
+            });
+            owners.zones[zone as usize].chain = Some(Chain::new(placed));
+        }
         owners
     }
 
     /// A configured zone, its file left out.
-    fn add_zone(&mut self, zone: &model::Zone, apexes: &Apexes<'_>) {
+    fn add_zone(&mut self, zone: &model::Zone, apexes: &Apexes<'_>, signing: &Signing) {
         let apex = Apex::Of(zone.apex.as_wire());
         let fields = &zone.soa;
         let own_soa = |ttl_secs| soa(fields, &zone.ns, &apex, ttl_secs);
@@ -69,11 +87,12 @@ impl Owners {
             negative: block([own_soa(fields.ttl_secs.min(fields.minimum_secs))]),
             refused_with_pool: None,
             parent: above.map(|(zone, apex_len)| ParentSide { zone, apex_len, block: block([]) }),
-            is_loaded: !matches!(zone.records, ZoneRecords::Failed),
+            is_loaded: !matches!(zone.records, ZoneRecords::Failed) && !is_withheld(zone, signing),
+            chain: None,
         });
     }
 
-    fn add_globalnames(&mut self, config: &Config, apexes: &Apexes<'_>) {
+    fn add_globalnames(&mut self, config: &Config, apexes: &Apexes<'_>, steered: &Steered<'_>) {
         // By whether there is room below the name.
         let synthesized = [false, true].map(|has_room| Synthesized::new(config, has_room));
         let mut own_zones: HashMap<(Option<u32>, bool), u32> = HashMap::new();
@@ -91,13 +110,20 @@ impl Owners {
                         refused_with_pool,
                         parent: None,
                         is_loaded: true,
+                        chain: None,
                     });
                     self.zones.len() as u32 - 1
                 });
                 (zone, wire.len() as u8)
             });
-            let binding = self.binding_of(Binding { pool: global.pool, ttl_secs: global.ttl_secs });
-            // Where a zone file has the name too, it is there already, with this binding.
+            // Where its zone has a file, it is there already.
+            if self.names.get(wire).is_some() {
+                continue;
+            }
+            let binding = match steered.bindings.get(wire) {
+                Some((binding, _)) => *binding,
+                None => self.binding_of(Binding { pool: global.pool, ttl_secs: global.ttl_secs, signed: 0 }),
+            };
             self.names.insert(wire, binding, zone, apex_len);
         }
     }
@@ -132,28 +158,61 @@ impl Owners {
     }
 }
 
+/// Whether a zone that should be signed is not: nothing of it may be served then, its pools least of all.
+pub(super) fn is_withheld(zone: &model::Zone, signing: &Signing) -> bool {
+    zone.dnssec.is_some() && signing.of(&zone.apex).is_none()
+}
+
 /// Globalnames that lie in zones with a file, where a static name may be the same.
-pub(super) struct Steered<'c>(HashMap<&'c [u8], u32>);
+#[derive(Default)]
+pub(super) struct Steered<'c> {
+    bindings: HashMap<&'c [u8], (u32, u32)>,
+}
 
 impl<'c> Steered<'c> {
-    fn new(config: &'c Config, apexes: &Apexes<'_>, owners: &mut Owners) -> Steered<'c> {
+    fn new(
+        config: &'c Config,
+        pools: &[Pool],
+        apexes: &Apexes<'_>,
+        signing: &Signing,
+        owners: &mut Owners,
+    ) -> Steered<'c> {
+        let mut steered = Steered::default();
         if config.zones.iter().all(|zone| zone.records.data().is_none()) {
-            return Steered(HashMap::new());
+            return steered;
         }
-        let has_file = |zone: u32| config.zones[zone as usize].records.data().is_some();
-        let inside = config
-            .globalnames
-            .iter()
-            .filter(|global| apexes.above(global.name.as_wire()).is_some_and(|(zone, _)| has_file(zone)));
-        let bound = inside.map(|global| {
-            let binding = Binding { pool: global.pool, ttl_secs: global.ttl_secs };
-            (global.name.as_wire(), owners.binding_of(binding))
-        });
-        Steered(bound.collect())
+        for global in config.globalnames.iter() {
+            let name = global.name.as_wire();
+            let home = apexes.above(name).map(|(zone, _)| &config.zones[zone as usize]);
+            let Some(zone) = home.filter(|zone| zone.records.data().is_some()) else { continue };
+            let mut binding = Binding { pool: global.pool, ttl_secs: global.ttl_secs, signed: 0 };
+            if is_withheld(zone, signing) {
+                steered.bindings.insert(name, (0, global.pool));
+                continue;
+            }
+            if let Some(signing) = signing.of(&zone.apex) {
+                let pool = &pools[global.pool as usize];
+                owners.signed.push(sign_steered(signing, zone.apex.as_wire(), name, global.ttl_secs, pool));
+                binding.signed = owners.signed.len() as u32 - 1;
+            }
+            let binding = owners.binding_of(binding);
+            steered.bindings.insert(name, (binding, global.pool));
+        }
+        steered
     }
 
     /// The binding of a name; 0 for most.
     pub(super) fn binding_of(&self, name: &[u8]) -> u32 {
-        if self.0.is_empty() { 0 } else { self.0.get(name).copied().unwrap_or(0) }
+        if self.bindings.is_empty() { 0 } else { self.bindings.get(name).map_or(0, |(binding, _)| *binding) }
+    }
+
+    /// The pool of a name.
+    pub(super) fn pool_of(&self, name: &[u8]) -> Option<u32> {
+        self.bindings.get(name).map(|(_, pool)| *pool)
+    }
+
+    /// All names.
+    pub(super) fn names(&self) -> impl Iterator<Item = &'c [u8]> {
+        self.bindings.keys().copied()
     }
 }

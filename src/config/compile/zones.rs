@@ -6,11 +6,14 @@ use std::collections::HashMap;
 
 use super::apexes::Apexes;
 use super::names::{Owners, Steered};
+use super::seal::{Sealer, steered_types};
+use super::signing::Signing;
 use crate::config::model::{self, Config};
 use crate::config::zone::assemble::is_made_by_signing;
 use crate::config::zone::{ZoneData, ancestors, labels_below, whole_name};
 use crate::config::zonefile::{RawRecord, canonical_rdata, names_in};
 use crate::state::names::Flags;
+use crate::state::pool::Pool;
 use crate::state::rrset_builder::{NameAt, RrsetBuilder, push_block};
 use crate::wire::message::Rtype;
 
@@ -19,20 +22,27 @@ const ASTERISK: &[u8] = b"\x01*";
 /// Where the numbers of an SOA record's data begin, from its end: MINIMUM is the last of them.
 const MINIMUM_FROM_END: usize = 4;
 
-/// Adds the records of a zone to the index.
-pub(super) fn compile_zone(
-    config: &Config,
-    id: u32,
-    zone: &model::Zone,
-    data: &ZoneData,
-    apexes: &Apexes<'_>,
-    steered: &Steered<'_>,
-    owners: &mut Owners,
-) {
+/// What a zone is compiled beside.
+pub(super) struct Beside<'c> {
+    pub(super) config: &'c Config,
+    pub(super) apexes: &'c Apexes<'c>,
+    pub(super) steered: &'c Steered<'c>,
+    pub(super) pools: &'c [Pool],
+    pub(super) signing: &'c Signing,
+}
+
+/// Adds the records of the zone with this number to the index.
+pub(super) fn compile_zone(beside: &Beside<'_>, id: u32, data: &ZoneData, owners: &mut Owners) {
+    let Beside { config, apexes, steered, pools, signing } = *beside;
+    let zone = &config.zones[id as usize];
     let apex = zone.apex.as_wire();
     let addresses = Addresses::collect(data, apex, config.server.minimal_responses);
-    let compiler = Compiler { apex, data, addresses };
+    let sealer = signing
+        .of(&zone.apex)
+        .map(|signing| Sealer::new(signing, apex, negative_ttl_of(zone, data), id, data, apexes, steered));
+    let compiler = Compiler { apex, data, addresses, steered, pools, sealer };
     owners.names.insert(apex, steered.binding_of(apex), id, apex.len() as u8);
+    let mut has_apex = false;
     let mut name = Vec::new();
     data.for_each_owner(|records| {
         let Some(owner) = records.first().map(|record| record.owner) else { return };
@@ -43,6 +53,7 @@ pub(super) fn compile_zone(
         name.extend_from_slice(owner);
         name.extend_from_slice(apex);
         if owner.is_empty() {
+            has_apex = true;
             compiler.compile_apex(zone, records, &mut owners.zones[id as usize]);
             return;
         }
@@ -53,7 +64,10 @@ pub(super) fn compile_zone(
                 if usize::from(apex_len) == name.len()
                     && let Some(parent) = &mut owners.zones[below as usize].parent
                 {
-                    let rrsets = compiler.rrsets(records, |rtype| rtype == Rtype::DS);
+                    let mut rrsets = compiler.rrsets(records, |rtype| rtype == Rtype::DS);
+                    if data.is_cut(owner) {
+                        compiler.add_nsec(&name, &mut rrsets, Some(Rtype::NS));
+                    }
                     let mut block = Vec::new();
                     push_block(&rrsets, &mut block);
                     parent.block = block.into();
@@ -63,10 +77,11 @@ pub(super) fn compile_zone(
             None => return,
         }
         let is_cut = data.is_cut(owner);
-        let rrsets = match is_cut {
+        let mut rrsets = match is_cut {
             true => compiler.rrsets(records, |rtype| matches!(rtype, Rtype::NS | Rtype::DS)),
             false => compiler.rrsets(records, |_| true),
         };
+        compiler.add_nsec(&name, &mut rrsets, None);
         let mut flags = if is_cut { Flags::CUT } else { Flags::NONE };
         if records.iter().any(|record| record.rtype == Rtype::DNAME) && !is_cut {
             flags = flags.and(Flags::DNAME);
@@ -86,12 +101,32 @@ pub(super) fn compile_zone(
             owners.add_enclosers(&name);
         }
     });
+    if compiler.sealer.is_none() {
+        return;
+    }
+    if !has_apex {
+        compiler.compile_apex(zone, &[], &mut owners.zones[id as usize]);
+    }
+    compiler.compile_steered(id, apexes, owners);
+    if let Some(sealer) = compiler.sealer {
+        owners.chains.push((id, sealer.into_order()));
+    }
+}
+
+/// TTL of negative answers (RFC 2308 §3): the smaller of the SOA's own and its MINIMUM.
+fn negative_ttl_of(zone: &model::Zone, data: &ZoneData) -> u32 {
+    let soa = data.records().find(|record| record.rtype == Rtype::SOA);
+    soa.map_or(zone.soa.ttl_secs.min(zone.soa.minimum_secs), |soa| soa.ttl_secs.min(minimum_of(soa.rdata)))
 }
 
 struct Compiler<'z> {
     apex: &'z [u8],
     data: &'z ZoneData,
     addresses: Addresses<'z>,
+    steered: &'z Steered<'z>,
+    pools: &'z [Pool],
+    /// What signs it, if it is signed.
+    sealer: Option<Sealer<'z>>,
 }
 
 impl Compiler<'_> {
@@ -102,14 +137,20 @@ impl Compiler<'_> {
         records: &[RawRecord<'_>],
         into: &mut crate::state::snapshot::Zone,
     ) {
-        let mut rrsets = self.rrsets(records, |_| true);
         let of_config = super::apexes::Apex::Of(self.apex);
+        let (soa_rdata, _) = super::apexes::soa_data(&zone.soa, &zone.ns, &of_config);
+        let given =
+            |rtype, ttl_secs, rdata| RawRecord { owner: &[], rtype, ttl_secs, rdata, file: 0, line: 0 };
+        let mut records = records.to_vec();
         if !self.data.has_soa {
-            rrsets.push(super::apexes::soa(&zone.soa, &zone.ns, &of_config, zone.soa.ttl_secs));
+            records.push(given(Rtype::SOA, zone.soa.ttl_secs, &soa_rdata));
         }
         if !self.data.has_ns {
-            rrsets.push(super::apexes::ns(&zone.ns, zone.ns_ttl_secs, &of_config));
+            records.extend(zone.ns.iter().map(|name| given(Rtype::NS, zone.ns_ttl_secs, name.as_wire())));
         }
+        let mut rrsets = self.rrsets(&records, |_| true);
+        rrsets.extend(self.sealer.iter().flat_map(Sealer::keys));
+        self.add_nsec(self.apex, &mut rrsets, None);
         let mut block = Vec::new();
         push_block(&rrsets, &mut block);
         into.apex = block.into();
@@ -118,6 +159,30 @@ impl Compiler<'_> {
             push_block(&[self.rrset(&[*soa], minimum_of(soa.rdata).min(soa.ttl_secs))], &mut negative);
             into.negative = negative.into();
         }
+    }
+
+    /// Names that have no record but what signing makes.
+    fn compile_steered(&self, id: u32, apexes: &Apexes<'_>, owners: &mut Owners) {
+        for name in self.steered.names() {
+            let is_own = apexes.above(name).is_some_and(|(of, _)| of == id);
+            if !is_own || owners.names.get(name).is_some() {
+                continue;
+            }
+            let mut rrsets = Vec::new();
+            self.add_nsec(name, &mut rrsets, None);
+            let binding = self.steered.binding_of(name);
+            let block = |arena: &mut Vec<u8>| push_block(&rrsets, arena);
+            owners.names.insert_with(name, binding, id, self.apex.len() as u8, Flags::NONE, block);
+        }
+    }
+
+    /// Adds the NSEC record of an owner of these RRsets, where the zone is signed. `beside` is a type that is not among them.
+    fn add_nsec(&self, name: &[u8], rrsets: &mut Vec<RrsetBuilder>, beside: Option<Rtype>) {
+        let Some(sealer) = &self.sealer else { return };
+        let pool = self.steered.pool_of(name).map(|pool| &self.pools[pool as usize]);
+        let of_pool = pool.into_iter().flat_map(steered_types);
+        let types: Vec<Rtype> = rrsets.iter().map(RrsetBuilder::rtype).chain(beside).chain(of_pool).collect();
+        rrsets.push(sealer.nsec(name, types.into_iter()));
     }
 
     /// The RRsets of an owner, of the types that are wanted.
@@ -177,6 +242,15 @@ impl Compiler<'_> {
             if let Some(at) = named_host(rtype) {
                 self.addresses.add_to(&mut rrset, record, begin, at);
             }
+        }
+        let owner = records.first().map_or(&[][..], |record| record.owner);
+        // What is said at a cut of the zone below is that zone's to sign.
+        let is_signed = rtype != Rtype::NS || owner.is_empty();
+        if let Some(sealer) = self.sealer.as_ref().filter(|_| is_signed) {
+            let original_secs = records.iter().map(|record| record.ttl_secs).min().unwrap_or(ttl_secs);
+            let name = whole_name(owner, self.apex);
+            let data = records.iter().map(|record| record.rdata);
+            sealer.seal(&mut rrset, &name, (rtype, ttl_secs, original_secs), data);
         }
         rrset
     }

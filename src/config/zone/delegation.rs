@@ -9,7 +9,11 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use super::labels_below;
 use crate::config::Loaded;
 use crate::config::compile::Apexes;
-use crate::config::model::{Config, Zone};
+use crate::config::dnssec::{DnssecError, key_folder};
+use crate::config::model::{Config, Dnssec, Zone};
+use crate::dnssec::key::Digest;
+use crate::dnssec::keystore::Keystore;
+use crate::dnssec::rollover::KskStage;
 use crate::wire::message::Rtype;
 use crate::wire::name::{Name, NameTextError};
 
@@ -21,6 +25,8 @@ const TTL_SECS: u32 = 3600;
 pub struct Delegation {
     apex: Name,
     servers: Vec<Server>,
+    /// DS data of the keys that are wanted at the parent, and tags of those that are not wanted yet.
+    keys: Option<(Vec<Vec<u8>>, Vec<u16>)>,
 }
 
 #[derive(Debug)]
@@ -65,6 +71,14 @@ pub enum NoDelegation {
         /// The name asked for.
         name: String,
     },
+    /// The zone's keys cannot be read.
+    #[error("the keys of {name} cannot be read: {error}")]
+    Keys {
+        /// The zone.
+        name: String,
+        /// Why.
+        error: String,
+    },
     /// The root has no parent.
     #[error("the root has no zone above it")]
     Root,
@@ -90,7 +104,11 @@ impl Delegation {
             return Err(NoDelegation::Root);
         }
         if let Some(zone) = config.zones.iter().find(|zone| zone.apex.as_wire() == apex.as_wire()) {
-            return Ok(Delegation { apex, servers: servers_of(config, zone) });
+            let keys = match &zone.dnssec {
+                Some(dnssec) => Some(keys_of(config, dnssec, &apex)?),
+                None => None,
+            };
+            return Ok(Delegation { apex, servers: servers_of(config, zone), keys });
         }
         let apexes = Apexes::new(config.zones.iter().map(|zone| &zone.apex));
         let is_apex = apexes.above(apex.as_wire()).is_none()
@@ -105,8 +123,32 @@ impl Delegation {
             return Err(NoDelegation::NoNameServers { name: name.to_string() });
         }
         let servers = config.server.ns.iter().map(|server| server_of(config, None, &apex, server)).collect();
-        Ok(Delegation { apex, servers })
+        Ok(Delegation { apex, servers, keys: None })
     }
+}
+
+/// DS data of a signed zone's keys, and tags of those that are not wanted yet; nothing where the server has not made any yet.
+fn keys_of(config: &Config, dnssec: &Dnssec, apex: &Name) -> Result<(Vec<Vec<u8>>, Vec<u16>), NoDelegation> {
+    let unusable =
+        |error: DnssecError| NoDelegation::Keys { name: apex.to_string(), error: error.to_string() };
+    let folder =
+        key_folder(dnssec, config.server.state_dir.as_deref(), &apex.to_string()).map_err(unusable)?;
+    if dnssec.keys.is_none() && !folder.exists() {
+        return Ok((Vec::new(), Vec::new()));
+    }
+    let state =
+        Keystore::open(&folder, apex).and_then(|keys| keys.state()).map_err(|e| unusable(e.into()))?;
+    let mut found = (Vec::new(), Vec::new());
+    for key in state.iter().flat_map(|state| &state.keys) {
+        match key.ksk_stage() {
+            KskStage::Ready | KskStage::Submitted | KskStage::Active => {
+                found.0.push(key.public.ds_rdata(apex.as_wire(), Digest::Sha256));
+            }
+            KskStage::Published => found.1.push(key.public.tag()),
+            _ => {}
+        }
+    }
+    Ok(found)
 }
 
 fn servers_of(config: &Config, zone: &Zone) -> Vec<Server> {
@@ -163,6 +205,23 @@ impl fmt::Display for Delegation {
                     server.name
                 )?;
             }
+        }
+        let Some((wanted, waiting)) = &self.keys else { return Ok(()) };
+        for ds in wanted {
+            let [tag_high, tag_low, algorithm, digest_type, digest @ ..] = &ds[..] else { continue };
+            let tag = u16::from_be_bytes([*tag_high, *tag_low]);
+            write!(f, "{}\t{TTL_SECS}\tIN\tDS\t{tag} {algorithm} {digest_type} ", self.apex)?;
+            digest.iter().try_for_each(|octet| write!(f, "{octet:02X}"))?;
+            writeln!(f)?;
+        }
+        for tag in waiting {
+            writeln!(
+                f,
+                "; key {tag}: its DS must wait until caches have the key (steerd dnssec status says when)"
+            )?;
+        }
+        if wanted.is_empty() && waiting.is_empty() {
+            writeln!(f, "; the zone has no key yet: the server makes it on its first start")?;
         }
         Ok(())
     }

@@ -35,6 +35,18 @@ pub struct ZoneData {
 }
 
 impl ZoneData {
+    /// No record at all: a zone that has none but those the configuration gives.
+    pub(super) fn empty() -> ZoneData {
+        ZoneData {
+            raw: RawZone::default(),
+            order: None,
+            cuts: HashSet::new(),
+            dnames: HashSet::new(),
+            has_soa: false,
+            has_ns: false,
+        }
+    }
+
     /// Number of records.
     pub fn len(&self) -> usize {
         self.raw.len()

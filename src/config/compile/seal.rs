@@ -1,0 +1,158 @@
+//! What signing adds to a zone: RRSIG records, the keys, and the chain that proves what is not there (RFC 4034, RFC 4035 §2).
+//!
+//! Names do not change with health, so the whole chain is made once; steered names have a signature for each address they
+//! may be answered with, and are in the chain with the types they may be answered for.
+
+use std::collections::HashMap;
+
+use super::apexes::Apexes;
+use super::names::Steered;
+use super::signing::{SigningError, ZoneSigning};
+use crate::config::zone::{ZoneData, whole_name};
+use crate::dnssec::canonical::{canonical_name_cmp, canonical_records};
+use crate::dnssec::denial::nsec_rdata;
+use crate::state::pool::{Family, FamilyPool, Pool};
+use crate::state::rrset::POINTER_TO_QNAME;
+use crate::state::rrset_builder::{RECORD_HEAD_OCTETS, RrsetBuilder};
+use crate::state::snapshot::{SignedFamily, SignedName};
+use crate::wire::message::{Class, Rtype};
+
+/// Signs what is compiled of one zone.
+pub(super) struct Sealer<'s> {
+    signing: &'s ZoneSigning,
+    apex: &'s [u8],
+    /// TTL of the NSEC records: that of negative answers (RFC 9077).
+    nsec_ttl_secs: u32,
+    /// The owners of NSEC records in canonical order.
+    order: Vec<Box<[u8]>>,
+    /// Where each owner is in that order.
+    place: HashMap<Box<[u8]>, usize>,
+}
+
+impl<'s> Sealer<'s> {
+    /// For the zone with this number.
+    pub(super) fn new(
+        signing: &'s ZoneSigning,
+        apex: &'s [u8],
+        nsec_ttl_secs: u32,
+        id: u32,
+        data: &ZoneData,
+        apexes: &Apexes<'_>,
+        steered: &Steered<'_>,
+    ) -> Sealer<'s> {
+        let is_own = |name: &[u8]| apexes.above(name).is_some_and(|(of, _)| of == id);
+        let mut order: Vec<Box<[u8]>> = vec![apex.into()];
+        data.for_each_owner(|records| {
+            let Some(owner) = records.first().map(|record| record.owner) else { return };
+            let name = whole_name(owner, apex);
+            // Glue is not in the chain; a cut is, even where the zone below it is served here too.
+            if data.hidden_below(owner).is_none() && (is_own(&name) || data.is_cut(owner)) {
+                order.push(name.into());
+            }
+        });
+        order.extend(steered.names().filter(|name| is_own(name)).map(Box::from));
+        order.sort_by(|a, b| canonical_name_cmp(a, b));
+        order.dedup();
+        let place = order.iter().cloned().zip(0..).collect();
+        Sealer { signing, apex, nsec_ttl_secs, order, place }
+    }
+
+    /// The owners of NSEC records in canonical order.
+    pub(super) fn into_order(self) -> Vec<Box<[u8]>> {
+        self.order
+    }
+
+    /// Signs an RRset; `ttl_secs` is what it is served with, `original_secs` what the zone says.
+    pub(super) fn seal<'r>(
+        &self,
+        rrset: &mut RrsetBuilder,
+        owner: &[u8],
+        (rtype, ttl_secs, original_secs): (Rtype, u32, u32),
+        records: impl IntoIterator<Item = &'r [u8]>,
+    ) {
+        let records = canonical_records(rtype.0, records);
+        for rdata in self.signing.sign(self.apex, owner, rtype, original_secs, &records) {
+            if rrset.sign(ttl_secs, &rdata).is_err() {
+                self.signing.fail(SigningError::TooLarge);
+            }
+        }
+    }
+
+    /// A signed RRset that signing itself makes; `records` are canonical.
+    fn made(&self, owner: &[u8], rtype: Rtype, ttl_secs: u32, records: &[Vec<u8>]) -> RrsetBuilder {
+        let mut rrset = RrsetBuilder::new(rtype);
+        for rdata in records {
+            if rrset.push(ttl_secs, rdata, &[], &[]).is_err() {
+                self.signing.fail(SigningError::TooLarge);
+            }
+        }
+        self.seal(&mut rrset, owner, (rtype, ttl_secs, ttl_secs), records.iter().map(Vec::as_slice));
+        rrset
+    }
+
+    /// DNSKEY, and CDS and CDNSKEY where there are any.
+    pub(super) fn keys(&self) -> Vec<RrsetBuilder> {
+        let keys = &self.signing.keys;
+        let sets = [(Rtype::DNSKEY, &keys.dnskey), (Rtype::CDS, &keys.cds), (Rtype::CDNSKEY, &keys.cdnskey)];
+        let there = sets.into_iter().filter(|(_, records)| !records.is_empty());
+        there.map(|(rtype, records)| self.made(self.apex, rtype, keys.ttl_secs, records)).collect()
+    }
+
+    /// The NSEC record of an owner that has these types besides.
+    pub(super) fn nsec(&self, owner: &[u8], types: impl Iterator<Item = Rtype>) -> RrsetBuilder {
+        let next = self.place.get(owner).map_or(0, |place| (place + 1) % self.order.len());
+        let own = [Rtype::RRSIG, Rtype::NSEC].into_iter();
+        let rdata = nsec_rdata(&self.order[next], types.chain(own).map(|rtype| rtype.0));
+        self.made(owner, Rtype::NSEC, self.nsec_ttl_secs, &[rdata])
+    }
+}
+
+/// The types that a steered name may be answered for.
+pub(super) fn steered_types(pool: &Pool) -> impl Iterator<Item = Rtype> {
+    let families = [(&pool.v4, Rtype::A), (&pool.v6, Rtype::AAAA)];
+    families.into_iter().filter(|(family, _)| !family.candidates.is_empty()).map(|(_, rtype)| rtype)
+}
+
+/// Signatures over each address that a name may be answered with.
+pub(super) fn sign_steered(
+    signing: &ZoneSigning,
+    apex: &[u8],
+    name: &[u8],
+    ttl_secs: u32,
+    pool: &Pool,
+) -> SignedName {
+    let sign = |family: &FamilyPool| match family.family {
+        Family::V4 => sign_family::<4>(signing, apex, name, ttl_secs, family, Rtype::A),
+        Family::V6 => sign_family::<16>(signing, apex, name, ttl_secs, family, Rtype::AAAA),
+    };
+    SignedName { families: [sign(&pool.v4), sign(&pool.v6)] }
+}
+
+fn sign_family<const ADDRESS: usize>(
+    signing: &ZoneSigning,
+    apex: &[u8],
+    name: &[u8],
+    ttl_secs: u32,
+    family: &FamilyPool,
+    rtype: Rtype,
+) -> SignedFamily {
+    let mut signed = SignedFamily::default();
+    let mut octets = Vec::new();
+    for record in family.records.chunks_exact(RECORD_HEAD_OCTETS + ADDRESS) {
+        let begin = octets.len();
+        let rdata = record[RECORD_HEAD_OCTETS..].to_vec();
+        let rrsigs = signing.sign(apex, name, rtype, ttl_secs, &[rdata]);
+        signed.count_each = rrsigs.len() as u16;
+        for rdata in rrsigs {
+            octets.extend(POINTER_TO_QNAME);
+            octets.extend(Rtype::RRSIG.0.to_be_bytes());
+            octets.extend(Class::IN.0.to_be_bytes());
+            octets.extend(ttl_secs.to_be_bytes());
+            octets.extend((rdata.len() as u16).to_be_bytes());
+            octets.extend_from_slice(&rdata);
+        }
+        signed.octets_each = (octets.len() - begin) as u16;
+    }
+    signed.records = octets.into();
+    signed
+}
