@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use super::lookup::Owner;
 use super::parse::Query;
 use crate::state::pool::{Family, FamilyPool};
-use crate::state::snapshot::Snapshot;
+use crate::state::snapshot::{Binding, Snapshot};
 use crate::wire::message::{Class, Rtype};
 
 /// Addresses to be drawn from a pool.
@@ -22,11 +22,9 @@ pub struct PoolChoice<'s> {
     pub ttl_secs: u32,
     /// For whom the same answer holds: the client subnet's scope.
     pub scope_len: u8,
-    /// Index of the name's signatures; 0: there are none.
-    pub signed: u32,
 }
 
-/// Decides from which pool a query is answered, if from any.
+/// Decides from which pool a query is answered, if from any, where addresses are all it takes: not where signatures go along.
 #[inline(always)]
 pub fn choose_pool<'s>(
     snapshot: &'s Snapshot,
@@ -35,13 +33,36 @@ pub fn choose_pool<'s>(
     owner: Owner<'s>,
 ) -> Option<PoolChoice<'s>> {
     let binding = owner.binding(snapshot)?;
+    if binding.signed != 0 && query.wants_signatures() {
+        return None;
+    }
+    choose_bound(snapshot, client, query, binding)
+}
+
+/// Decides from which pool a query is answered, if from any, whatever goes along.
+pub fn choose_any_pool<'s>(
+    snapshot: &'s Snapshot,
+    client: &IpAddr,
+    query: Query<'_>,
+    owner: Owner<'s>,
+) -> Option<PoolChoice<'s>> {
+    choose_bound(snapshot, client, query, owner.binding(snapshot)?)
+}
+
+#[inline(always)]
+fn choose_bound<'s>(
+    snapshot: &'s Snapshot,
+    client: &IpAddr,
+    query: Query<'_>,
+    binding: Binding,
+) -> Option<PoolChoice<'s>> {
     let family = Family::asked_by(query.qtype())?;
     let family = snapshot.pools[binding.pool as usize].family(family);
     if !family.has_members {
         return None;
     }
     let (scope, scope_len) = choose_scope(snapshot, client, query, family);
-    Some(PoolChoice { family, scope, ttl_secs: binding.ttl_secs, scope_len, signed: binding.signed })
+    Some(PoolChoice { family, scope, ttl_secs: binding.ttl_secs, scope_len })
 }
 
 /// Which rotation of a pool's family is the client's, and for whom the same holds.

@@ -28,6 +28,7 @@ impl<'s> Owner<'s> {
     }
 
     /// Its static RRsets.
+    #[inline(always)]
     pub fn block(self, snapshot: &'s Snapshot) -> Block<'s> {
         let node = self.0.node();
         if node.name_len == node.apex_len {

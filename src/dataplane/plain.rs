@@ -6,7 +6,7 @@
 use super::choose::{PoolChoice, choose_pool};
 use super::lookup::{InZone, Owner};
 use super::parse::Query;
-use super::render::{Body, HINFO_RECORD, drawn_body, room};
+use super::render::{Body, HINFO_RECORD, drawn_body, room, room_for};
 use super::resolve::resolve;
 use super::turn::Turn;
 use crate::state::counters::Counter;
@@ -43,7 +43,7 @@ pub(super) fn answer_plainly(
     }
     let place = place_in(query, in_zone);
     match owner.block(snapshot).get(qtype) {
-        Some(rrset) if snapshot.protocol.minimal_responses && !rrset.has_extras() => {
+        Some(rrset) if zone.is_minimal && !rrset.has_extras() => {
             Some(write_answer(turn, query, rrset, place, reply))
         }
         // What is not there must be proved to who asks for proofs.
@@ -94,9 +94,8 @@ pub(super) fn deny_plainly(turn: &Turn<'_>, query: Query<'_>, reply: &mut [u8]) 
 pub(super) fn draw_many(turn: Turn<'_>, query: Query<'_>, owner: Owner<'_>, reply: &mut [u8]) -> Body {
     let Turn { snapshot, rotations, counters, client, transport, guard } = turn;
     // Decided again rather than handed on: handing it on would cost every answer of one record.
-    if let Some(PoolChoice { family, scope, ttl_secs, scope_len, signed }) =
+    if let Some(PoolChoice { family, scope, ttl_secs, scope_len }) =
         choose_pool(snapshot, client, query, owner)
-        && (signed == 0 || !query.wants_signatures())
     {
         let into = room(snapshot, transport, query, reply);
         let drawn = rotations.draw(&snapshot.health, family, scope, ttl_secs, into);
@@ -123,8 +122,8 @@ fn place_in(query: Query<'_>, in_zone: InZone) -> Place {
 
 #[inline(always)]
 fn write_answer(turn: &Turn<'_>, query: Query<'_>, rrset: Rrset<'_>, place: Place, reply: &mut [u8]) -> Body {
-    let into = room(turn.snapshot, turn.transport, query, reply);
-    match rrset.write(place, query.wants_signatures(), into) {
+    let signed = query.wants_signatures();
+    match rrset.write(place, signed, room_for(turn, query, rrset.len(signed), reply)) {
         Some(written) => Body::one_section(true, written, Rcode::NOERROR, Counter::Answered),
         None => Body::truncated(Rcode::NOERROR),
     }
@@ -153,8 +152,9 @@ fn write_negative(
     (rcode, counter): (Rcode, Counter),
     reply: &mut [u8],
 ) -> Body {
-    let into = room(turn.snapshot, turn.transport, query, reply);
-    match soa.write(Place { owner_at: place.apex_at, ..place }, query.wants_signatures(), into) {
+    let into = room_for(turn, query, soa.len(false), reply);
+    // Signatures go along where a proof does, and that is not written here.
+    match soa.write(Place { owner_at: place.apex_at, ..place }, false, into) {
         Some(written) => Body::one_section(false, written, rcode, counter),
         None => Body::truncated(rcode),
     }

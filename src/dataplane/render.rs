@@ -5,7 +5,7 @@
 
 use super::parse::{Fault, Query};
 use super::sections::{Section, Sections};
-use super::turn::Transport;
+use super::turn::{Transport, Turn};
 use crate::state::counters::{Counter, Counters};
 use crate::state::pool::FamilyPool;
 use crate::state::rotation::{Drawn, MAX_RECORD_OCTETS, Source};
@@ -109,6 +109,24 @@ impl Body {
 #[inline(always)]
 pub fn room_for_one<'r>(query: Query<'_>, reply: &'r mut [u8]) -> Option<&'r mut [u8; MAX_RECORD_OCTETS]> {
     reply.get_mut(query.asked.len()..)?.first_chunk_mut()
+}
+
+/// Octets of an OPT record with its longest options, padding and extended errors left out: they take what is left.
+const MAX_OPT_OCTETS: usize = 137;
+
+/// Where a body of so many octets goes. Most fit whatever the client takes, and need no further look.
+#[inline(always)]
+pub(super) fn room_for<'r>(
+    turn: &Turn<'_>,
+    query: Query<'_>,
+    len: usize,
+    reply: &'r mut [u8],
+) -> &'r mut [u8] {
+    let begin = query.asked.len();
+    if begin + len + MAX_OPT_OCTETS <= usize::from(MIN_UDP_SIZE) {
+        return reply.get_mut(begin..begin + len).unwrap_or_default();
+    }
+    room(turn.snapshot, turn.transport, query, reply)
 }
 
 /// Where any body goes: behind the question, as long as the transport and an OPT record leave it.

@@ -5,7 +5,7 @@
 //! response code and what is in the authority section are the last step's.
 
 use super::chain::{Seen, Target, first_name};
-use super::choose::{PoolChoice, chaos, choose_pool};
+use super::choose::{PoolChoice, chaos, choose_any_pool};
 use super::denial::Proofs;
 use super::lookup::{Found, InZone, Owner, locate, place};
 use super::parse::Query;
@@ -64,7 +64,7 @@ fn withheld(turn: &mut Turn<'_>, query: Query<'_>, found: Found<'_>, zone: &Zone
     let snapshot = turn.snapshot;
     // A pool answers whatever is known of the zone beside it.
     if let Found::Exact(owner) | Found::Wildcard(owner) = found
-        && choose_pool(snapshot, turn.client, query, owner).is_some()
+        && choose_any_pool(snapshot, turn.client, query, owner).is_some()
     {
         return None;
     }
@@ -204,14 +204,14 @@ impl<'t> Resolution<'t, '_> {
         if qtype == Rtype::DS && owner.is_apex() {
             return Next::Done(self.answer_ds_of_apex(owner, place));
         }
-        if let Some(choice) = choose_pool(snapshot, self.turn.client, self.query, owner) {
+        if let Some(choice) = choose_any_pool(snapshot, self.turn.client, self.query, owner) {
             return Next::Done(self.draw(choice, owner, place));
         }
         let block = owner.block(snapshot);
         if let Some(rrset) = block.get(qtype) {
             let at = self.sections.next_at();
             if self.sections.put(Section::Answer, rrset, place, self.signed) {
-                if !snapshot.protocol.minimal_responses {
+                if !owner.in_zone().zone(snapshot).is_minimal {
                     self.add_name_servers(owner, place, name);
                 }
                 self.write_proofs();
@@ -259,10 +259,12 @@ impl<'t> Resolution<'t, '_> {
     /// Answers with addresses of a pool.
     fn draw(&mut self, choice: PoolChoice<'t>, owner: Owner<'t>, place: Place) -> End {
         let Turn { snapshot, counters, .. } = self.turn;
-        let PoolChoice { family, scope, ttl_secs, scope_len, signed } = choice;
+        let PoolChoice { family, scope, ttl_secs, scope_len } = choice;
         self.scope_len = scope_len;
+        let signed = owner.binding(snapshot).map_or(0, |binding| binding.signed);
         if self.signed
-            && let Some(name) = snapshot.signed.get(signed as usize).filter(|_| signed > 0)
+            && signed > 0
+            && let Some(name) = snapshot.signed.get(signed as usize)
         {
             return self.draw_signed(choice, &name.families[family.family as usize], owner, place);
         }

@@ -171,8 +171,7 @@ fn answer(turn: Turn<'_>, query: Query<'_>, owner: Owner<'_>, told: Told<'_>, re
     let Some(small) = reply.first_chunk_mut::<MIN_REPLY_OCTETS>() else { return 0 };
     copy_asked(query.asked, small);
     let choice = choose_pool(snapshot, client, query, owner);
-    if let Some(PoolChoice { family, scope, ttl_secs, scope_len, signed }) = choice
-        && (signed == 0 || !query.wants_signatures())
+    if let Some(PoolChoice { family, scope, ttl_secs, scope_len }) = choice
         && let Some(into) = room_for_one(query, small)
         && rotations.draw_single(&snapshot.health, family, scope, ttl_secs, into).is_some()
     {

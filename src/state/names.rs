@@ -250,6 +250,7 @@ impl NameIndex {
     }
 
     /// The static RRsets of a name, those of an apex left out: they belong to its zone.
+    #[inline]
     pub fn block(&self, record: Record<'_>) -> Block<'_> {
         let node = record.node();
         if !node.flags.has(Flags::BLOCK) {

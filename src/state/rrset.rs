@@ -124,6 +124,12 @@ impl<'s> Rrset<'s> {
         usize::from(u16::from_le_bytes([self.head[8], self.head[9]]))
     }
 
+    /// Octets of a copy with signatures or without.
+    #[inline(always)]
+    pub fn len(self, signed: bool) -> usize {
+        self.records_len() + if signed { self.signatures_len() } else { 0 }
+    }
+
     #[inline]
     fn signatures_len(self) -> usize {
         usize::from(u16::from_le_bytes([self.head[10], self.head[11]]))

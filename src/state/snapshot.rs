@@ -86,6 +86,8 @@ pub struct Zone {
     pub parent: Option<ParentSide>,
     /// False for a zone whose data could not be read: nothing is known of it.
     pub is_loaded: bool,
+    /// Whether its answers leave out what nobody asked for.
+    pub is_minimal: bool,
     /// The names of a signed zone in order.
     pub chain: Option<Chain>,
 }
@@ -130,8 +132,6 @@ pub struct Protocol {
     pub nsid: Option<Box<[u8]>>,
     /// How long a TCP connection may idle, in units of 100 ms (RFC 7828 §3.1).
     pub keepalive: [u8; 2],
-    /// Whether an answer has only what the question needs: no name servers beside it, no addresses of what it names.
-    pub minimal_responses: bool,
     /// Which options are read at all; cookies are where there is a policy for them.
     pub understood: Understood,
     /// Cookies.

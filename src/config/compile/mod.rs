@@ -67,7 +67,6 @@ pub fn compile_signed(config: &Config, generation: u64, signing: &Signing) -> Sn
             opt: opt_record(config.server.edns_udp_size),
             nsid: config.server.nsid.as_deref().map(|text| text.as_bytes().into()),
             keepalive: keepalive(config.server.tcp_idle_timeout).to_be_bytes(),
-            minimal_responses: config.server.minimal_responses,
             understood: Understood { client_subnet: config.server.ecs, cookies: cookies.is_some() },
             cookies,
             rates: config.server.rates.as_ref().map(compile_rates),

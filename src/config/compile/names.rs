@@ -46,7 +46,7 @@ impl Owners {
         };
         let apexes = Apexes::new(config.zones.iter().map(|zone| &zone.apex));
         for zone in &config.zones {
-            owners.add_zone(zone, &apexes, signing);
+            owners.add_zone(zone, &apexes, signing, config.server.minimal_responses);
         }
         let steered = Steered::new(config, pools, &apexes, signing, &mut owners);
         let beside = Beside { config, apexes: &apexes, steered: &steered, pools, signing };
@@ -76,7 +76,7 @@ impl Owners {
     }
 
     /// A configured zone, its file left out.
-    fn add_zone(&mut self, zone: &model::Zone, apexes: &Apexes<'_>, signing: &Signing) {
+    fn add_zone(&mut self, zone: &model::Zone, apexes: &Apexes<'_>, signing: &Signing, is_minimal: bool) {
         let apex = Apex::Of(zone.apex.as_wire());
         let fields = &zone.soa;
         let own_soa = |ttl_secs| soa(fields, &zone.ns, &apex, ttl_secs);
@@ -88,6 +88,7 @@ impl Owners {
             refused_with_pool: None,
             parent: above.map(|(zone, apex_len)| ParentSide { zone, apex_len, block: block([]) }),
             is_loaded: !matches!(zone.records, ZoneRecords::Failed) && !is_withheld(zone, signing),
+            is_minimal,
             chain: None,
         });
     }
@@ -110,6 +111,7 @@ impl Owners {
                         refused_with_pool,
                         parent: None,
                         is_loaded: true,
+                        is_minimal: config.server.minimal_responses,
                         chain: None,
                     });
                     self.zones.len() as u32 - 1
