@@ -5,7 +5,16 @@
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
-use steerd::config::{compile::compile, load_str};
+use ring::rand::SystemRandom;
+use steerd::config::compile::compile_signed;
+use steerd::config::compile::signing::{Signatures, Signing, ZoneSigning};
+use steerd::config::load_str;
+use steerd::config::model::Config;
+use steerd::dnssec::key::SigningKey;
+use steerd::dnssec::keyfile::Times;
+use steerd::dnssec::keyset::KeySet;
+use steerd::dnssec::policy::Policy;
+use steerd::dnssec::rollover::adopt::adopt;
 use steerd::state::publish::Generation;
 use steerd::wire::cookie::{COOKIE_OPTION_OCTETS, Cookie, Secret, Secrets};
 use steerd::wire::edns::FLAG_DO;
@@ -48,12 +57,35 @@ zones:
   example.com: {ns: [ns1.example.com, ns2.example.com]}
 ";
 
-/// The configuration as a worker's first generation, every member of a forced monitor as its verdict says.
+/// A signed zone besides, with the same pools: for `respond` alone, since it has keys of no folder.
+const SIGNED: &str = "  signed.example: {ns: [ns1.example.com, ns2.example.com], dnssec: {keys: none}}\n";
+
+/// The configuration, and a signed zone beside it, as a worker's first generation, every member of a forced monitor as its
+/// verdict says.
 ///
 /// # Panics
 /// When the configuration above does not load.
 pub(crate) fn generation() -> Generation {
-    generation_of(CONFIG)
+    let names = "globalnames:\n  www.signed.example: {pool: web, ttl: 30}\n";
+    generation_of(&(CONFIG.replacen("globalnames:\n", names, 1) + SIGNED))
+}
+
+/// Keys for every signed zone of a configuration: the same work at every run, though not the same octets.
+fn signing_of(config: &Config) -> Signing {
+    /// Any time at all: what is measured looks at none.
+    const NOW: u64 = 1_800_000_000;
+    let mut signing = Signing::default();
+    for zone in config.zones.iter().filter(|zone| zone.dnssec.is_some()) {
+        let policy = Policy::default();
+        let key = SigningKey::generate(policy.algorithm, true, &SystemRandom::new()).expect("a key");
+        let times = Times { created: Some(NOW), publish: Some(NOW), activate: Some(NOW), ..Times::default() };
+        let state =
+            adopt(zone.apex.as_wire(), &policy, &[(key.public().clone(), times)], NOW).expect("a state");
+        let keys = KeySet::new(&state, &[Arc::new(key)]).expect("somebody signs");
+        let zone_signing = ZoneSigning::new(keys, policy, NOW, true, Signatures::default());
+        signing.add(zone.apex.clone(), zone_signing);
+    }
+    signing
 }
 
 /// The same for another text.
@@ -64,7 +96,7 @@ pub(crate) fn generation_of(text: &str) -> Generation {
     let mut loaded = load_str("fixture.yaml", text).unwrap_or_else(|report| panic!("{report}"));
     // As the server does for itself, but the same at every run.
     loaded.config.server.cookies.secrets.get_or_insert(SECRETS);
-    let snapshot = Arc::new(compile(&loaded.config, 1));
+    let snapshot = Arc::new(compile_signed(&loaded.config, 1, &signing_of(&loaded.config)));
     for (pool, model) in loaded.config.pools.iter().enumerate() {
         use steerd::config::model::Probe;
         use steerd::state::health_table::{State, Word};
@@ -148,6 +180,10 @@ pub(crate) fn kinds() -> Vec<(&'static str, Vec<u8>)> {
         ("nxdomain", query("no.such.name.example.com", Rtype::A, Opt::Plain)),
         ("refused", query("www.example.org", Rtype::A, Opt::Plain)),
         ("refused-fallback", query("alone.example.net", Rtype::A, Opt::Plain)),
+        ("signed-pool", query("www.signed.example", Rtype::A, Opt::Plain)),
+        ("signed-soa", query("signed.example", Rtype::SOA, Opt::Plain)),
+        ("signed-nodata", query("www.signed.example", Rtype::TXT, Opt::Plain)),
+        ("signed-nxdomain", query("no.such.name.signed.example", Rtype::A, Opt::Plain)),
         ("any", query("www.example.com", Rtype::ANY, Opt::Plain)),
     ]
 }
