@@ -4,16 +4,18 @@
 //! Says the same as `resolve` or nothing: what is left to that is `None` here. Apart, because it is what most queries come to.
 
 use super::choose::{PoolChoice, choose_pool};
+use super::denial::Proofs;
 use super::lookup::{InZone, Owner};
 use super::parse::Query;
 use super::render::{Body, HINFO_RECORD, drawn_body, room, room_for};
 use super::resolve::resolve;
+use super::sections::{Section, Sections};
 use super::turn::Turn;
 use crate::state::counters::Counter;
 use crate::state::names::Flags;
 use crate::state::rrset::{Place, QNAME_AT, Rrset, Written};
 use crate::wire::edns::ExtendedError;
-use crate::wire::message::{Class, Rcode, Rtype};
+use crate::wire::message::{Class, FLAG_AA, Rcode, Rtype};
 
 /// What leads a name that exists elsewhere, and what makes up names below one that does.
 const DETOURS: Flags = Flags::CUT.and(Flags::CNAME);
@@ -75,10 +77,10 @@ pub(super) fn deny_plainly(turn: &Turn<'_>, query: Query<'_>, reply: &mut [u8]) 
     if encloser.flags().has_any(DETOURS_BELOW) || !zone.is_plain() || is_special(query.qtype()) {
         return None;
     }
-    if zone.chain.is_some() && query.wants_signatures() {
-        return None;
-    }
     let place = place_in(query, in_zone);
+    if zone.chain.is_some() && query.wants_signatures() {
+        return Some(deny_with_proof(turn, query, encloser, place, reply));
+    }
     Some(write_negative(
         turn,
         query,
@@ -87,6 +89,29 @@ pub(super) fn deny_plainly(turn: &Turn<'_>, query: Query<'_>, reply: &mut [u8]) 
         (Rcode::NXDOMAIN, Counter::NxDomain),
         reply,
     ))
+}
+
+/// Says that a name does not exist, and proves it: a flood of such names costs two searches and no signature.
+#[inline(never)]
+fn deny_with_proof(
+    turn: &Turn<'_>,
+    query: Query<'_>,
+    encloser: Owner<'_>,
+    place: Place,
+    reply: &mut [u8],
+) -> Body {
+    let snapshot = turn.snapshot;
+    let (in_zone, apex_at) = (encloser.in_zone(), place.apex_at);
+    let into = room(snapshot, turn.transport, query, reply);
+    let mut sections = Sections::new(into, query.asked.len());
+    if let Some(soa) = in_zone.zone(snapshot).negative_soa() {
+        sections.put(Section::Authority, soa, Place { owner_at: apex_at, apex_at }, true);
+    }
+    let mut proofs = Proofs::default();
+    proofs.no_name(snapshot, query.qname(), in_zone, apex_at);
+    proofs.no_wildcard(snapshot, encloser, in_zone, apex_at);
+    proofs.write(&mut sections, snapshot);
+    Body::of_sections(&sections, Rcode::NXDOMAIN, FLAG_AA, Counter::NxDomain)
 }
 
 /// Answers from a pool in more than one record; what comes to none is resolved like anything else.
