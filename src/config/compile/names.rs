@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use super::apexes::{Apex, Apexes, Synthesized, block, has_room_below, ns, soa};
 use super::zones::compile_zone;
 use crate::config::model::{self, Config, ZoneRecords};
+use crate::state::name_map::NameMap;
 use crate::state::names::{Flags, NameIndexBuilder};
 use crate::state::snapshot::{Binding, ParentSide, Zone};
 use crate::wire::name::suffixes;
@@ -24,11 +25,11 @@ pub(super) struct Owners {
 
 impl Owners {
     pub(super) fn compile(config: &Config) -> Owners {
-        let records: usize =
-            config.zones.iter().map(|zone| zone.records.data().map_or(0, |data| data.len())).sum();
+        let owners: usize =
+            config.zones.iter().map(|zone| zone.records.data().map_or(0, |data| data.owner_count())).sum();
         let octets =
             config.zones.iter().filter_map(|zone| zone.records.data()).map(|data| data.block_octets()).sum();
-        let capacity = config.globalnames.len() + config.zones.len() + records;
+        let capacity = config.globalnames.len() + config.zones.len() + owners;
         let mut owners = Owners {
             names: NameIndexBuilder::with_capacity(capacity, octets),
             bindings: vec![None],
@@ -133,12 +134,12 @@ impl Owners {
 }
 
 /// Globalnames that lie in zones with a file, where a static name may be the same.
-pub(super) struct Steered<'c>(HashMap<&'c [u8], u32>);
+pub(super) struct Steered<'c>(NameMap<&'c [u8], u32>);
 
 impl<'c> Steered<'c> {
     fn new(config: &'c Config, apexes: &Apexes<'_>, owners: &mut Owners) -> Steered<'c> {
         if config.zones.iter().all(|zone| zone.records.data().is_none()) {
-            return Steered(HashMap::new());
+            return Steered(NameMap::default());
         }
         let has_file = |zone: u32| config.zones[zone as usize].records.data().is_some();
         let inside = config
