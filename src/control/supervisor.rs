@@ -25,14 +25,16 @@ use super::ticker::Ticker;
 use super::watch::Watch;
 use super::zones;
 use crate::config::compile::{carry, compile};
-use crate::config::model::{Config, GlobalNames, Server};
+use crate::config::model::{Config, GlobalNames, Server, ZoneRecords};
 use crate::config::zone::choose::ZoneReport;
 use crate::config::zone::keep::ZoneKeep;
 use crate::config::{self, Loaded, Report};
 use crate::health::{Engine, EngineGone, Plan};
+use crate::io::give_back_large_blocks;
 use crate::io::limits::ConnectionLimits;
 use crate::io::pin::{Cores, stand_back};
 use crate::state::snapshot::Snapshot;
+
 use crate::wire::cookie::{SECRET_OCTETS, Secret, Secrets};
 
 /// Time between two looks at the configuration files: a change is live within two of them and the time of a load.
@@ -120,6 +122,7 @@ impl Supervisor {
     /// [`StartError`]; nothing is left running then.
     pub fn start(source: Source) -> Result<Supervisor, StartError> {
         let started = Instant::now();
+        give_back_large_blocks();
         // Before the files are read: what changes from now on is seen.
         let mut watch = Watch::new(&source.files());
         let began = SystemTime::now();
@@ -149,7 +152,7 @@ impl Supervisor {
         zones::tell(&zones);
         let listening: Vec<_> = endpoints[0].iter().map(|endpoint| endpoint.address).collect();
         let snapshot = Arc::new(compile(&config, 1));
-        config.globalnames = GlobalNames::default();
+        forget_compiled(&mut config);
         if let Err(error) = cores.leave_to_workers(worker_count) {
             tracing::warn!(%error, "probes and reloads cannot be kept off the workers' cores");
         }
@@ -270,6 +273,7 @@ impl Supervisor {
     /// Reads the configuration again and puts it in force; if it is wrong, says so and changes nothing.
     pub fn reload(&mut self) {
         let started = Instant::now();
+        give_back_large_blocks();
         // Before the files are read: what changes from now on is seen, and what changed before is not read twice.
         self.watch.see();
         let began = SystemTime::now();
@@ -329,7 +333,7 @@ impl Supervisor {
         config.server.tcp_idle_timeout = self.server.tcp_idle_timeout;
         let generation = self.snapshot.generation + 1;
         let snapshot = Arc::new(compile(&config, generation));
-        config.globalnames = GlobalNames::default();
+        forget_compiled(&mut config);
         let carried = carry(&self.snapshot, &self.config, &snapshot, &config);
         let (handover, draws) = self.fleet.prepare(&snapshot, carried);
         let mut current = self.live.current.write();
@@ -363,6 +367,15 @@ fn adopt_plan(
         }),
     )?;
     adopted.recv().map_err(|_| EngineGone)
+}
+
+/// Drops what only compiling needs: names, and the records of zones, whose last good versions the keep has. Otherwise the next load
+/// would have those of three versions beside each other.
+fn forget_compiled(config: &mut Config) {
+    config.globalnames = GlobalNames::default();
+    for zone in &mut config.zones {
+        zone.records = ZoneRecords::None;
+    }
 }
 
 fn describe(snapshot: &Snapshot, draws: Vec<Arc<[AtomicU64]>>, zones: &[ZoneReport]) -> Current {
