@@ -77,6 +77,12 @@ metric() {
   if [ $# -gt 1 ]; then cat "$2"; else metrics; fi | awk -v name="$1" '$1 == name { print $2 }'
 }
 
+# kib FIELD: of a line of what the kernel says of the server's memory (proc_pid_status(5)).
+kib() { sed -n "s/^$1:[[:space:]]*\([0-9]*\) kB/\1/p" "/proc/$steerd_pid/status"; }
+
+# median: of the numbers on its input.
+median() { sort -n | awk '{ v[NR] = $1 } END { if (NR) print NR % 2 ? v[(NR + 1) / 2] : (v[NR / 2] + v[NR / 2 + 1]) / 2 }'; }
+
 # value KEY FILE: from the client's `key value` lines; 0 where it is not there.
 value() { awk -v key="$1" '$1 == key { found = $2 } END { print found + 0 }' "$2"; }
 

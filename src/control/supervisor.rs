@@ -26,14 +26,16 @@ use super::ticker::Ticker;
 use super::watch::Watch;
 use super::zones;
 use crate::config::compile::carry;
-use crate::config::model::{Config, GlobalNames, Server};
+use crate::config::model::{Config, GlobalNames, Server, ZoneRecords};
 use crate::config::zone::choose::ZoneReport;
 use crate::config::zone::keep::ZoneKeep;
 use crate::config::{self, Loaded, Report};
 use crate::health::{Engine, EngineGone, Plan};
+use crate::io::give_back_large_blocks;
 use crate::io::limits::ConnectionLimits;
 use crate::io::pin::{Cores, stand_back};
 use crate::state::snapshot::Snapshot;
+
 use crate::wire::cookie::{SECRET_OCTETS, Secret, Secrets};
 
 /// Time between two looks at the configuration files: a change is live within two of them and the time of a load.
@@ -125,6 +127,7 @@ impl Supervisor {
     /// [`StartError`]; nothing is left running then.
     pub fn start(source: Source) -> Result<Supervisor, StartError> {
         let started = Instant::now();
+        give_back_large_blocks();
         // Before the files are read: what changes from now on is seen.
         let mut watch = Watch::new(&source.files());
         let began = SystemTime::now();
@@ -159,7 +162,7 @@ impl Supervisor {
         for zone in unsigned {
             tracing::error!(%zone, "the zone is answered with SERVFAIL until it can be signed");
         }
-        forget_names(&mut config);
+        forget_compiled(&mut config);
         if let Err(error) = cores.leave_to_workers(worker_count) {
             tracing::warn!(%error, "probes and reloads cannot be kept off the workers' cores");
         }
@@ -285,6 +288,7 @@ impl Supervisor {
     /// Reads the configuration again and puts it in force; if it is wrong, says so and changes nothing.
     pub fn reload(&mut self) {
         let started = Instant::now();
+        give_back_large_blocks();
         // Before the files are read: what changes from now on is seen, and what changed before is not read twice.
         self.watch.see();
         let began = SystemTime::now();
@@ -362,7 +366,7 @@ impl Supervisor {
             tracing::error!(%zone, "the zone is answered with SERVFAIL until it can be signed");
         }
         let snapshot = Arc::new(snapshot);
-        forget_names(&mut config);
+        forget_compiled(&mut config);
         let carried = carry(&self.snapshot, &self.config, &snapshot, &config);
         let (handover, draws) = self.fleet.prepare(&snapshot, carried);
         let mut current = self.live.current.write();
@@ -416,10 +420,15 @@ fn describe(
     }
 }
 
-/// Frees the names, which are in the snapshot, unless they are needed to sign them again.
-fn forget_names(config: &mut Config) {
-    if config.zones.iter().all(|zone| zone.dnssec.is_none()) {
-        config.globalnames = GlobalNames::default();
+/// Drops what only compiling needs: names, and the records of zones, whose last good versions the keep has. Otherwise the next load
+/// would have those of three versions beside each other. Where a zone is signed they are needed to sign again.
+fn forget_compiled(config: &mut Config) {
+    if config.zones.iter().any(|zone| zone.dnssec.is_some()) {
+        return;
+    }
+    config.globalnames = GlobalNames::default();
+    for zone in &mut config.zones {
+        zone.records = ZoneRecords::None;
     }
 }
 

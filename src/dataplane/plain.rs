@@ -13,6 +13,8 @@ use super::sections::{Section, Sections};
 use super::turn::Turn;
 use crate::state::counters::Counter;
 use crate::state::names::Flags;
+use crate::state::pool::Fallback;
+use crate::state::rotation::Source;
 use crate::state::rrset::{Place, QNAME_AT, Rrset, Written};
 use crate::wire::edns::ExtendedError;
 use crate::wire::message::{Class, FLAG_AA, Rcode, Rtype};
@@ -126,6 +128,12 @@ pub(super) fn draw_many(turn: Turn<'_>, query: Query<'_>, owner: Owner<'_>, repl
         let drawn = rotations.draw(&snapshot.health, family, scope, ttl_secs, into);
         if drawn.count > 0 {
             return drawn_body(counters, family, scope_len, drawn);
+        }
+        if drawn.source == Source::Empty && family.rules.fallback == Fallback::Refuse {
+            counters.bump(Counter::Exhausted);
+            let mut body = Body::refused(Some(ExtendedError::NoMemberUp));
+            body.scope_len = scope_len;
+            return body;
         }
     }
     let turn = Turn { snapshot, rotations, counters, client, transport, guard };

@@ -35,5 +35,8 @@ pub mod limits;
 /// A slab in order of recency, for expiry and eviction.
 mod recency;
 
+/// Called once at start-up by the control side.
+pub use crate::sys::heap::give_back_large_blocks;
+
 #[cfg(test)]
 mod tests;

@@ -12,6 +12,8 @@ pub mod counters;
 pub mod guard;
 /// Verdicts of the probes, under a sequence lock.
 pub mod health_table;
+/// Maps by name, hashed as the index does.
+pub mod name_map;
 /// The qname index.
 pub mod names;
 /// Who is answered, and how often.

@@ -32,7 +32,7 @@ const HASH_MULTIPLIER: u64 = 0xD6E8_FEB8_6659_FD93;
 /// The hash of a wire-form name, the same whatever its case. Octets that differ only in the case bit without being
 /// letters share a hash too; the comparison tells them apart.
 #[inline(never)]
-pub(super) fn hash_name(wire: &[u8]) -> u64 {
+pub(crate) fn hash_name(wire: &[u8]) -> u64 {
     let seed = HASH_SEED ^ wire.len() as u64;
     if let Some((first, last)) = ends(wire) {
         return hash_ends(wire.len(), first, last);

@@ -74,6 +74,8 @@ impl RrsetBuilder {
             return Err(TooLarge);
         }
         self.count += 1;
+        // Most RRsets have one record, and this is all that is ever allocated for it.
+        self.records.reserve(RECORD_HEAD_OCTETS + rdata.len());
         push_head(&mut self.records, self.rtype, ttl_secs);
         let length_at = self.records.len();
         self.records.extend([0, 0]);

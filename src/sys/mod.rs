@@ -15,3 +15,6 @@ mod arena;
 
 /// Limits of the process.
 pub mod limits;
+
+/// Large blocks of memory.
+pub mod heap;

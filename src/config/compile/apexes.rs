@@ -2,9 +2,8 @@
 //!
 //! Knows no names below an apex.
 
-use std::collections::HashMap;
-
 use crate::config::model::{self, Config, SoaFields};
+use crate::state::name_map::NameMap;
 use crate::state::rrset_builder::{NameAt, RrsetBuilder, push_block};
 use crate::wire::message::Rtype;
 use crate::wire::name::{MAX_NAME_OCTETS, Name, suffixes};
@@ -23,7 +22,7 @@ const DEFAULT_MAILBOX: &[u8] = b"hostmaster";
 /// The apexes of zones, to find the one that a name lies in.
 pub(in crate::config) struct Apexes<'z> {
     /// Each with its index.
-    by_name: HashMap<&'z [u8], u32>,
+    by_name: NameMap<&'z [u8], u32>,
     /// Lengths that apexes have: most ancestors of a name need not be looked up.
     lens: [bool; 256],
 }
@@ -31,7 +30,7 @@ pub(in crate::config) struct Apexes<'z> {
 impl<'z> Apexes<'z> {
     /// The apexes in order.
     pub(in crate::config) fn new(apexes: impl Iterator<Item = &'z model::OwnerName>) -> Apexes<'z> {
-        let by_name: HashMap<&[u8], u32> = apexes.map(model::OwnerName::as_wire).zip(0..).collect();
+        let by_name: NameMap<&[u8], u32> = apexes.map(model::OwnerName::as_wire).zip(0..).collect();
         let mut lens = [false; 256];
         by_name.keys().for_each(|apex| lens[apex.len()] = true);
         Apexes { by_name, lens }

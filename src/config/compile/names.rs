@@ -10,6 +10,7 @@ use super::signing::Signing;
 use super::zones::{Beside, compile_zone};
 use crate::config::model::{self, Config, ZoneRecords};
 use crate::state::chain::Chain;
+use crate::state::name_map::NameMap;
 use crate::state::names::{Flags, NameIndexBuilder};
 use crate::state::pool::Pool;
 use crate::state::snapshot::{Binding, ParentSide, SignedName, Zone};
@@ -31,11 +32,11 @@ pub(super) struct Owners {
 
 impl Owners {
     pub(super) fn compile(config: &Config, pools: &[Pool], signing: &Signing) -> Owners {
-        let records: usize =
-            config.zones.iter().map(|zone| zone.records.data().map_or(0, |data| data.len())).sum();
+        let owners: usize =
+            config.zones.iter().map(|zone| zone.records.data().map_or(0, |data| data.owner_count())).sum();
         let octets =
             config.zones.iter().filter_map(|zone| zone.records.data()).map(|data| data.block_octets()).sum();
-        let capacity = config.globalnames.len() + config.zones.len() + records;
+        let capacity = config.globalnames.len() + config.zones.len() + owners;
         let mut owners = Owners {
             names: NameIndexBuilder::with_capacity(capacity, octets),
             bindings: vec![None],
@@ -168,7 +169,7 @@ pub(super) fn is_withheld(zone: &model::Zone, signing: &Signing) -> bool {
 /// Globalnames that lie in zones with a file, where a static name may be the same.
 #[derive(Default)]
 pub(super) struct Steered<'c> {
-    bindings: HashMap<&'c [u8], (u32, u32)>,
+    bindings: NameMap<&'c [u8], (u32, u32)>,
 }
 
 impl<'c> Steered<'c> {

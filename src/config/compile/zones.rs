@@ -12,6 +12,7 @@ use crate::config::model::{self, Config};
 use crate::config::zone::assemble::is_made_by_signing;
 use crate::config::zone::{ZoneData, ancestors, labels_below, whole_name};
 use crate::config::zonefile::{RawRecord, canonical_rdata, names_in};
+use crate::state::name_map::NameMap;
 use crate::state::names::Flags;
 use crate::state::pool::Pool;
 use crate::state::rrset_builder::{NameAt, RrsetBuilder, push_block};
@@ -277,13 +278,13 @@ struct Addresses<'z> {
     apex: &'z [u8],
     data: &'z ZoneData,
     /// By owner, as labels below the apex; A and AAAA.
-    of: HashMap<Box<[u8]>, [Option<RrsetBuilder>; 2]>,
+    of: NameMap<Box<[u8]>, [Option<RrsetBuilder>; 2]>,
     is_minimal: bool,
 }
 
 impl<'z> Addresses<'z> {
     fn collect(data: &'z ZoneData, apex: &'z [u8], is_minimal: bool) -> Addresses<'z> {
-        let mut addresses = Addresses { apex, data, of: HashMap::new(), is_minimal };
+        let mut addresses = Addresses { apex, data, of: NameMap::default(), is_minimal };
         for record in data.records() {
             if let Some(host) = addresses.wanted_by(&record) {
                 addresses.of.entry(host).or_default();

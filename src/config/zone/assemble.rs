@@ -1,4 +1,4 @@
-//! Records to a zone: grouped by owner, and everything that RFC 1034, 2181 and 6672 forbid found in one run.
+//! Records to a zone: everything that RFC 1034, 2181 and 6672 forbid found in one run.
 //!
 //! Changes no record. What is only unwise is `findings`'.
 
@@ -6,10 +6,12 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use super::cause::WholeCause;
+use super::order::{Grouping, group};
 use super::{ZoneData, labels_below, whole_name};
 use crate::config::cause::Found;
 use crate::config::report::Severity;
 use crate::config::zonefile::{Faults, RawRecord, RawZone, ZoneFault, canonical_rdata};
+use crate::state::name_map::{NameMap, NameSet};
 use crate::state::rrset::MAX_LINKS;
 use crate::state::rrset_builder::{MAX_RRSET_OCTETS, MAX_TYPES, RECORD_HEAD_OCTETS};
 use crate::wire::message::Rtype;
@@ -31,9 +33,16 @@ pub(in crate::config) fn assemble(
     given: Given,
     faults: &mut Faults,
 ) -> Option<ZoneData> {
-    let order = order_of(&raw);
-    let mut zone =
-        ZoneData { raw, order, cuts: HashSet::new(), dnames: HashSet::new(), has_soa: false, has_ns: false };
+    let Grouping { order, owner_count } = group(&raw);
+    let mut zone = ZoneData {
+        raw,
+        order,
+        owner_count,
+        cuts: NameSet::default(),
+        dnames: NameSet::default(),
+        has_soa: false,
+        has_ns: false,
+    };
     for (_, record) in zone.raw.iter() {
         match (record.rtype, record.owner.is_empty()) {
             (Rtype::SOA, true) => zone.has_soa = true,
@@ -43,34 +52,13 @@ pub(in crate::config) fn assemble(
             _ => {}
         }
     }
-    let mut judge = Judge { zone: &zone, apex, faults, aliases: HashMap::new(), said_hidden: HashSet::new() };
+    let mut judge =
+        Judge { zone: &zone, apex, faults, aliases: NameMap::default(), said_hidden: HashSet::new() };
     judge.judge_apex(given);
     zone.for_each_owner(|records| judge.judge_owner(records));
     judge.judge_aliases();
     judge.judge_signatures();
     (!faults.any_error()).then_some(zone)
-}
-
-/// Handles with those of an owner together; `None` where the files keep them together.
-fn order_of(raw: &RawZone) -> Option<Box<[u32]>> {
-    let mut seen: HashSet<&[u8]> = HashSet::with_capacity(raw.len());
-    let mut last: Option<&[u8]> = None;
-    let is_grouped = raw.iter().all(|(_, record)| {
-        let is_new = last != Some(record.owner);
-        last = Some(record.owner);
-        !is_new || seen.insert(record.owner)
-    });
-    if is_grouped {
-        return None;
-    }
-    let mut numbers: HashMap<&[u8], u32> = HashMap::with_capacity(seen.len());
-    let mut keyed: Vec<(u32, u32)> = Vec::with_capacity(raw.len());
-    for (handle, record) in raw.iter() {
-        let next = numbers.len() as u32;
-        keyed.push((*numbers.entry(record.owner).or_insert(next), handle));
-    }
-    keyed.sort_unstable();
-    Some(keyed.into_iter().map(|(_, handle)| handle).collect())
 }
 
 /// A CNAME record that leads to a name of its own zone.
@@ -86,7 +74,7 @@ struct Judge<'z, 'f> {
     apex: &'z [u8],
     faults: &'f mut Faults,
     /// CNAME records that can be followed, by owner as labels below the apex.
-    aliases: HashMap<Box<[u8]>, Alias>,
+    aliases: NameMap<Box<[u8]>, Alias>,
     /// Cuts and DNAMEs that were told to hide something.
     said_hidden: HashSet<Box<[u8]>>,
 }

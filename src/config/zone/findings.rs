@@ -14,6 +14,7 @@ use crate::config::model;
 use crate::config::report::Severity;
 use crate::config::zonefile::{RawRecord, ZoneFault};
 use crate::config::zones::{LONG_NEGATIVE_TTL_SECS, repeats_origin};
+use crate::state::name_map::{NameMap, NameSet};
 use crate::wire::message::Rtype;
 use crate::wire::name::{Name, fmt_wire, uncompressed_len};
 
@@ -47,15 +48,15 @@ struct Host {
 
 /// Hosts inside the zone that records name.
 struct Hosts {
-    of: HashMap<Box<[u8]>, Host>,
+    of: NameMap<Box<[u8]>, Host>,
     /// Names above wildcards that have addresses, or lead to such.
-    wildcards: HashSet<Box<[u8]>>,
+    wildcards: NameSet<Box<[u8]>>,
 }
 
 impl Hosts {
     fn collect<'n>(data: &ZoneData, zone: &model::Zone, steered: impl Iterator<Item = &'n [u8]>) -> Hosts {
         let apex = zone.apex.as_wire();
-        let mut hosts = Hosts { of: HashMap::new(), wildcards: HashSet::new() };
+        let mut hosts = Hosts { of: NameMap::default(), wildcards: NameSet::default() };
         let mut want = |name: &[u8]| {
             if let Some(labels) = labels_below(&name.to_ascii_lowercase(), apex) {
                 hosts.of.entry(Box::from(labels)).or_default();

@@ -2,6 +2,8 @@
 //!
 //! What a record says is `zonefile`'s; how a name is answered is `compile`'s and the packet path's.
 
+/// Records of one owner together.
+mod order;
 /// Records to a zone, and what forbids that.
 pub(super) mod assemble;
 /// What can be wrong with a zone as a whole.
@@ -15,9 +17,8 @@ pub(super) mod findings;
 /// What the zone above must be told.
 pub mod delegation;
 
-use std::collections::HashSet;
-
 use super::zonefile::{RawRecord, RawZone};
+use crate::state::name_map::NameSet;
 
 /// The records of a zone, fit to be served.
 #[derive(Debug)]
@@ -25,10 +26,12 @@ pub struct ZoneData {
     raw: RawZone,
     /// Handles with those of an owner together, where the file does not keep them together itself.
     order: Option<Box<[u32]>>,
+    /// Number of different owners.
+    owner_count: usize,
     /// Owners, as labels below the apex, of NS records there: zone cuts.
-    cuts: HashSet<Box<[u8]>>,
+    cuts: NameSet<Box<[u8]>>,
     /// Owners of DNAME records.
-    dnames: HashSet<Box<[u8]>>,
+    dnames: NameSet<Box<[u8]>>,
     /// Whether there is an SOA record, and NS records at the apex.
     pub(super) has_soa: bool,
     pub(super) has_ns: bool,
@@ -40,8 +43,9 @@ impl ZoneData {
         ZoneData {
             raw: RawZone::default(),
             order: None,
-            cuts: HashSet::new(),
-            dnames: HashSet::new(),
+            owner_count: 0,
+            cuts: Default::default(),
+            dnames: Default::default(),
             has_soa: false,
             has_ns: false,
         }
@@ -55,6 +59,11 @@ impl ZoneData {
     /// True without any.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// Number of owners.
+    pub(super) fn owner_count(&self) -> usize {
+        self.owner_count
     }
 
     /// About as many octets as the records take when they are put into wire form: owner, type, class, TTL and length each,
