@@ -269,9 +269,15 @@ impl<'t> Resolution<'t, '_> {
         let zone = owner.in_zone().zone(snapshot);
         let Some(parent) = &zone.parent else { return self.deny(zone.negative_soa(), place, End::NO_DATA) };
         let above = InZone { zone: parent.zone, apex_len: parent.apex_len };
-        let apex_at = place.owner_at + (owner.name_len() - usize::from(parent.apex_len)) as u16;
+        // The target of an alias may be no more than a pointer to this apex: the one above stands where that leads.
+        let spelled_at = self.sections.follow_pointers(place.owner_at);
+        let apex_at = spelled_at + (owner.name_len() - usize::from(parent.apex_len)) as u16;
         let place = Place { apex_at, ..place };
         if !above.zone(snapshot).is_loaded {
+            // Behind an alias the resolver asks there itself, and is told so.
+            if place.owner_at != QNAME_AT {
+                return End::ANSWERED;
+            }
             self.extended = Some(ExtendedError::ZoneNotLoaded);
             return End::FAILED;
         }

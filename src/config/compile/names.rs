@@ -122,11 +122,16 @@ impl Owners {
         else {
             return;
         };
+        // Below a cut or a DNAME nothing exists in this zone, whatever other zones are served further below.
+        if encloser.flags.has_any(Flags::CUT.and(Flags::DNAME)) {
+            return;
+        }
         // An apex lies in its own zone: nothing between it and the zone above is of it.
         for ancestor in ancestors().take(above) {
             self.names.insert(ancestor, 0, encloser.zone, encloser.apex_len);
         }
-        if let Some(parent) = name.strip_prefix(ASTERISK) {
+        // A wildcard that owns nothing is one as well: what it stands for exists and owns nothing (RFC 4592 §2.2.3, §3.3.2).
+        for parent in suffixes(name).take(above + 1).filter_map(|name| name.strip_prefix(ASTERISK)) {
             self.names.add_flags(parent, Flags::WILDCARD_BELOW);
         }
     }

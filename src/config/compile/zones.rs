@@ -80,12 +80,31 @@ pub(super) fn compile_zone(
                 push_block(&rrsets, arena);
             }
         };
-        owners.names.insert_with(&name, binding, id, apex.len() as u8, flags, block);
+        let is_new = owners.names.insert_with(&name, binding, id, apex.len() as u8, flags, block);
+        debug_assert!(is_new, "an owner is there before its records");
+    });
+    add_enclosers(apex, id, data, apexes, owners);
+}
+
+/// Adds what exists because something exists below it; once all owners are there, some of which are such names too.
+fn add_enclosers(apex: &[u8], id: u32, data: &ZoneData, apexes: &Apexes<'_>, owners: &mut Owners) {
+    let mut name = Vec::new();
+    let mut last: &[u8] = &[];
+    for record in data.records() {
+        let owner = record.owner;
         // Most owners lie right below the apex, and are no wildcards.
-        if usize::from(owner[0]) + 1 < owner.len() || owner.starts_with(ASTERISK) {
+        let is_deep = owner.first().is_some_and(|len| usize::from(*len) + 1 < owner.len());
+        if !is_deep && !owner.starts_with(ASTERISK) || owner == last {
+            continue;
+        }
+        last = owner;
+        name.clear();
+        name.extend_from_slice(owner);
+        name.extend_from_slice(apex);
+        if data.hidden_below(owner).is_none() && apexes.above(&name).is_some_and(|(of, _)| of == id) {
             owners.add_enclosers(&name);
         }
-    });
+    }
 }
 
 struct Compiler<'z> {

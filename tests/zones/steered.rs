@@ -1,0 +1,1 @@
+//! Globalnames in zones with a file.
