@@ -307,3 +307,6 @@ impl<'s> Iterator for Extras<'s> {
         Some(Extra { head, octets })
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -33,7 +33,8 @@ pub fn assert_reply(query: &[u8], reply: &[u8], over_udp: bool) {
         at += question_len;
     }
     let question_end = at;
-    let mut section = |count: u16| -> Vec<Owned<'_>> { (0..count).map(|_| read_record(reply, &mut at)).collect() };
+    let mut section =
+        |count: u16| -> Vec<Owned<'_>> { (0..count).map(|_| read_record(reply, &mut at)).collect() };
     let (answer, authority, mut additional) =
         (section(header.ancount), section(header.nscount), section(header.arcount));
     assert_eq!(at, reply.len(), "nothing behind the last record");

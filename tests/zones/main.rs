@@ -123,7 +123,11 @@ fn wildcard_that_exists_by_what_is_below_it_stands_for_names_that_own_nothing() 
         server.expect(&Query::a(name), &format!("NOERROR aa rd\n{soa}"), &[NODATA]);
     }
     server.expect(&Query::a("x.*.w.example"), &format!("NXDOMAIN aa rd\n{soa}"), &[NXDOMAIN]);
-    server.expect(&Query::a("sub.*.w.example"), "NOERROR aa rd\nan sub.*.w.example. 300 A 192.0.2.1", &[ANSWER]);
+    server.expect(
+        &Query::a("sub.*.w.example"),
+        "NOERROR aa rd\nan sub.*.w.example. 300 A 192.0.2.1",
+        &[ANSWER],
+    );
 }
 
 #[test]
@@ -160,7 +164,9 @@ fn names_are_found_whatever_the_order_of_the_file() {
 
 #[test]
 fn case_is_kept_where_it_was_written_and_where_it_was_asked() {
-    let server = start_zone("WwW CNAME HoSt.ExAmPlE.\nhOsT A 192.0.2.1\nMail MX 10 MX1.Other.\nUp NS NS.Up\nNS.Up A 192.0.2.9\n");
+    let server = start_zone(
+        "WwW CNAME HoSt.ExAmPlE.\nhOsT A 192.0.2.1\nMail MX 10 MX1.Other.\nUp NS NS.Up\nNS.Up A 192.0.2.9\n",
+    );
     server.expect(
         &Query::a("wWw.eXAMPLE"),
         "NOERROR aa rd\nan wWw.eXAMPLE. 300 CNAME HoSt.eXAMPLE.\nan HoSt.eXAMPLE. 300 A 192.0.2.1",
@@ -207,7 +213,11 @@ fn dname_gives_names_below_it_another_name() {
         "NOERROR aa rd\nan dn.example.com. 300 DNAME example.net.",
         &[ANSWER],
     );
-    server.expect(&Query::a("dn.example.com"), "NOERROR aa rd\nan dn.example.com. 300 A 192.0.2.3", &[ANSWER]);
+    server.expect(
+        &Query::a("dn.example.com"),
+        "NOERROR aa rd\nan dn.example.com. 300 A 192.0.2.3",
+        &[ANSWER],
+    );
     server.expect(&Query::a("xdn.example.com"), &format!("NXDOMAIN aa rd\n{soa}"), &[NXDOMAIN]);
     // Within the zone it is followed, to data, to none, and to no name.
     server.expect(
@@ -218,7 +228,8 @@ fn dname_gives_names_below_it_another_name() {
          an www.host.example.com. 300 A 192.0.2.1",
         &[ANSWER],
     );
-    let renamed = "an in.example.com. 300 DNAME host.example.com.\nan a.in.example.com. 300 CNAME a.host.example.com.";
+    let renamed =
+        "an in.example.com. 300 DNAME host.example.com.\nan a.in.example.com. 300 CNAME a.host.example.com.";
     server.expect(&Query::a("a.in.example.com"), &format!("NXDOMAIN aa rd\n{renamed}\n{soa}"), &[NXDOMAIN]);
     server.expect(
         &Query::a("alias.example.com"),
@@ -260,10 +271,45 @@ fn dname_gives_names_below_it_another_name() {
 }
 
 #[test]
+fn dname_at_the_apex_renames_all_below_it() {
+    let zones = "zones: {example: {file: z}, example.net: {file: n}}";
+    let zone = "$TTL 300\n@ SOA ns1.example.net. host.example.net. 1 7200 900 1209600 60\n@ NS ns1.example.net.\n\
+                @ DNAME example.net.\n@ MX 10 ns1\n";
+    let server = start(zones, &[("z", zone), ("n", HEAD)]);
+    let renamed = "an example. 300 DNAME example.net.";
+    server.expect(
+        &Query::a("ns1.example"),
+        &format!(
+            "NOERROR aa rd
+             {renamed}
+             an ns1.example. 300 CNAME ns1.example.net.
+             an ns1.example.net. 300 A 192.0.2.53"
+        ),
+        &[ANSWER],
+    );
+    server.expect(
+        &Query::a("x.example"),
+        &format!(
+            "NXDOMAIN aa rd\n{renamed}\nan x.example. 300 CNAME x.example.net.\n{}",
+            negative("example.net.")
+        ),
+        &[NXDOMAIN],
+    );
+    server.expect(&Query::new("example", Rtype::DNAME), &format!("NOERROR aa rd\n{renamed}"), &[ANSWER]);
+    server.expect(
+        &Query::new("example", Rtype::MX),
+        "NOERROR aa rd\nan example. 300 MX 10 ns1.example.",
+        &[ANSWER],
+    );
+}
+
+#[test]
 fn ds_is_the_parents_on_whichever_side_it_is_asked() {
     let ds = "4242 13 2 b4c8c1fe2e7477127b27115656ad6256f424625bf5c1e2770ce6d6e37df61d17";
     let hex = "10920d02b4c8c1fe2e7477127b27115656ad6256f424625bf5c1e2770ce6d6e37df61d17";
-    let parent = format!("{HEAD}kid NS ns.kid\nkid DS {ds}\nns.kid A 192.0.2.9\nplain NS ns.plain\nns.plain A 192.0.2.8\nfar NS ns.far\nns.far A 192.0.2.7\nfar DS {ds}\n");
+    let parent = format!(
+        "{HEAD}kid NS ns.kid\nkid DS {ds}\nns.kid A 192.0.2.9\nplain NS ns.plain\nns.plain A 192.0.2.8\nfar NS ns.far\nns.far A 192.0.2.7\nfar DS {ds}\n"
+    );
     let kid = format!("{HEAD}to-apex CNAME @\nto-to-apex CNAME to-apex\n@ A 192.0.2.66\n");
     let zones = "zones: {example: {file: p}, kid.example: {file: k}, plain.example: {file: l}}";
     let server = start(zones, &[("p", &parent), ("k", &kid), ("l", HEAD)]);
@@ -291,7 +337,9 @@ fn ds_is_the_parents_on_whichever_side_it_is_asked() {
     // Behind an alias for the apex.
     server.expect(
         &Query::new("to-apex.kid.example", Rtype::DS),
-        &format!("NOERROR aa rd\nan to-apex.kid.example. 300 CNAME kid.example.\nan kid.example. 300 DS {hex}"),
+        &format!(
+            "NOERROR aa rd\nan to-apex.kid.example. 300 CNAME kid.example.\nan kid.example. 300 DS {hex}"
+        ),
         &[ANSWER],
     );
     server.expect(
@@ -364,7 +412,9 @@ fn names_between_a_cut_and_a_zone_far_below_it_are_referred() {
 
 #[test]
 fn aliases_lead_from_zone_to_zone_and_stop_where_nobody_is_at_home() {
-    let one = format!("{HEAD}a CNAME b.two.test.\nout CNAME www.elsewhere.test.\ncut CNAME x.cut.two.test.\ngone CNAME gone.two.test.\n");
+    let one = format!(
+        "{HEAD}a CNAME b.two.test.\nout CNAME www.elsewhere.test.\ncut CNAME x.cut.two.test.\ngone CNAME gone.two.test.\n"
+    );
     let two = format!("{HEAD}b CNAME c.one.test.\ncut NS ns.cut\nns.cut A 192.0.2.9\n");
     let one = format!("{one}c A 192.0.2.1\nback CNAME back.two.test.\n");
     let two = format!("{two}back CNAME back.one.test.\n");
@@ -433,7 +483,11 @@ fn what_has_no_room_is_left_out_whole_and_comes_over_tcp() {
     };
     // 12 × 112 octets fit in neither, 4 × 112 in both.
     expect_truncated(&server, &Query::new("big.example", Rtype::TXT), "NOERROR aa tc rd");
-    expect_truncated(&server, &Query::new("big.example", Rtype::TXT).edns(4096), "NOERROR aa tc rd\nopt 1232");
+    expect_truncated(
+        &server,
+        &Query::new("big.example", Rtype::TXT).edns(4096),
+        "NOERROR aa tc rd\nopt 1232",
+    );
     expect_truncated(
         &server,
         &Query::new("alias.example", Rtype::TXT),
@@ -462,7 +516,8 @@ fn referral_without_room_for_its_glue_is_truncated() {
     let mut records = String::new();
     for at in 0..9 {
         records += &format!("cut NS ns{at}.cut\nns{at}.cut A 192.0.2.{at}\nns{at}.cut AAAA 2001:db8::{at}\n");
-        records += &format!("sib NS ns{at}.other\nns{at}.other A 192.0.2.{at}\nns{at}.other AAAA 2001:db8::{at}\n");
+        records +=
+            &format!("sib NS ns{at}.other\nns{at}.other A 192.0.2.{at}\nns{at}.other AAAA 2001:db8::{at}\n");
     }
     let server = start_zone(&records);
     let lines = |reply: &str, kind: &str| reply.lines().filter(|line| line.starts_with(kind)).count();
@@ -487,7 +542,9 @@ fn referral_without_room_for_its_glue_is_truncated() {
 
 #[test]
 fn transfers_are_refused_and_any_is_answered_in_short() {
-    let server = start_zone("host A 192.0.2.1\nhost TXT \"x\"\n*.w A 192.0.2.2\nalias CNAME host\ncut NS ns.elsewhere.test.\n");
+    let server = start_zone(
+        "host A 192.0.2.1\nhost TXT \"x\"\n*.w A 192.0.2.2\nalias CNAME host\ncut NS ns.elsewhere.test.\n",
+    );
     for name in ["example", "host.example", "missing.example", "cut.example"] {
         for rtype in [Rtype::AXFR, Rtype::IXFR] {
             server.expect(&Query::new(name, rtype), "REFUSED rd", &[REFUSED]);
@@ -506,12 +563,10 @@ fn transfers_are_refused_and_any_is_answered_in_short() {
 
 #[test]
 fn answers_that_are_not_minimal_tell_servers_and_addresses() {
-    let zone = format!("{HEAD}host A 192.0.2.1\nhost AAAA 2001:db8::1\n@ MX 10 host\n_s._tcp SRV 1 2 3 host\n");
-    let server = start_with(
-        "workers: 1, minimal_responses: off",
-        "zones: {example: {file: z}}",
-        &[("z", &zone)],
-    );
+    let zone =
+        format!("{HEAD}host A 192.0.2.1\nhost AAAA 2001:db8::1\n@ MX 10 host\n_s._tcp SRV 1 2 3 host\n");
+    let server =
+        start_with("workers: 1, minimal_responses: off", "zones: {example: {file: z}}", &[("z", &zone)]);
     let servers = "ns example. 300 NS ns1.example.";
     let glue = "ar ns1.example. 300 A 192.0.2.53";
     let addresses = "ar host.example. 300 A 192.0.2.1\nar host.example. 300 AAAA 2001:db8::1";

@@ -33,6 +33,9 @@ pub(super) fn compile_zone(
     let addresses = Addresses::collect(data, apex, config.server.minimal_responses);
     let compiler = Compiler { apex, data, addresses };
     owners.names.insert(apex, steered.binding_of(apex), id, apex.len() as u8);
+    if data.is_renamed(&[]) {
+        owners.names.add_flags(apex, Flags::DNAME);
+    }
     let mut name = Vec::new();
     data.for_each_owner(|records| {
         let Some(owner) = records.first().map(|record| record.owner) else { return };
@@ -68,7 +71,7 @@ pub(super) fn compile_zone(
             false => compiler.rrsets(records, |_| true),
         };
         let mut flags = if is_cut { Flags::CUT } else { Flags::NONE };
-        if records.iter().any(|record| record.rtype == Rtype::DNAME) && !is_cut {
+        if data.is_renamed(owner) && !is_cut {
             flags = flags.and(Flags::DNAME);
         }
         if records.iter().any(|record| record.rtype == Rtype::CNAME) {
@@ -256,21 +259,11 @@ impl<'z> Addresses<'z> {
     fn synthesize(&mut self, wildcards: &HashMap<Box<[u8]>, [Option<RrsetBuilder>; 2]>) {
         let missing = self.of.iter().filter(|(_, slots)| slots.iter().all(Option::is_none));
         let missing: Vec<Box<[u8]>> = missing.map(|(host, _)| host.clone()).collect();
-        let mut exists: HashMap<&[u8], bool> = HashMap::new();
-        for host in &missing {
-            exists.extend(ancestors(host).chain([&host[..]]).map(|name| (name, name.is_empty())));
-        }
-        for record in self.data.records() {
-            for name in ancestors(record.owner).chain([record.owner]) {
-                if let Some(known) = exists.get_mut(name) {
-                    *known = true;
-                }
-            }
-        }
-        for host in missing.iter().filter(|host| !exists[&host[..]]) {
-            let encloser = ancestors(host).find(|above| exists[above]);
-            if let Some(slots) = encloser.and_then(|encloser| wildcards.get(encloser)) {
-                self.of.insert(host.clone(), slots.clone());
+        let missing: Vec<&[u8]> = missing.iter().map(|host| &host[..]).collect();
+        // Steered names are not looked at: what they block is of use at most.
+        for (host, encloser) in self.data.enclosers_of_missing(&missing, std::iter::empty()) {
+            if let Some(slots) = wildcards.get(encloser) {
+                self.of.insert(host.into(), slots.clone());
             }
         }
     }

@@ -37,6 +37,7 @@ pub(super) use fault::Faults;
 pub use fault::{ZoneCause, ZoneFault};
 pub(super) use raw::RawRecord;
 pub(super) use raw::RawZone;
+pub(super) use text::shown_type;
 pub use types::DataFault;
 pub(super) use types::{canonical_rdata, names_in};
 
