@@ -15,6 +15,7 @@ use steerd::state::publish::Generation;
 #[allow(dead_code, reason = "shared with the benches, which use more of it")]
 mod fixture;
 #[path = "../../tests/common/detours.rs"]
+#[allow(dead_code, reason = "the queries are among the seeds")]
 mod detours;
 #[path = "../../tests/common/reply.rs"]
 mod reply;

@@ -18,7 +18,7 @@ use crate::state::rrset::{Block, MAX_POINTER, Place, QNAME_AT, Rrset, Written, h
 use crate::state::snapshot::Zone;
 use crate::wire::edns::ExtendedError;
 use crate::wire::message::{Class, FLAG_AA, Rcode, Rtype};
-use crate::wire::name::MAX_NAME_OCTETS;
+use crate::wire::name::{MAX_NAME_OCTETS, suffixes};
 
 /// Head of a TXT record of class CH for the query name, TTL 0.
 const CHAOS_TXT_HEAD: &[u8] = b"\xC0\x0C\x00\x10\x00\x03\x00\x00\x00\x00";
@@ -183,7 +183,7 @@ impl<'t> Resolution<'t, '_> {
         let qtype = self.query.qtype();
         let zone = owner.in_zone().zone(snapshot);
         if qtype == Rtype::DS && owner.is_apex() {
-            return Next::Done(self.answer_ds_of_apex(owner, place));
+            return Next::Done(self.answer_ds_of_apex(owner, name, place));
         }
         if let Some(choice) = choose_pool(snapshot, self.turn.client, self.query, owner) {
             return Next::Done(self.draw(choice, owner, place));
@@ -264,7 +264,7 @@ impl<'t> Resolution<'t, '_> {
     }
 
     /// Answers for DS at an apex: for the zone above, if that is here too.
-    fn answer_ds_of_apex(&mut self, owner: Owner<'t>, place: Place) -> End {
+    fn answer_ds_of_apex(&mut self, owner: Owner<'t>, name: &[u8], place: Place) -> End {
         let snapshot = self.turn.snapshot;
         let zone = owner.in_zone().zone(snapshot);
         let Some(parent) = &zone.parent else { return self.deny(zone.negative_soa(), place, End::NO_DATA) };
@@ -280,6 +280,13 @@ impl<'t> Resolution<'t, '_> {
             }
             self.extended = Some(ExtendedError::ZoneNotLoaded);
             return End::FAILED;
+        }
+        // The zone right above may be delegated itself: then its servers know.
+        let right_above = suffixes(name).nth(1).unwrap_or(&[0]);
+        if let Found::Cut(cut) = locate(snapshot, right_above)
+            && cut.in_zone().zone == parent.zone
+        {
+            return self.refer(cut, name, Place { owner_at: spelled_at, ..place });
         }
         match Block::at(&parent.block).get(Rtype::DS) {
             Some(rrset) => {

@@ -382,14 +382,38 @@ fn ds_that_is_not_there_is_denied_by_the_parent_behind_an_alias_too() {
 }
 
 #[test]
+fn what_signing_made_is_neither_served_nor_a_name() {
+    let server = start_zone(
+        "a A 192.0.2.1\na NSEC b A NSEC\nb.c NSEC a A\n0p9mhaveqvm6t7vbl5lop2u3t2rp3tom NSEC3 1 1 0 - 2T7B4G4VSA5SMI47K61MV5BV1A22BOJR A\n",
+    );
+    let soa = negative("example.");
+    for rtype in [Rtype::NSEC, Rtype::RRSIG] {
+        server.expect(&Query::new("a.example", rtype), &format!("NOERROR aa rd\n{soa}"), &[NODATA]);
+    }
+    for name in ["0p9mhaveqvm6t7vbl5lop2u3t2rp3tom.example", "b.c.example", "c.example"] {
+        server.expect(&Query::a(name), &format!("NXDOMAIN aa rd\n{soa}"), &[NXDOMAIN]);
+    }
+}
+
+#[test]
 fn names_between_a_cut_and_a_zone_far_below_it_are_referred() {
     let parent = format!("{HEAD}cut NS ns.cut\nns.cut A 192.0.2.9\ndn DNAME other\n");
     let zones = "zones: {example: {file: p}, z.b.cut.example: {file: k}, z.b.dn.example: {file: k}}";
-    let server = start(zones, &[("p", &parent), ("k", HEAD)]);
+    let server = start(zones, &[("p", &parent), ("k", &format!("{HEAD}up CNAME @\n"))]);
     let referral = "NOERROR rd\nns cut.example. 300 NS ns.cut.example.\nar ns.cut.example. 300 A 192.0.2.9";
     for name in ["cut.example", "b.cut.example", "x.b.cut.example", "ns.cut.example"] {
         server.expect(&Query::a(name), referral, &[REFERRAL]);
     }
+    // DS is asked of the zone right above, which is another server's; also behind an alias for the apex.
+    server.expect(&Query::new("z.b.cut.example", Rtype::DS), referral, &[REFERRAL]);
+    server.expect(
+        &Query::new("up.z.b.cut.example", Rtype::DS),
+        "NOERROR aa rd
+         an up.z.b.cut.example. 300 CNAME z.b.cut.example.
+         ns cut.example. 300 NS ns.cut.example.
+         ar ns.cut.example. 300 A 192.0.2.9",
+        &[REFERRAL],
+    );
     for zone in ["z.b.cut.example", "z.b.dn.example"] {
         server.expect(
             &Query::a(&format!("ns1.{zone}")),

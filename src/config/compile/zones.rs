@@ -39,7 +39,9 @@ pub(super) fn compile_zone(
     let mut name = Vec::new();
     data.for_each_owner(|records| {
         let Some(owner) = records.first().map(|record| record.owner) else { return };
-        if data.hidden_below(owner).is_some() {
+        // Names that only signing made, such as those of NSEC3 records, do not exist (RFC 5155 §7.2.8).
+        if data.hidden_below(owner).is_some() || records.iter().all(|record| is_made_by_signing(record.rtype))
+        {
             return;
         }
         name.clear();
@@ -97,7 +99,8 @@ fn add_enclosers(apex: &[u8], id: u32, data: &ZoneData, apexes: &Apexes<'_>, own
         let owner = record.owner;
         // Most owners lie right below the apex, and are no wildcards.
         let is_deep = owner.first().is_some_and(|len| usize::from(*len) + 1 < owner.len());
-        if !is_deep && !owner.starts_with(ASTERISK) || owner == last {
+        let is_shallow = !is_deep && !owner.starts_with(ASTERISK);
+        if is_shallow || owner == last || is_made_by_signing(record.rtype) {
             continue;
         }
         last = owner;

@@ -107,7 +107,8 @@ impl ZoneData {
             }
         };
         beside.for_each(&mut note);
-        self.records().for_each(|record| note(record.owner));
+        let own = self.records().filter(|record| !assemble::is_made_by_signing(record.rtype));
+        own.for_each(|record| note(record.owner));
         let missing = names.iter().filter(|name| !exists[**name]);
         missing.filter_map(|name| Some((*name, ancestors(name).find(|above| exists[*above])?))).collect()
     }

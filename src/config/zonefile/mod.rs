@@ -64,7 +64,7 @@ pub(super) fn read(path: &Path, apex: &[u8]) -> Result<RawZone, Unread> {
 ///
 /// # Errors
 /// [`Unread`] when anything found is an error.
-#[cfg(any(test, fuzzing))]
+#[cfg(test)]
 pub(super) fn read_text(
     name: &str,
     text: &[u8],

@@ -44,8 +44,17 @@ struct Set {
     records: Vec<Data>,
     signatures: Vec<Vec<u8>>,
     target: Vec<u8>,
-    /// Record whose first name they belong to, whether they are needed, addresses, signatures.
-    extras: Vec<(usize, bool, Vec<[u8; 4]>, Vec<Vec<u8>>)>,
+    extras: Vec<Along>,
+}
+
+/// Addresses that go along.
+#[derive(Clone, Debug)]
+struct Along {
+    /// The record to whose first name they belong.
+    record: usize,
+    needed: bool,
+    addresses: Vec<[u8; 4]>,
+    signatures: Vec<Vec<u8>>,
 }
 
 /// A reply so far, and where the query name's apex and a second owner stand in it.
@@ -104,7 +113,7 @@ fn set(apex: &[u8]) -> impl Strategy<Value = Set> + use<> {
             let extras = extras
                 .into_iter()
                 .filter_map(|(at, needed, addresses, signatures)| {
-                    Some((host(at)?, needed, addresses, signatures))
+                    Some(Along { record: host(at)?, needed, addresses, signatures })
                 })
                 .collect();
             Set { records, signatures, target, extras }
@@ -130,7 +139,7 @@ fn builder(rtype: u16, set: &Set, apex: &[u8]) -> RrsetBuilder {
         rrset.sign(7, signature).unwrap();
     }
     rrset.set_target(&set.target);
-    for (record, needed, addresses, signatures) in &set.extras {
+    for Along { record, needed, addresses, signatures } in &set.extras {
         let mut of = RrsetBuilder::new(Rtype::A);
         addresses.iter().for_each(|address| of.push(5, address, &[], &[]).unwrap());
         signatures.iter().for_each(|signature| of.sign(6, signature).unwrap());
@@ -255,7 +264,8 @@ proptest! {
 fn check_extras(message: &[u8], at: usize, rrset: Rrset<'_>, set: &Set, signed: bool) {
     let found: Vec<Extra<'_>> = rrset.extras().collect();
     assert_eq!(found.len(), set.extras.len());
-    for (extra, (record, needed, addresses, signatures)) in found.iter().zip(&set.extras) {
+    for (extra, along) in found.iter().zip(&set.extras) {
+        let Along { record, needed, addresses, signatures } = along;
         let host = &set.records[*record].names[0].0;
         assert_eq!(extra.is_needed(), *needed);
         assert!(extra.may_be(Rtype::A, host_mark(&host.to_ascii_lowercase())));
