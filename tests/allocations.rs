@@ -15,6 +15,9 @@ use steerd::wire::message::Rtype;
 #[allow(dead_code, unreachable_pub, reason = "shared with the benches")]
 mod fixture;
 
+#[path = "common/detours.rs"]
+mod detours;
+
 use fixture::{Opt, query};
 
 thread_local! {
@@ -99,6 +102,34 @@ fn no_kind_of_answer_allocates() {
     asks_much.extend([0, 3, 0, 0, 0, 11, 0, 0]);
     assert_free(&mut generation, &mut worker, "identifier and keepalive", &asks_much);
     assert_free(&mut generation, &mut worker, "transfer", &query("example.com", Rtype::AXFR, Opt::None));
+}
+
+#[test]
+fn no_answer_from_a_zone_file_allocates() {
+    use steerd::state::counters::Counter;
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data");
+    for settings in ["", "minimal_responses: off, "] {
+        let mut generation = fixture::generation_of(&detours::config(folder, settings));
+        let mut worker = WorkerState::default();
+        for (kind, message) in detours::kinds() {
+            assert_free(&mut generation, &mut worker, &kind, &message);
+        }
+        // The answers were those that were meant.
+        for counter in [
+            Counter::Answered,
+            Counter::NoData,
+            Counter::NxDomain,
+            Counter::Referral,
+            Counter::Refused,
+            Counter::ServFail,
+            Counter::YxDomain,
+            Counter::Truncated,
+            Counter::FromUp,
+            Counter::Exhausted,
+        ] {
+            assert!(worker.counters.get(counter) > 0, "{counter:?}");
+        }
+    }
 }
 
 /// What the fixture has none of: an answer too large for a datagram, and every fallback.

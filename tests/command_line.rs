@@ -54,7 +54,13 @@ fn help_and_version_succeed_and_every_verb_shows_an_example() {
     let version = run_steerd(&["--version"]);
     assert!(version.status.success());
     assert_eq!(stdout(&version), format!("steerd {}\n", env!("CARGO_PKG_VERSION")));
-    for arguments in [&["--help"][..], &["serve", "--help"], &["check", "--help"], &["demo", "--help"]] {
+    for arguments in [
+        &["--help"][..],
+        &["serve", "--help"],
+        &["check", "--help"],
+        &["delegation", "--help"],
+        &["demo", "--help"],
+    ] {
         let help = run_steerd(arguments);
         assert!(help.status.success(), "{arguments:?}");
         assert!(stdout(&help).contains("Example"), "{arguments:?}");
@@ -71,6 +77,7 @@ fn wrong_usage_is_exit_code_2() {
         &["check", "-c"],
         &["serve", "-c", "x", "--log-format", "xml"],
         &["check", "-c", "x", "--no-such-option"],
+        &["delegation", "-c", "x"],
         &["demo", "--listen", "nonsense"],
     ] {
         let output = run_steerd(arguments);
@@ -117,6 +124,82 @@ fn seed_example_loads_once_its_mistakes_are_mended() {
         run_steerd(&["check", "-c", main.to_str().unwrap(), "--topology", topology.to_str().unwrap()]);
     assert!(output.status.success(), "{}", stderr(&output));
     assert!(stdout(&output).contains("ok (1 names, 1 pools"), "{}", stdout(&output));
+}
+
+/// A zone that nothing can be said against.
+const ZONE: &str =
+    "$TTL 300\n@ SOA ns1 host 1 7200 900 1209600 60\n@ NS ns1\n@ NS ns2.example.net.\nns1 A 192.0.2.53\n";
+
+/// Runs a verb on `zones` with a file `one` and a file `two`; the folder is left out of what is printed.
+fn with_zones(verb: &str, one: &str, two: &str, more: &[&str]) -> (Option<i32>, String, String) {
+    let folder =
+        folder_with(&format!("{NAMES}zones: {{one.test: {{file: one}}, two.test: {{file: two}}}}\n"));
+    std::fs::write(folder.path().join("one"), one).unwrap();
+    std::fs::write(folder.path().join("two"), two).unwrap();
+    let main = folder.path().join("steerd.yaml");
+    let output = run_steerd(&[&[verb, "-c", main.to_str().unwrap()], more].concat());
+    let own = format!("{}/", folder.path().display());
+    let clean = |text: String| text.replace(&own, "");
+    (output.status.code(), clean(stdout(&output)), clean(stderr(&output)))
+}
+
+#[test]
+fn check_reads_zone_files_and_reports_all_that_is_wrong_with_them() {
+    let (code, out, errors) = with_zones("check", ZONE, &format!("{ZONE}*.w A 192.0.2.1\n"), &[]);
+    assert_eq!(
+        (code, &out[..]),
+        (Some(0), "steerd.yaml: ok (1 names, 1 pools, 2 zones with 9 records, 0 prefixes, 1 warnings)\n"),
+        "{errors}"
+    );
+    // What is suspicious is told and forbids nothing.
+    let lonely = ZONE.replace("@ NS ns2.example.net.\n", "");
+    let (code, out, errors) = with_zones("check", ZONE, &lonely, &[]);
+    assert!(code == Some(0) && out.contains("2 warnings"), "{out}{errors}");
+    assert!(errors.contains("warning: two:3: the zone has one name server"), "{errors}");
+    // All faults of all zones come in one run.
+    let (code, out, errors) =
+        with_zones("check", &format!("{ZONE}a A 1.2.3\nb CNAME\n"), "$TTL 5\na CNAME b\na TXT \"x\"\n", &[]);
+    assert_eq!((code, &out[..]), (Some(1), ""));
+    for part in [
+        "error: one:6:5: the data of this `A` record",
+        "error: one:7:3: the data of this `CNAME` record",
+        "error: two: the zone has no SOA record",
+        "error: two: the zone has no NS records",
+        "error: two:3: `a.two.test.` has a CNAME record and others beside it",
+        "steerd: zones that cannot be served: one.test., two.test.",
+    ] {
+        assert!(errors.contains(part), "no {part} in\n{errors}");
+    }
+}
+
+#[test]
+fn delegation_prints_what_the_zone_above_must_be_told() {
+    let (code, out, errors) = with_zones("delegation", ZONE, "nonsense\n", &["One.Test"]);
+    assert_eq!(
+        (code, &out.replace('\t', " ")[..], &errors[..]),
+        (
+            Some(0),
+            "one.test. 3600 IN NS ns1.one.test.\none.test. 3600 IN NS ns2.example.net.\nns1.one.test. 3600 IN A 192.0.2.53\n",
+            ""
+        )
+    );
+    // What is printed can be put into the parent's zone: it is read there.
+    let parent = format!("{ZONE}{out}").replace("one.test.", "sub.two.test.");
+    let (code, _, errors) = with_zones("check", ZONE, &parent, &[]);
+    assert_eq!((code, errors.contains("error")), (Some(0), false), "{errors}");
+    for (zone, why) in [
+        ("two.test", "the zone two.test. cannot be served"),
+        (
+            "three.test",
+            "three.test. is neither a zone nor a globalname outside every zone (zones are `one.test.`, `two.test.`)",
+        ),
+        ("www.test", "www.test. is an apex of its own, but `server.ns` names no name servers"),
+        (".", "the root has no zone above it"),
+    ] {
+        let (code, out, errors) = with_zones("delegation", ZONE, "nonsense\n", &[zone]);
+        assert_eq!((code, &out[..]), (Some(1), ""), "{zone}");
+        assert!(errors.starts_with(&format!("steerd: {why}")), "{errors}");
+    }
 }
 
 #[test]

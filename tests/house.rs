@@ -227,6 +227,9 @@ fn every_configuration_that_ships_loads() {
     assert!(whole.len() >= 3, "the configurations were found");
     for (path, _) in &whole {
         let loaded = steerd::config::load(path, None).unwrap_or_else(|report| panic!("{report}"));
+        for zone in &loaded.zones {
+            assert!(zone.faults.is_empty(), "{:?}", zone.faults);
+        }
         drop(steerd::config::compile::compile(&loaded.config, 1));
     }
     for (path, _) in pieces {
@@ -240,12 +243,20 @@ fn every_configuration_in_the_readme_loads() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md");
     let readme = std::fs::read_to_string(path).expect("README.md");
     let mut count = 0;
+    // The zone file is a block of its own, and stands behind the configuration that names it.
+    let zone = readme.split("```\n").find(|block| block.starts_with("$TTL")).expect("a zone file");
     // Every second piece between fences is inside of them.
     for (index, block) in readme.split("```").skip(1).step_by(2).enumerate() {
         let Some(text) = block.strip_prefix("yaml\n") else { continue };
         if is_whole_configuration(text) {
             let name = format!("README.md, block {}", index + 1);
-            steerd::config::load_str(&name, text).unwrap_or_else(|report| panic!("{report}"));
+            let folder = tempfile::tempdir().expect("a folder");
+            std::fs::write(folder.path().join("example.com.zone"), zone).expect("a file");
+            let path = folder.path().join(name);
+            std::fs::write(&path, text).expect("a file");
+            let loaded = steerd::config::load(&path, None).unwrap_or_else(|report| panic!("{report}"));
+            let faults: Vec<_> = loaded.zones.iter().flat_map(|zone| &zone.faults).collect();
+            assert!(faults.is_empty(), "{faults:?}");
             count += 1;
         }
     }

@@ -13,6 +13,8 @@ use steerd::wire::message::Rtype;
 #[path = "../perf/fixture.rs"]
 #[allow(dead_code, unreachable_pub, reason = "shared with the benches")]
 mod fixture;
+#[path = "common/detours.rs"]
+mod detours;
 #[path = "common/reply.rs"]
 #[allow(unreachable_pub, reason = "shared with the fuzz targets")]
 mod reply;
@@ -36,10 +38,14 @@ impl Series {
     }
 }
 
+/// Where the zone files are.
+const DATA: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data");
+
 /// Whole queries that are bent: every kind of answer, and shapes that none of them has.
 fn seeds() -> Vec<(String, Vec<u8>)> {
     let mut seeds: Vec<(String, Vec<u8>)> =
         fixture::kinds().into_iter().map(|(kind, message)| (kind.to_owned(), message)).collect();
+    seeds.extend(detours::kinds());
     let longest = ["a".repeat(63), "b".repeat(63), "c".repeat(63), "d".repeat(49), "example.com".to_owned()];
     seeds.push(("longest-name".into(), query(&longest.join("."), Rtype::A, Opt::ClientSubnet)));
     seeds.push(("root".into(), query(".", Rtype::NS, Opt::Plain)));
@@ -107,7 +113,10 @@ fn bent_queries_get_a_proper_reply_or_none() {
     let count = setting("STEERD_MUTATIONS", 200_000);
     let first = setting("STEERD_MUTATION_SEED", 0);
     let seeds = seeds();
-    let (mut generation, mut worker) = (fixture::generation(), WorkerState::default());
+    // Answers that are minimal, and others.
+    let mut generations = ["", "minimal_responses: off, "]
+        .map(|settings| fixture::generation_of(&detours::config(DATA, settings)));
+    let mut worker = WorkerState::default();
     let mut buffer = vec![0xA5; 65_535];
     let (mut replies, mut drops) = (0u64, 0u64);
     for number in first..first + count {
@@ -118,8 +127,9 @@ fn bent_queries_get_a_proper_reply_or_none() {
         let client =
             if series.below(2) == 0 { fixture::CLIENT } else { [10, 1, series.next() as u8, 1].into() };
         let transport = if series.below(4) == 0 { Transport::Tcp } else { Transport::Udp };
+        let generation = &mut generations[series.below(2)];
         let outcome = std::panic::catch_unwind(AssertUnwindSafe(|| {
-            match respond(&mut generation, &mut worker, client, transport, &message, &mut buffer) {
+            match respond(generation, &mut worker, client, transport, &message, &mut buffer) {
                 Outcome::Drop(_) => {
                     assert!(message.len() < 12 || message[2] & 0x80 != 0, "a query was dropped");
                     false

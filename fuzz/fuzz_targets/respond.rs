@@ -14,16 +14,25 @@ use steerd::state::publish::Generation;
 #[path = "../../perf/fixture.rs"]
 #[allow(dead_code, reason = "shared with the benches, which use more of it")]
 mod fixture;
+#[path = "../../tests/common/detours.rs"]
+#[allow(dead_code, reason = "the queries are among the seeds")]
+mod detours;
 #[path = "../../tests/common/reply.rs"]
 mod reply;
 
+/// Where the zone files are.
+const DATA: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/data");
 /// Everything that may be refused is, some of the time.
-const GUARDED: &str = "server: {cookies: {require: always}, rrl: {responses: 1, slip: 2}, ";
+const GUARDED: &str = "cookies: {require: always}, rrl: {responses: 1, slip: 2}, ";
+/// Everything that may be added is.
+const FULL: &str = "minimal_responses: off, ";
 
 thread_local! {
-    static WORKER: RefCell<(Generation, WorkerState)> = RefCell::new((fixture::generation(), WorkerState::default()));
+    static WORKERS: RefCell<[(Generation, WorkerState); 2]> = RefCell::new(["", FULL].map(|settings| {
+        (fixture::generation_of(&detours::config(DATA, settings)), WorkerState::default())
+    }));
     static GUARD: RefCell<(Generation, WorkerState, u32)> = RefCell::new((
-        fixture::generation_of(&fixture::CONFIG.replacen("server: {", GUARDED, 1)),
+        fixture::generation_of(&detours::config(DATA, GUARDED)),
         WorkerState::default(),
         0,
     ));
@@ -32,12 +41,14 @@ thread_local! {
 fuzz_target!(|query: &[u8]| {
     // The cookies among the seeds are those of the first.
     let client = IpAddr::from([10, 1, 2, 3 ^ (query.first().copied().unwrap_or(0) & 1)]);
-    WORKER.with_borrow_mut(|(generation, worker)| {
-        for transport in [Transport::Udp, Transport::Tcp] {
-            let mut buffer = [0xA5; 65_535];
-            match respond(generation, worker, client, transport, query, &mut buffer) {
-                Outcome::Drop(_) => assert!(query.len() < 12 || query[2] & 0x80 != 0),
-                Outcome::Reply(len) => reply::assert_reply(query, &buffer[..len], transport == Transport::Udp),
+    WORKERS.with_borrow_mut(|workers| {
+        for (generation, worker) in workers {
+            for transport in [Transport::Udp, Transport::Tcp] {
+                let mut buffer = [0xA5; 65_535];
+                match respond(generation, worker, client, transport, query, &mut buffer) {
+                    Outcome::Drop(_) => assert!(query.len() < 12 || query[2] & 0x80 != 0),
+                    Outcome::Reply(len) => reply::assert_reply(query, &buffer[..len], transport == Transport::Udp),
+                }
             }
         }
     });

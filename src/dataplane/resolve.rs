@@ -19,7 +19,7 @@ use crate::state::rrset::{Block, MAX_POINTER, Place, QNAME_AT, Rrset, Written, h
 use crate::state::snapshot::{SignedFamily, Zone};
 use crate::wire::edns::ExtendedError;
 use crate::wire::message::{Class, FLAG_AA, Rcode, Rtype};
-use crate::wire::name::MAX_NAME_OCTETS;
+use crate::wire::name::{MAX_NAME_OCTETS, suffixes};
 
 /// Head of a TXT record of class CH for the query name, TTL 0.
 const CHAOS_TXT_HEAD: &[u8] = b"\xC0\x0C\x00\x10\x00\x03\x00\x00\x00\x00";
@@ -202,7 +202,7 @@ impl<'t> Resolution<'t, '_> {
         let snapshot = self.turn.snapshot;
         let qtype = self.query.qtype();
         if qtype == Rtype::DS && owner.is_apex() {
-            return Next::Done(self.answer_ds_of_apex(owner, place));
+            return Next::Done(self.answer_ds_of_apex(owner, name, place));
         }
         if let Some(choice) = choose_any_pool(snapshot, self.turn.client, self.query, owner) {
             return Next::Done(self.draw(choice, owner, place));
@@ -346,16 +346,29 @@ impl<'t> Resolution<'t, '_> {
     }
 
     /// Answers for DS at an apex: for the zone above, if that is here too.
-    fn answer_ds_of_apex(&mut self, owner: Owner<'t>, place: Place) -> End {
+    fn answer_ds_of_apex(&mut self, owner: Owner<'t>, name: &[u8], place: Place) -> End {
         let snapshot = self.turn.snapshot;
         let zone = owner.in_zone().zone(snapshot);
         let Some(parent) = &zone.parent else { return self.deny(zone.negative_soa(), place, End::NO_DATA) };
         let above = InZone { zone: parent.zone, apex_len: parent.apex_len };
-        let apex_at = place.owner_at + (owner.name_len() - usize::from(parent.apex_len)) as u16;
+        // The target of an alias may be no more than a pointer to this apex: the one above stands where that leads.
+        let spelled_at = self.sections.follow_pointers(place.owner_at);
+        let apex_at = spelled_at + (owner.name_len() - usize::from(parent.apex_len)) as u16;
         let place = Place { apex_at, ..place };
         if !above.zone(snapshot).is_loaded {
+            // Behind an alias the resolver asks there itself, and is told so.
+            if place.owner_at != QNAME_AT {
+                return End::ANSWERED;
+            }
             self.extended = Some(ExtendedError::ZoneNotLoaded);
             return End::FAILED;
+        }
+        // The zone right above may be delegated itself: then its servers know.
+        let right_above = suffixes(name).nth(1).unwrap_or(&[0]);
+        if let Found::Cut(cut) = locate(snapshot, right_above)
+            && cut.in_zone().zone == parent.zone
+        {
+            return self.refer(cut, name, Place { owner_at: spelled_at, ..place });
         }
         match Block::at(&parent.block).get(Rtype::DS) {
             Some(rrset) => {

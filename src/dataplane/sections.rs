@@ -60,6 +60,15 @@ impl<'r> Sections<'r> {
         self.into[..self.len].get(usize::from(at).wrapping_sub(self.base)..).unwrap_or_default()
     }
 
+    /// Where a name that begins at an offset of the message has its first label: behind the pointers it may begin with.
+    pub(super) fn follow_pointers(&self, mut at: u16) -> u16 {
+        // Pointers lead backwards, at last to the question, which has none.
+        while let Some(&[high @ 0xC0..=0xFF, low]) = self.written_from(at).first_chunk() {
+            at = u16::from_be_bytes([high & 0x3F, low]);
+        }
+        at
+    }
+
     /// Takes into a section what was written to [`Sections::rest`]; `None` was too long and leaves the reply truncated.
     pub(super) fn take(&mut self, section: Section, written: Option<Written>) -> bool {
         match written {

@@ -19,8 +19,8 @@ pub const QNAME_AT: u16 = 12;
 /// Furthest offset a compression pointer reaches (RFC 1035 §4.1.4).
 pub const MAX_POINTER: usize = 0x3FFF;
 
-/// Most CNAME records of one answer, synthesized ones among them. Chains of a zone file are no longer; longer ones come of
-/// DNAME and wildcard records that lead to themselves.
+/// Most names that an answer follows aliases to, so that it has at most one CNAME record more. Chains of a zone file are no
+/// longer; longer ones come of DNAME and wildcard records that lead to themselves.
 pub const MAX_LINKS: usize = 8;
 
 /// Octets of a block before its entries: how many there are, and three more for the alignment of what follows.
@@ -313,3 +313,6 @@ impl<'s> Iterator for Extras<'s> {
         Some(Extra { head, octets })
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -10,6 +10,13 @@ use steerd::wire::record::Record;
 
 use super::{PATIENCE, reply};
 
+/// Types that the server has no name for.
+const PTR: Rtype = Rtype(12);
+/// RFC 9460.
+const HTTPS: Rtype = Rtype(65);
+/// RFC 8659.
+const CAA: Rtype = Rtype(257);
+
 /// How a query travels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Via {
@@ -79,6 +86,11 @@ impl Query {
     pub fn edns(mut self, udp_size: u16) -> Query {
         self.opt = Some(Opt { udp_size, version: 0, flags: 0, options: Vec::new() });
         self
+    }
+
+    /// Whether it has an OPT record.
+    pub fn has_edns(&self) -> bool {
+        self.opt.is_some()
     }
 
     fn opt(&mut self) -> &mut Opt {
@@ -221,6 +233,14 @@ impl Reply {
                 Rtype::SOA => "SOA",
                 Rtype::TXT => "TXT",
                 Rtype::HINFO => "HINFO",
+                Rtype::CNAME => "CNAME",
+                Rtype::DNAME => "DNAME",
+                PTR => "PTR",
+                Rtype::MX => "MX",
+                Rtype::SRV => "SRV",
+                Rtype::DS => "DS",
+                HTTPS => "HTTPS",
+                CAA => "CAA",
                 other => panic!("unexpected {other:?}"),
             };
             let class = if record.class == Class::CH { "CH " } else { "" };
@@ -230,7 +250,9 @@ impl Reply {
         let rcode = match Rcode(extended << 4 | self.header.flags & 0xF) {
             Rcode::NOERROR => "NOERROR",
             Rcode::FORMERR => "FORMERR",
+            Rcode::SERVFAIL => "SERVFAIL",
             Rcode::NXDOMAIN => "NXDOMAIN",
+            Rcode::YXDOMAIN => "YXDOMAIN",
             Rcode::NOTIMP => "NOTIMP",
             Rcode::REFUSED => "REFUSED",
             Rcode::BADVERS => "BADVERS",
@@ -252,7 +274,12 @@ fn rdata_text(message: &[u8], record: &Record<'_>) -> String {
     match record.rtype {
         Rtype::A => Ipv4Addr::from(<[u8; 4]>::try_from(record.rdata).expect("4 octets")).to_string(),
         Rtype::AAAA => Ipv6Addr::from(<[u8; 16]>::try_from(record.rdata).expect("16 octets")).to_string(),
-        Rtype::NS => Name::read(message, at).expect("a name").0.to_string(),
+        Rtype::NS | Rtype::CNAME | Rtype::DNAME | PTR => {
+            Name::read(message, at).expect("a name").0.to_string()
+        }
+        Rtype::MX => numbers_and_name(message, record, 1),
+        Rtype::SRV => numbers_and_name(message, record, 3),
+        Rtype::DS | HTTPS | CAA => record.rdata.iter().map(|octet| format!("{octet:02x}")).collect(),
         Rtype::SOA => {
             let (mname, at) = Name::read(message, at).expect("mname");
             let (rname, at) = Name::read(message, at).expect("rname");
@@ -271,6 +298,17 @@ fn rdata_text(message: &[u8], record: &Record<'_>) -> String {
             strings.join(" ")
         }
     }
+}
+
+/// Data that begins with numbers of two octets and ends with a name.
+fn numbers_and_name(message: &[u8], record: &Record<'_>, numbers: usize) -> String {
+    let at = record.end - record.rdata.len();
+    let mut words: Vec<String> = record.rdata[..numbers * 2]
+        .chunks_exact(2)
+        .map(|octets| u16::from_be_bytes([octets[0], octets[1]]).to_string())
+        .collect();
+    words.push(Name::read(message, at + numbers * 2).expect("a name").0.to_string());
+    words.join(" ")
 }
 
 /// A datagram socket towards a server.

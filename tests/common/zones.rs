@@ -68,6 +68,13 @@ cut% DS 1 13 2 b4c8c1fe2e7477127b27115656ad6256f424625bf5c1e2770ce6d6e37df61d17
 sib% NS ns.sib%
 ns.sib% A 192.0.2.11
 plain% NS ns.elsewhere.example.
+z.parent% A 192.0.2.14
+*.parent% TXT \"any\"
+parent% MX 10 @
+x.top.late% A 192.0.2.15
+late% TXT \"late\"
+top.late% CNAME @
+sub.*.bare% A 192.0.2.16
 esc\\.aped% A 192.0.2.12
 sp\\032ace% A 192.0.2.13
 ";
@@ -123,6 +130,13 @@ pub(crate) fn write(folder: &Path) -> Vec<Name> {
             "missing%",
             "HOST%",
             "tcp.srv%",
+            "q.parent%",
+            "y.top.late%",
+            "q.bare%",
+            "*.bare%",
+            "p.q.bare%",
+            "q.*.bare%",
+            "bare%",
         ] {
             names.push(name.replace('%', &number));
         }

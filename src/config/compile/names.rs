@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use super::apexes::{Apex, Apexes, Synthesized, block, has_room_below, ns, soa};
 use super::seal::sign_steered;
 use super::signing::Signing;
-use super::zones::{Beside, compile_zone};
+use super::zones::{Beside, add_enclosers, compile_zone};
 use crate::config::model::{self, Config, ZoneRecords};
 use crate::state::chain::Chain;
 use crate::state::name_map::NameMap;
@@ -60,6 +60,12 @@ impl Owners {
         for (id, zone) in config.zones.iter().enumerate() {
             let apex = zone.apex.as_wire();
             owners.names.insert(apex, 0, id as u32, apex.len() as u8);
+        }
+        // Only now: a name that exists because of one below it may have something of its own.
+        for (id, zone) in config.zones.iter().enumerate() {
+            if let Some(data) = zone.records.data() {
+                add_enclosers(zone.apex.as_wire(), id as u32, data, &apexes, &mut owners);
+            }
         }
         let names = config.globalnames.iter().map(|g| g.name.as_wire()).chain(apexes.iter());
         for name in names {
@@ -151,11 +157,16 @@ impl Owners {
         else {
             return;
         };
+        // Below a cut or a DNAME nothing exists in this zone, whatever other zones are served further below.
+        if encloser.flags.has_any(Flags::CUT.and(Flags::DNAME)) {
+            return;
+        }
         // An apex lies in its own zone: nothing between it and the zone above is of it.
         for ancestor in ancestors().take(above) {
             self.names.insert(ancestor, 0, encloser.zone, encloser.apex_len);
         }
-        if let Some(parent) = name.strip_prefix(ASTERISK) {
+        // A wildcard that owns nothing is one as well: what it stands for exists and owns nothing (RFC 4592 §2.2.3, §3.3.2).
+        for parent in suffixes(name).take(above + 1).filter_map(|name| name.strip_prefix(ASTERISK)) {
             self.names.add_flags(parent, Flags::WILDCARD_BELOW);
         }
     }

@@ -44,10 +44,15 @@ pub(super) fn compile_zone(beside: &Beside<'_>, id: u32, data: &ZoneData, owners
     let compiler = Compiler { apex, data, addresses, steered, pools, sealer };
     owners.names.insert(apex, steered.binding_of(apex), id, apex.len() as u8);
     let mut has_apex = false;
+    if data.is_renamed(&[]) {
+        owners.names.add_flags(apex, Flags::DNAME);
+    }
     let mut name = Vec::new();
     data.for_each_owner(|records| {
         let Some(owner) = records.first().map(|record| record.owner) else { return };
-        if data.hidden_below(owner).is_some() {
+        // Names that only signing made, such as those of NSEC3 records, do not exist (RFC 5155 §7.2.8).
+        if data.hidden_below(owner).is_some() || records.iter().all(|record| is_made_by_signing(record.rtype))
+        {
             return;
         }
         name.clear();
@@ -84,7 +89,7 @@ pub(super) fn compile_zone(beside: &Beside<'_>, id: u32, data: &ZoneData, owners
         };
         compiler.add_nsec(&name, &mut rrsets, None);
         let mut flags = if is_cut { Flags::CUT } else { Flags::NONE };
-        if records.iter().any(|record| record.rtype == Rtype::DNAME) && !is_cut {
+        if data.is_renamed(owner) && !is_cut {
             flags = flags.and(Flags::DNAME);
         }
         if records.iter().any(|record| record.rtype == Rtype::CNAME) {
@@ -96,11 +101,8 @@ pub(super) fn compile_zone(beside: &Beside<'_>, id: u32, data: &ZoneData, owners
                 push_block(&rrsets, arena);
             }
         };
-        owners.names.insert_with(&name, binding, id, apex.len() as u8, flags, block);
-        // Most owners lie right below the apex, and are no wildcards.
-        if usize::from(owner[0]) + 1 < owner.len() || owner.starts_with(ASTERISK) {
-            owners.add_enclosers(&name);
-        }
+        let is_new = owners.names.insert_with(&name, binding, id, apex.len() as u8, flags, block);
+        debug_assert!(is_new, "an owner is there before its records");
     });
     if compiler.sealer.is_none() {
         return;
@@ -118,6 +120,28 @@ pub(super) fn compile_zone(beside: &Beside<'_>, id: u32, data: &ZoneData, owners
 fn negative_ttl_of(zone: &model::Zone, data: &ZoneData) -> u32 {
     let soa = data.records().find(|record| record.rtype == Rtype::SOA);
     soa.map_or(zone.soa.ttl_secs.min(zone.soa.minimum_secs), |soa| soa.ttl_secs.min(minimum_of(soa.rdata)))
+}
+
+/// Adds what exists because something exists below it; once all owners are there, some of which are such names too.
+pub(super) fn add_enclosers(apex: &[u8], id: u32, data: &ZoneData, apexes: &Apexes<'_>, owners: &mut Owners) {
+    let mut name = Vec::new();
+    let mut last: &[u8] = &[];
+    for record in data.records() {
+        let owner = record.owner;
+        // Most owners lie right below the apex, and are no wildcards.
+        let is_deep = owner.first().is_some_and(|len| usize::from(*len) + 1 < owner.len());
+        let is_shallow = !is_deep && !owner.starts_with(ASTERISK);
+        if is_shallow || owner == last || is_made_by_signing(record.rtype) {
+            continue;
+        }
+        last = owner;
+        name.clear();
+        name.extend_from_slice(owner);
+        name.extend_from_slice(apex);
+        if data.hidden_below(owner).is_none() && apexes.above(&name).is_some_and(|(of, _)| of == id) {
+            owners.add_enclosers(&name);
+        }
+    }
 }
 
 struct Compiler<'z> {
@@ -312,21 +336,11 @@ impl<'z> Addresses<'z> {
     fn synthesize(&mut self, wildcards: &HashMap<Box<[u8]>, [Option<RrsetBuilder>; 2]>) {
         let missing = self.of.iter().filter(|(_, slots)| slots.iter().all(Option::is_none));
         let missing: Vec<Box<[u8]>> = missing.map(|(host, _)| host.clone()).collect();
-        let mut exists: HashMap<&[u8], bool> = HashMap::new();
-        for host in &missing {
-            exists.extend(ancestors(host).chain([&host[..]]).map(|name| (name, name.is_empty())));
-        }
-        for record in self.data.records() {
-            for name in ancestors(record.owner).chain([record.owner]) {
-                if let Some(known) = exists.get_mut(name) {
-                    *known = true;
-                }
-            }
-        }
-        for host in missing.iter().filter(|host| !exists[&host[..]]) {
-            let encloser = ancestors(host).find(|above| exists[above]);
-            if let Some(slots) = encloser.and_then(|encloser| wildcards.get(encloser)) {
-                self.of.insert(host.clone(), slots.clone());
+        let missing: Vec<&[u8]> = missing.iter().map(|host| &host[..]).collect();
+        // Steered names are not looked at: what they block is of use at most.
+        for (host, encloser) in self.data.enclosers_of_missing(&missing, std::iter::empty()) {
+            if let Some(slots) = wildcards.get(encloser) {
+                self.of.insert(host.into(), slots.clone());
             }
         }
     }

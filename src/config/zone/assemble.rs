@@ -10,7 +10,7 @@ use super::order::{Grouping, group};
 use super::{ZoneData, labels_below, whole_name};
 use crate::config::cause::Found;
 use crate::config::report::Severity;
-use crate::config::zonefile::{Faults, RawRecord, RawZone, ZoneFault, canonical_rdata};
+use crate::config::zonefile::{Faults, RawRecord, RawZone, ZoneFault, canonical_rdata, shown_type};
 use crate::state::name_map::{NameMap, NameSet};
 use crate::state::rrset::MAX_LINKS;
 use crate::state::rrset_builder::{MAX_RRSET_OCTETS, MAX_TYPES, RECORD_HEAD_OCTETS};
@@ -123,7 +123,12 @@ impl Judge<'_, '_> {
         if aliases > 0 {
             let is_own =
                 |record: &&RawRecord<'_>| record.rtype == Rtype::CNAME || is_made_by_signing(record.rtype);
-            if let Some(other) = records.iter().find(|record| !is_own(record)) {
+            // SOA and NS may be the configuration's.
+            let other = match first.owner.is_empty() {
+                true => Some(first),
+                false => records.iter().find(|record| !is_own(record)),
+            };
+            if let Some(other) = other {
                 let cause = WholeCause::AliasBesideData { owner: owner() };
                 self.say(Severity::Error, other, cause);
             } else if let Some(second) = second_different(records, Rtype::CNAME) {
@@ -172,7 +177,8 @@ impl Judge<'_, '_> {
         for record in records.iter().filter(|record| record.rtype != Rtype::RRSIG) {
             let first = *by_type.entry(record.rtype).or_insert(record.ttl_secs);
             if first != record.ttl_secs && said.insert(record.rtype) {
-                let smaller = first.min(record.ttl_secs);
+                let of_type = records.iter().filter(|other| other.rtype == record.rtype);
+                let smaller = of_type.map(|other| other.ttl_secs).min().unwrap_or(first);
                 self.say(
                     Severity::Warning,
                     record,
@@ -192,7 +198,13 @@ impl Judge<'_, '_> {
     /// What cannot be held or sent.
     fn judge_sizes(&mut self, records: &[RawRecord<'_>]) {
         let octets: usize = records.iter().map(|record| record.rdata.len() + RECORD_HEAD_OCTETS).sum();
-        if octets <= MAX_RRSET_OCTETS && records.len() <= MAX_TYPES {
+        // Beside the SOA and NS records of an apex, which may be the configuration's.
+        let most = if records[0].owner.is_empty() { MAX_TYPES - 2 } else { MAX_TYPES };
+        let is_counted = |rtype: Rtype| {
+            !(records[0].owner.is_empty() && matches!(rtype, Rtype::SOA | Rtype::NS)
+                || is_made_by_signing(rtype))
+        };
+        if octets <= MAX_RRSET_OCTETS && records.len() <= most {
             return;
         }
         let mut by_type: HashMap<Rtype, usize> = HashMap::new();
@@ -200,13 +212,13 @@ impl Judge<'_, '_> {
             *by_type.entry(record.rtype).or_default() += record.rdata.len() + RECORD_HEAD_OCTETS;
         }
         let owner = || Found::new(&name_text(records[0].owner, self.apex));
-        if by_type.len() > MAX_TYPES {
+        if by_type.keys().filter(|rtype| is_counted(**rtype)).count() > most {
             let cause = WholeCause::TooManyTypes { owner: owner(), limit: MAX_TYPES };
             self.say(Severity::Error, &records[0], cause);
         }
         let largest = by_type.into_iter().max_by_key(|(_, octets)| *octets);
         if let Some((rtype, _)) = largest.filter(|(_, octets)| *octets > MAX_RRSET_OCTETS) {
-            let cause = WholeCause::TooLarge { owner: owner(), rtype: format!("TYPE{}", rtype.0) };
+            let cause = WholeCause::TooLarge { owner: owner(), rtype: shown_type(rtype) };
             self.say(Severity::Error, &records[0], cause);
         }
     }

@@ -92,7 +92,7 @@ pub enum WholeCause {
     UnusableGlue { name: Found, address: IpAddr },
     /// RFC 9471.
     #[error(
-        "{cut} is delegated to {name}, which lies in it and has no address here: add A or AAAA records as glue"
+        "{cut} is delegated to {name}, which lies below a zone cut and has no address here: add A or AAAA records as glue"
     )]
     DelegationWithoutGlue { cut: Found, name: Found },
     /// RFC 2181 §10.3.

@@ -3,6 +3,7 @@
 //!
 //! Reads the configuration alone; asks neither parent nor anybody else.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -163,6 +164,8 @@ fn servers_of(config: &Config, zone: &Zone) -> Vec<Server> {
     if names.is_empty() {
         names.clone_from(&zone.ns);
     }
+    let mut seen = HashSet::new();
+    names.retain(|name| seen.insert(name.to_lowercase().as_wire().to_vec()));
     let apex = Name::from_wire(zone.apex.as_wire()).unwrap_or(Name::ROOT);
     names.iter().map(|server| server_of(config, Some(zone), &apex, server)).collect()
 }
@@ -172,9 +175,17 @@ fn server_of(config: &Config, zone: Option<&Zone>, apex: &Name, server: &Name) -
     let Some(labels) = labels_below(lower.as_wire(), apex.as_wire()) else {
         return Server { name: *server, is_inside: false, addresses: Vec::new(), is_steered: false };
     };
-    let is_steered = config.globalnames.iter().any(|global| global.name.as_wire() == lower.as_wire());
-    let records = zone.and_then(|zone| zone.records.data()).into_iter().flat_map(|data| data.records());
-    let addresses = records.filter(|record| record.owner == labels).filter_map(|record| match record.rtype {
+    let data = zone.and_then(|zone| zone.records.data());
+    let globals =
+        config.globalnames.iter().filter_map(|global| labels_below(global.name.as_wire(), apex.as_wire()));
+    let steered: HashSet<&[u8]> = globals.collect();
+    // One that does not exist is what the wildcard says that stands for it.
+    let encloser = data
+        .and_then(|data| data.enclosers_of_missing(&[labels], steered.iter().copied()).get(labels).copied());
+    let owner = encloser.map_or(labels.to_vec(), |encloser| [b"\x01*", encloser].concat());
+    let is_steered = steered.contains(&owner[..]);
+    let records = data.into_iter().flat_map(|data| data.records());
+    let addresses = records.filter(|record| record.owner == owner).filter_map(|record| match record.rtype {
         Rtype::A => record.rdata.first_chunk().map(|octets| IpAddr::V4(Ipv4Addr::from(*octets))),
         Rtype::AAAA => record.rdata.first_chunk().map(|octets| IpAddr::V6(Ipv6Addr::from(*octets))),
         _ => None,

@@ -14,10 +14,12 @@ use crate::config::model;
 use crate::config::report::Severity;
 use crate::config::zonefile::{RawRecord, ZoneFault};
 use crate::config::zones::{LONG_NEGATIVE_TTL_SECS, repeats_origin};
-use crate::state::name_map::{NameMap, NameSet};
+use crate::state::name_map::NameMap;
 use crate::wire::message::Rtype;
 use crate::wire::name::{Name, fmt_wire, uncompressed_len};
 
+/// The label of a wildcard with its length.
+const ASTERISK: &[u8] = b"\x01*";
 /// What is told of the same kind at most: the rest is alike.
 const MAX_OF_A_KIND: usize = 10;
 
@@ -49,14 +51,15 @@ struct Host {
 /// Hosts inside the zone that records name.
 struct Hosts {
     of: NameMap<Box<[u8]>, Host>,
-    /// Names above wildcards that have addresses, or lead to such.
-    wildcards: NameSet<Box<[u8]>>,
 }
 
 impl Hosts {
     fn collect<'n>(data: &ZoneData, zone: &model::Zone, steered: impl Iterator<Item = &'n [u8]>) -> Hosts {
         let apex = zone.apex.as_wire();
-        let mut hosts = Hosts { of: NameMap::default(), wildcards: NameSet::default() };
+        let mut hosts = Hosts { of: NameMap::default() };
+        // By the name above the wildcard.
+        let mut wildcards: HashMap<&[u8], Host> = HashMap::new();
+        let steered: Vec<&[u8]> = steered.collect();
         let mut want = |name: &[u8]| {
             if let Some(labels) = labels_below(&name.to_ascii_lowercase(), apex) {
                 hosts.of.entry(Box::from(labels)).or_default();
@@ -70,11 +73,9 @@ impl Hosts {
                 _ => {}
             }
         }
-        for labels in steered {
-            if let Some(above) = labels.strip_prefix(b"\x01*") {
-                hosts.wildcards.insert(above.into());
-            }
-            if let Some(host) = hosts.of.get_mut(labels) {
+        for labels in &steered {
+            let wildcard = labels.strip_prefix(ASTERISK).map(|above| wildcards.entry(above).or_default());
+            for host in hosts.of.get_mut(*labels).into_iter().chain(wildcard) {
                 (host.has_address, host.is_steered) = (true, true);
             }
         }
@@ -85,16 +86,24 @@ impl Hosts {
                 Rtype::CNAME => None,
                 _ => continue,
             };
-            if let Some(above) = record.owner.strip_prefix(b"\x01*") {
-                hosts.wildcards.insert(above.into());
-            }
-            let Some(host) = hosts.of.get_mut(record.owner) else { continue };
-            match address {
-                Some(address) => {
-                    host.has_address = true;
-                    host.unusable = host.unusable.or(Some(address).filter(|address| !is_usable(*address)));
+            let wildcard = record.owner.strip_prefix(ASTERISK);
+            let wildcard = wildcard.map(|above| wildcards.entry(above).or_default());
+            for host in hosts.of.get_mut(record.owner).into_iter().chain(wildcard) {
+                match address {
+                    Some(address) => {
+                        host.has_address = true;
+                        host.unusable =
+                            host.unusable.or(Some(address).filter(|address| !is_usable(*address)));
+                    }
+                    None => host.is_alias = true,
                 }
-                None => host.is_alias = true,
+            }
+        }
+        if !wildcards.is_empty() {
+            let wanted: Vec<Box<[u8]>> = hosts.of.keys().cloned().collect();
+            let wanted: Vec<&[u8]> = wanted.iter().map(|host| &host[..]).collect();
+            for (host, encloser) in data.enclosers_of_missing(&wanted, steered.iter().copied()) {
+                hosts.of.insert(host.into(), wildcards.get(encloser).copied().unwrap_or_default());
             }
         }
         hosts
@@ -102,9 +111,7 @@ impl Hosts {
 
     /// What is known of a host; one that a wildcard stands for has what that has.
     fn host(&self, labels: &[u8]) -> Host {
-        let mut host = self.of.get(labels).copied().unwrap_or_default();
-        host.has_address |= ancestors(labels).any(|above| self.wildcards.contains(above));
-        host
+        self.of.get(labels).copied().unwrap_or_default()
     }
 }
 
@@ -193,11 +200,16 @@ impl Finder<'_> {
             if let Some(record) = record {
                 self.judge_repeated(record, name);
             }
-            if let Some(Ok(address)) = text_without_dot(name).map(|text| text.parse::<IpAddr>()) {
+            let labels = labels_below(name, self.apex);
+            // Without a final dot it is a name of this zone.
+            let below = labels.map(|labels| [labels, &[0]].concat());
+            let texts =
+                [Some(&name[..]), below.as_deref()].into_iter().flatten().filter_map(text_without_dot);
+            if let Some(address) = { texts }.find_map(|text| text.parse::<IpAddr>().ok()) {
                 self.warn(*record, WholeCause::NameServerAddress { address });
                 continue;
             }
-            let Some(labels) = labels_below(name, self.apex) else { continue };
+            let Some(labels) = labels else { continue };
             let host = self.hosts.host(labels);
             let shown = shown(name);
             if host.is_alias {

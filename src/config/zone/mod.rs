@@ -17,6 +17,8 @@ pub(super) mod findings;
 /// What the zone above must be told.
 pub mod delegation;
 
+use std::collections::HashMap;
+
 use super::zonefile::{RawRecord, RawZone};
 use crate::state::name_map::NameSet;
 
@@ -109,6 +111,36 @@ impl ZoneData {
         !self.cuts.is_empty() && self.cuts.contains(owner)
     }
 
+    /// Those of `names` that do not exist, each with its closest encloser, whose wildcard stands for it (RFC 4592 §3.3.1);
+    /// `beside` are names that exist though no record is theirs. All as labels below the apex.
+    pub(super) fn enclosers_of_missing<'n, 'b>(
+        &self,
+        names: &[&'n [u8]],
+        beside: impl Iterator<Item = &'b [u8]>,
+    ) -> HashMap<&'n [u8], &'n [u8]> {
+        let mut exists: HashMap<&[u8], bool> = HashMap::new();
+        for name in names {
+            exists.extend(ancestors(name).chain([*name]).map(|name| (name, name.is_empty())));
+        }
+        let mut note = |owner: &[u8]| {
+            for name in ancestors(owner).chain([owner]) {
+                if let Some(known) = exists.get_mut(name) {
+                    *known = true;
+                }
+            }
+        };
+        beside.for_each(&mut note);
+        let own = self.records().filter(|record| !assemble::is_made_by_signing(record.rtype));
+        own.for_each(|record| note(record.owner));
+        let missing = names.iter().filter(|name| !exists[**name]);
+        missing.filter_map(|name| Some((*name, ancestors(name).find(|above| exists[*above])?))).collect()
+    }
+
+    /// Whether an owner has a DNAME record.
+    pub(super) fn is_renamed(&self, owner: &[u8]) -> bool {
+        !self.dnames.is_empty() && self.dnames.contains(owner)
+    }
+
     /// What hides an owner, given as labels below the apex: the closest cut or DNAME above it.
     pub(super) fn hidden_below<'o>(&self, owner: &'o [u8]) -> Option<&'o [u8]> {
         if self.cuts.is_empty() && self.dnames.is_empty() {
@@ -118,6 +150,9 @@ impl ZoneData {
         ancestors(owner).filter(|above| self.cuts.contains(*above) || self.dnames.contains(*above)).last()
     }
 }
+
+#[cfg(test)]
+mod tests;
 
 /// The labels above an owner that is given as labels below the apex, closest first, the apex (no labels) last.
 pub(super) fn ancestors(owner: &[u8]) -> impl Iterator<Item = &[u8]> {

@@ -37,6 +37,7 @@ pub(super) use fault::Faults;
 pub use fault::{ZoneCause, ZoneFault};
 pub(super) use raw::RawRecord;
 pub(super) use raw::RawZone;
+pub(super) use text::shown_type;
 pub use types::DataFault;
 pub(super) use types::{canonical_rdata, names_in};
 
@@ -63,7 +64,7 @@ pub(super) fn read(path: &Path, apex: &[u8]) -> Result<RawZone, Unread> {
 ///
 /// # Errors
 /// [`Unread`] when anything found is an error.
-#[cfg(any(test, fuzzing))]
+#[cfg(test)]
 pub(super) fn read_text(
     name: &str,
     text: &[u8],

@@ -5,7 +5,7 @@
 use super::super::cause::Found;
 use super::entries::{Entry, Token};
 use super::fault::ZoneCause;
-use super::scanner::Scanner;
+use super::scanner::{Scanner, Substitute};
 use super::text::{self, TextForm, Word, WordFault, number, read_name, read_type, shown_type, text_form};
 use super::types::{Field, check, fields};
 use super::units::{BadSeconds, MAX_TTL_SECS, read_seconds};
@@ -123,10 +123,10 @@ pub(super) fn read_data(
             (place(fault.index), cause)
         }),
         TextForm::Domain => {
-            let numbers = Substitutes::new(rtype, &words, origin);
-            let numbers = numbers.map_err(|(word, cause)| (place(word), cause))?;
+            let substitutes = substitutes(rtype, &words, origin);
+            let substitutes = substitutes.map_err(|(word, cause)| (place(word), cause))?;
             scanner
-                .data(rtype, &words, &numbers.numbers, into)
+                .data(rtype, &words, &substitutes, into)
                 .map_err(|fault| (place(fault.word.unwrap_or_default()), bad(&fault.reason)))?;
             // What `domain` takes and the table does not is one of both's mistakes: never served.
             check(rtype, into).map_err(|fault| (place(0), bad(&fault.to_string())))
@@ -138,47 +138,49 @@ pub(super) fn read_data(
     }
 }
 
-/// What is put in the place of words that `domain` does not take as BIND does.
-struct Substitutes {
-    /// Number of the word, and the number it stands for.
-    numbers: Vec<(usize, u32)>,
-}
-
-impl Substitutes {
-    /// Timers with units and algorithms with names; and names are checked, of which `domain` lets through some that are
-    /// none.
-    fn new(rtype: Rtype, words: &[Word<'_>], origin: &Name) -> Result<Substitutes, (usize, ZoneCause)> {
-        let mut numbers = Vec::new();
-        let mut index = 0;
-        for field in fields(rtype).unwrap_or_default() {
-            let Some(word) = words.get(index) else { break };
-            match field {
-                Field::Name(_) => check_name(word, origin).map_err(|cause| (index, cause))?,
-                // Gateway type and algorithm stand before it (RFC 4025 §3.1).
-                Field::IpsecGateway => {
-                    let gateway = words.get(index + 2).filter(|_| word.octets == b"3");
-                    if let Some(gateway) = gateway {
-                        check_name(gateway, origin).map_err(|cause| (index + 2, cause))?;
-                    }
-                    index += 2;
+/// What is put in the place of words that `domain` does not take as BIND does, by number of the word: timers with units,
+/// algorithms with names, the origin as `@`. Names are checked, of which `domain` lets through some that are none.
+fn substitutes(
+    rtype: Rtype,
+    words: &[Word<'_>],
+    origin: &Name,
+) -> Result<Vec<(usize, Substitute)>, (usize, ZoneCause)> {
+    let mut found = Vec::new();
+    let mut index = 0;
+    let name = |index: usize, word: &Word<'_>, found: &mut Vec<(usize, Substitute)>| {
+        check_name(word, origin).map_err(|cause| (index, cause))?;
+        found.extend((word.octets == b"@").then_some((index, Substitute::Origin)));
+        Ok(())
+    };
+    for field in fields(rtype).unwrap_or_default() {
+        let Some(word) = words.get(index) else { break };
+        match field {
+            Field::Name(_) => name(index, word, &mut found)?,
+            // Gateway type and algorithm stand before it (RFC 4025 §3.1).
+            Field::IpsecGateway => {
+                let gateway = words.get(index + 2).filter(|_| word.octets == b"3");
+                if let Some(gateway) = gateway {
+                    name(index + 2, gateway, &mut found)?;
                 }
-                Field::Algorithm if number::<u8>(word.octets).is_none() => {
-                    numbers.extend(text::algorithm(word.octets).map(|value| (index, u32::from(value))));
-                }
-                // Refresh, retry, expire and minimum; the serial is no time.
-                Field::U32 if rtype == Rtype::SOA && index > 2 => {
-                    let secs = read_seconds(word.octets).map_err(|_| {
-                        let reason = "refresh, retry, expire and minimum are seconds, or numbers with units";
-                        (index, data_fault(rtype, reason))
-                    })?;
-                    numbers.push((index, secs));
-                }
-                _ => {}
+                index += 2;
             }
-            index += 1;
+            Field::Algorithm if number::<u8>(word.octets).is_none() => {
+                let value = text::algorithm(word.octets);
+                found.extend(value.map(|value| (index, Substitute::Number(u32::from(value)))));
+            }
+            // Refresh, retry, expire and minimum; the serial is no time.
+            Field::U32 if rtype == Rtype::SOA && index > 2 => {
+                let secs = read_seconds(word.octets).map_err(|_| {
+                    let reason = "refresh, retry, expire and minimum are seconds, or numbers with units";
+                    (index, data_fault(rtype, reason))
+                })?;
+                found.push((index, Substitute::Number(secs)));
+            }
+            _ => {}
         }
-        Ok(Substitutes { numbers })
+        index += 1;
     }
+    Ok(found)
 }
 
 /// Checks a word that `domain` is to read as a name.

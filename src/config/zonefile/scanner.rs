@@ -14,7 +14,7 @@ use domain::zonefile::inplace::{Entry, Error, Zonefile};
 
 use super::text::Word;
 use crate::wire::message::Rtype;
-use crate::wire::name::Name;
+use crate::wire::name::{Name, fmt_wire};
 
 /// Octets of the buffer that `domain` reads from; it takes a new one when this is used up.
 const BUFFER_OCTETS: usize = 64 << 10;
@@ -25,6 +25,15 @@ pub(super) struct ScanFault {
     pub(super) word: Option<usize>,
     /// What `domain` says.
     pub(super) reason: String,
+}
+
+/// What is written in the place of a word that `domain` does not read as it is meant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Substitute {
+    /// A number.
+    Number(u32),
+    /// The origin: `domain` knows `@` as an owner, and takes it for a label elsewhere (RFC 1035 §5.1).
+    Origin,
 }
 
 /// The reader of `domain`, with an origin.
@@ -52,12 +61,12 @@ impl Scanner {
         self.zonefile.set_origin(self.origin.clone());
     }
 
-    /// Reads the data of a record; appends it to `into` in wire form. `numbers` replace words.
+    /// Reads the data of a record; appends it to `into` in wire form. `substitutes` replace words.
     pub(super) fn data(
         &mut self,
         rtype: Rtype,
         words: &[Word<'_>],
-        numbers: &[(usize, u32)],
+        substitutes: &[(usize, Substitute)],
         into: &mut Vec<u8>,
     ) -> Result<(), ScanFault> {
         self.line.clear();
@@ -69,9 +78,13 @@ impl Scanner {
                 self.line.push(b' ');
             }
             self.begins.push(self.line.len());
-            match numbers.iter().find(|(number, _)| *number == index) {
-                Some((_, value)) => {
+            match substitutes.iter().find(|(number, _)| *number == index) {
+                Some((_, Substitute::Number(value))) => {
                     let _ = write!(Text(&mut self.line), "{value}");
+                }
+                Some((_, Substitute::Origin)) => {
+                    let origin = std::fmt::from_fn(|f| fmt_wire(self.origin.as_slice(), f));
+                    let _ = write!(Text(&mut self.line), "{origin}");
                 }
                 None => self.word(word),
             }

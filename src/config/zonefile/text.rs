@@ -75,7 +75,7 @@ pub(super) fn read_type(word: &[u8]) -> Option<Rtype> {
 }
 
 /// The name of a record type.
-pub(super) fn shown_type(rtype: Rtype) -> String {
+pub(in crate::config) fn shown_type(rtype: Rtype) -> String {
     Mnemonic::from_int(rtype.0).to_string()
 }
 

@@ -133,6 +133,35 @@ fn escapes_stand_for_any_octet() {
 }
 
 #[test]
+fn at_sign_is_the_origin_wherever_a_name_stands() {
+    assert_eq!(
+        records("a 60 CNAME @\n$ORIGIN Sub.example.com.\n@ 60 MX 10 @\nb 60 HTTPS 1 @\nc 60 RP @ @\n"),
+        [
+            format!("a 60 5 {}", hex(b"\x07example\x03com\0")),
+            format!("sub 60 15 000a{}", hex(b"\x03Sub\x07example\x03com\0")),
+            format!("b.sub 60 65 0001{}", hex(b"\x03Sub\x07example\x03com\0")),
+            format!("c.sub 60 17 {0}{0}", hex(b"\x03Sub\x07example\x03com\0")),
+        ]
+    );
+    assert_eq!(
+        records("@ 60 SOA @ a 1 2 3 4 5"),
+        [format!(
+            "@ 60 6 {}",
+            hex(b"\x07example\x03com\0\x01a\x07example\x03com\0\0\0\0\x01\0\0\0\x02\0\0\0\x03\0\0\0\x04\0\0\0\x05")
+        )]
+    );
+    // With a backslash it is a label, and a text is what it says.
+    assert_eq!(
+        records("a 60 CNAME \\@\nb 60 TXT @\n"),
+        [format!("a 60 5 {}", hex(b"\x01@\x07example\x03com\0")), "b 60 16 0140".to_owned()]
+    );
+    // Whatever the origin consists of.
+    let text = "$ORIGIN a\\.b\\032\\\"\\;\\200\\@\\\\.example.com.\nx 60 CNAME @\n";
+    let name = hex(b"\x09a.b \";\xC8@\\\x07example\x03com\0");
+    assert_eq!(shown(&parse(text).unwrap())[0].rsplit(' ').next(), Some(&name[..]));
+}
+
+#[test]
 fn parentheses_join_lines_and_comments_are_nothing() {
     assert_eq!(
         records("a 60 ( ; one ( \" \n IN\n) TXT ( \"x ; y\" ; two )\n ( z ) \"\"\n)\nb 60 A 1.2.3.4\n"),
