@@ -162,7 +162,11 @@ fn follow(reply: &[u8], answer: &[Owned<'_>]) -> Name {
             Rtype::CNAME => {
                 assert_eq!(*owner, name, "a chain goes from name to name");
                 assert!(first_of_other_types.is_none(), "nothing comes behind what was asked for");
-                name = target();
+                // Asked for itself it is the answer, and its end.
+                match qtype == Rtype::CNAME {
+                    true => first_of_other_types = Some((Rtype::CNAME, record.ttl)),
+                    false => name = target(),
+                }
             }
             rtype => {
                 assert_eq!(*owner, name, "an answer belongs to the end of its chain");
