@@ -137,10 +137,11 @@ fn ask_all(resolver: SocketAddr, questions: &[(Name, Rtype)]) -> Vec<u16> {
     flags
 }
 
-/// Names that lead outside what is served here, where nobody can follow.
+/// Names that lead outside what is served here, where nobody can follow; and names for which a wildcard stands that owns nothing
+/// itself, whose proof (NSEC of an empty non-terminal) Unbound 1.17 does not take.
 fn leads_outside(name: &Name) -> bool {
     let text = name.to_string();
-    ["cut", "plain", "sib", "outside", "dnout", "dnlong"].iter().any(|word| text.contains(word))
+    ["bare", "cut", "plain", "sib", "outside", "dnout", "dnlong"].iter().any(|word| text.contains(word))
 }
 
 #[test]
