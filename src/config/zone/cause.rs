@@ -44,13 +44,13 @@ pub enum WholeCause {
     /// More types than an owner can have here.
     #[error("{owner} has records of more than {limit} types")]
     TooManyTypes { owner: Found, limit: usize },
+
+    // --- warnings
     /// RFC 2181 §10.3.
     #[error(
         "the name server {name} is an alias, which resolvers do not follow (RFC 2181 section 10.3): name the host itself"
     )]
     NameServerAlias { name: Found },
-
-    // --- warnings
     /// The configuration's own is not used.
     #[error("the zone file has its own: `{what}` of the configuration is not used; remove one of the two")]
     GivenTwice { what: &'static str },

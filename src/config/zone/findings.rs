@@ -1,5 +1,4 @@
-//! What makes a delegation fail in practice, though no rule forbids it: each with its fix. All are warnings, but for a name
-//! server that is an alias (RFC 2181 §10.3).
+//! What makes a delegation fail in practice, though the zone can be served: warnings, each with its fix.
 //!
 //! Judges the records that are there; asks nobody.
 
@@ -124,7 +123,7 @@ struct Finder<'z> {
 }
 
 impl Finder<'_> {
-    fn say(&mut self, at: Option<&RawRecord<'_>>, severity: Severity, cause: WholeCause) {
+    fn warn(&mut self, at: Option<&RawRecord<'_>>, cause: WholeCause) {
         let said = self.said.entry(std::mem::discriminant(&cause)).or_default();
         if *said == MAX_OF_A_KIND {
             return;
@@ -134,11 +133,13 @@ impl Finder<'_> {
             Some(record) => self.data.place(record),
             None => (self.data.file_name(), 0),
         };
-        self.found.push(ZoneFault { file: file.clone(), line, column: 0, severity, cause: cause.into() });
-    }
-
-    fn warn(&mut self, at: Option<&RawRecord<'_>>, cause: WholeCause) {
-        self.say(at, Severity::Warning, cause);
+        self.found.push(ZoneFault {
+            file: file.clone(),
+            line,
+            column: 0,
+            severity: Severity::Warning,
+            cause: cause.into(),
+        });
     }
 
     /// The timers and the mailbox of the SOA record (RFC 1035 §3.3.13, RFC 1912 §2.2, RFC 2308 §5).
@@ -213,7 +214,7 @@ impl Finder<'_> {
             let host = self.hosts.host(labels);
             let shown = shown(name);
             if host.is_alias {
-                self.say(*record, Severity::Error, WholeCause::NameServerAlias { name: shown });
+                self.warn(*record, WholeCause::NameServerAlias { name: shown });
             } else if !host.has_address {
                 self.warn(*record, WholeCause::NameServerWithoutAddress { name: shown });
             } else if host.is_steered {

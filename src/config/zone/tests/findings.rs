@@ -71,7 +71,7 @@ fn name_servers_are_two_and_each_is_a_host_with_an_address_that_stays() {
         ),
         [
             "warning z:8: the name server `bare.example.com.` lies in this zone but has no address here: add A or AAAA records for it",
-            "error z:9: the name server `alias.example.com.` is an alias, which resolvers do not follow (RFC 2181 section 10.3): name the host itself",
+            "warning z:9: the name server `alias.example.com.` is an alias, which resolvers do not follow (RFC 2181 section 10.3): name the host itself",
             "warning z:11: the name server `inner.example.com.` has the address 10.0.0.1, which cannot be reached from elsewhere: the parent can give no such glue",
         ]
     );
