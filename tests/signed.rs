@@ -412,3 +412,26 @@ fn rollover_of_the_zone_key_begins_when_it_is_asked_for_and_the_zone_stays_valid
     // Only the keys were signed anew.
     server.log_line(&[("message", "signed"), ("signatures", "1")]);
 }
+
+#[test]
+fn signed_zone_without_its_records_is_not_answered_unsigned_and_its_keys_are_made_once() {
+    let (server, _, folder) = start("{}");
+    let keys = || trust_anchors(server.dns(), "t.example");
+    let before = keys();
+    assert_eq!(before.len(), 1);
+    // Keys out of reach are not replaced by new ones.
+    let at = folder.path().join("state/keys/t.example");
+    std::fs::rename(&at, folder.path().join("elsewhere")).unwrap();
+    server.log_line(&[("level", "ERROR")]);
+    let text = std::fs::read_to_string(server.file("steerd.yaml")).unwrap();
+    server.reload(&text.replace("ttl: 20", "ttl: 22"));
+    assert_eq!(keys(), before);
+    server.stop();
+    std::fs::rename(folder.path().join("elsewhere"), &at).unwrap();
+    std::fs::write(folder.path().join("t.zone"), "@ A nonsense\n").unwrap();
+    let server = Server::start(&text);
+    for name in ["www.t.example", "foo.apps.t.example", "host0.t.example"] {
+        let answer = dig(server.dns(), &[name, "A"]);
+        assert!(answer.contains("status: SERVFAIL"), "an unsigned answer: {answer}");
+    }
+}

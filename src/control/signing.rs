@@ -68,6 +68,11 @@ impl Signer {
         let mut unsigned = Vec::new();
         for zone in &config.zones {
             let Some(dnssec) = &zone.dnssec else { continue };
+            // Without its records there is nothing to sign, and its pools must not be answered unsigned.
+            if zone.records.data().is_none() {
+                unsigned.push(zone.apex.clone());
+                continue;
+            }
             match self.prepare(config, zone, dnssec, now) {
                 Some(prepared) => signing.add(zone.apex.clone(), prepared),
                 None => unsigned.push(zone.apex.clone()),
@@ -91,7 +96,8 @@ impl Signer {
     fn prepare(&mut self, config: &Config, zone: &Zone, dnssec: &Dnssec, now: u64) -> Option<ZoneSigning> {
         let apex = &zone.apex;
         let mut may_sign = true;
-        match advance(config, zone, dnssec, now) {
+        let is_known = self.zones.contains_key(apex);
+        match advance(config, zone, dnssec, is_known, now) {
             Ok((advance, policy, keystore)) => {
                 tell(apex, &advance);
                 may_sign = advance.may_sign();
@@ -152,8 +158,14 @@ impl Signer {
             }
             served.insert(apex, zone);
         }
+        // What is due all the same will not go away by trying at once.
+        let is_still_due = |zone: &SignedZone| {
+            zone.next_due <= now
+                || zone.wake_at.is_some_and(|at| at <= now)
+                || Mark::of(&zone.state_file) != zone.state_mark
+        };
+        self.retry_at = if served.values().any(is_still_due) { now + RETRY_SECS } else { now };
         self.zones = served;
-        self.retry_at = now;
     }
 
     /// Whether a pass is due: for a signature, for a key, or because somebody has changed the state of the keys.
@@ -194,6 +206,7 @@ fn advance(
     config: &Config,
     zone: &Zone,
     dnssec: &Dnssec,
+    is_known: bool,
     now: u64,
 ) -> Result<(Advance, Policy, Keystore), DnssecError> {
     let apex = &zone.apex;
@@ -202,10 +215,11 @@ fn advance(
     let policy = policy_of(config, zone, dnssec);
     policy.check()?;
     let keystore = match dnssec.keys {
-        Some(_) => Keystore::open(&folder, &name)?,
-        None => Keystore::create(&folder, &name)?,
+        None if !is_known => Keystore::create(&folder, &name)?,
+        // A zone that has keys is never given new ones: they may only be out of reach.
+        _ => Keystore::open(&folder, &name)?,
     };
-    let is_new = dnssec.keys.is_none() && keystore.state()?.is_none() && {
+    let is_new = dnssec.keys.is_none() && !is_known && keystore.state()?.is_none() && {
         let listing = keystore.keys()?;
         listing.keys.is_empty() && listing.faults.is_empty()
     };

@@ -355,6 +355,8 @@ impl Supervisor {
         give_secret(&mut config, self.secret);
         // Clients are told the timeout that is in force.
         config.server.tcp_idle_timeout = self.server.tcp_idle_timeout;
+        // Keys stay where they are: elsewhere there are none, and new ones would be nobody's at the parent.
+        config.server.state_dir.clone_from(&self.server.state_dir);
         let generation = self.snapshot.generation + 1;
         let now = unix_secs();
         let (snapshot, signing, unsigned) = self.signer.compile(&config, generation, now);

@@ -70,7 +70,9 @@ impl<'s> Proofs<'s> {
     }
 
     fn need(&mut self, owner: Owner<'s>, in_zone: InZone, apex_at: u16) {
-        if self.needed.iter().flatten().any(|known| known.owner.is(owner)) {
+        // An apex has a record of its own zone, and one of the zone above.
+        let is_same = |known: &Proof<'_>| known.owner.is(owner) && known.in_zone.zone == in_zone.zone;
+        if self.needed.iter().flatten().any(is_same) {
             return;
         }
         if let Some(slot) = self.needed.iter_mut().find(|slot| slot.is_none()) {

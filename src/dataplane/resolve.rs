@@ -13,7 +13,7 @@ use super::render::{Body, HINFO_RECORD, count_source, room};
 use super::sections::{Section, Sections};
 use super::turn::Turn;
 use crate::state::counters::Counter;
-use crate::state::pool::Fallback;
+use crate::state::pool::{Fallback, FamilyPool};
 use crate::state::rotation::{Drawn, Source};
 use crate::state::rrset::{Block, MAX_POINTER, Place, QNAME_AT, Rrset, Written, host_mark, point_owners};
 use crate::state::snapshot::{SignedFamily, Zone};
@@ -280,7 +280,7 @@ impl<'t> Resolution<'t, '_> {
                 self.sections.take(Section::Answer, Some(Written { len, count: count as u16 }));
                 End::ANSWERED
             }
-            (Drawn { source: Source::Empty, .. }, fallback) => self.exhausted(fallback, owner, place),
+            (Drawn { source: Source::Empty, .. }, _) => self.exhausted(family, owner, place),
             _ => {
                 self.sections.take(Section::Answer, None);
                 End::ANSWERED
@@ -303,7 +303,7 @@ impl<'t> Resolution<'t, '_> {
         let (candidate, source) =
             self.turn.rotations.draw_one(&snapshot.health, family, scope, ttl_secs, rest);
         if source == Source::Empty {
-            return self.exhausted(family.rules.fallback, owner, place);
+            return self.exhausted(family, owner, place);
         }
         let written = candidate.and_then(|candidate| {
             let len = family.family.record_octets();
@@ -322,13 +322,16 @@ impl<'t> Resolution<'t, '_> {
     }
 
     /// What a pool says that has nobody to answer with.
-    fn exhausted(&mut self, fallback: Fallback, owner: Owner<'t>, place: Place) -> End {
+    fn exhausted(&mut self, family: &FamilyPool, owner: Owner<'t>, place: Place) -> End {
         self.turn.counters.bump(Counter::Exhausted);
         self.extended = Some(ExtendedError::NoMemberUp);
-        match fallback {
+        let is_signed = owner.binding(self.turn.snapshot).is_some_and(|binding| binding.signed > 0);
+        match family.rules.fallback {
             Fallback::Refuse if place.owner_at == QNAME_AT => End::REFUSED,
             // Behind an alias that is no refusal: the resolver asks there itself, and gets it.
             Fallback::Refuse => End::ANSWERED,
+            // The chain says that there is an address: a denial would be taken for a forgery.
+            _ if is_signed && !family.candidates.is_empty() => End::FAILED,
             _ => self.deny_type(owner, place),
         }
     }

@@ -174,7 +174,7 @@ impl Owners {
 
 /// Whether a zone that should be signed is not: nothing of it may be served then, its pools least of all.
 pub(super) fn is_withheld(zone: &model::Zone, signing: &Signing) -> bool {
-    zone.dnssec.is_some() && signing.of(&zone.apex).is_none()
+    zone.dnssec.is_some() && (signing.of(&zone.apex).is_none() || zone.records.data().is_none())
 }
 
 /// Globalnames that lie in zones with a file, where a static name may be the same.
@@ -192,13 +192,14 @@ impl<'c> Steered<'c> {
         owners: &mut Owners,
     ) -> Steered<'c> {
         let mut steered = Steered::default();
-        if config.zones.iter().all(|zone| zone.records.data().is_none()) {
+        if config.zones.iter().all(|zone| zone.records.data().is_none() && zone.dnssec.is_none()) {
             return steered;
         }
         for global in config.globalnames.iter() {
             let name = global.name.as_wire();
             let home = apexes.above(name).map(|(zone, _)| &config.zones[zone as usize]);
-            let Some(zone) = home.filter(|zone| zone.records.data().is_some()) else { continue };
+            let of_interest = |zone: &&model::Zone| zone.records.data().is_some() || zone.dnssec.is_some();
+            let Some(zone) = home.filter(of_interest) else { continue };
             let mut binding = Binding { pool: global.pool, ttl_secs: global.ttl_secs, signed: 0 };
             if is_withheld(zone, signing) {
                 steered.bindings.insert(name, (0, global.pool));

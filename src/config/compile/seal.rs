@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use super::apexes::Apexes;
 use super::names::Steered;
 use super::signing::{SigningError, ZoneSigning};
+use crate::config::zone::assemble::is_made_by_signing;
 use crate::config::zone::{ZoneData, whole_name};
 use crate::dnssec::canonical::{canonical_name_cmp, canonical_records};
 use crate::dnssec::denial::nsec_rdata;
@@ -44,6 +45,10 @@ impl<'s> Sealer<'s> {
         let mut order: Vec<Box<[u8]>> = vec![apex.into()];
         data.for_each_owner(|records| {
             let Some(owner) = records.first().map(|record| record.owner) else { return };
+            // Names that only signing made do not exist.
+            if records.iter().all(|record| is_made_by_signing(record.rtype)) {
+                return;
+            }
             let name = whole_name(owner, apex);
             // Glue is not in the chain; a cut is, even where the zone below it is served here too.
             if data.hidden_below(owner).is_none() && (is_own(&name) || data.is_cut(owner)) {

@@ -212,7 +212,12 @@ impl Compiler<'_> {
 
     /// The RRsets of an owner, of the types that are wanted.
     fn rrsets(&self, records: &[RawRecord<'_>], wanted: impl Fn(Rtype) -> bool) -> Vec<RrsetBuilder> {
-        let is_wanted = |record: &&RawRecord<'_>| wanted(record.rtype) && !is_made_by_signing(record.rtype);
+        // The keys of a zone that is signed here are those that sign it.
+        let is_made = |rtype: Rtype| {
+            let is_key = matches!(rtype, Rtype::DNSKEY | Rtype::CDS | Rtype::CDNSKEY);
+            is_made_by_signing(rtype) || is_key && self.sealer.is_some()
+        };
+        let is_wanted = |record: &&RawRecord<'_>| wanted(record.rtype) && !is_made(record.rtype);
         // Most owners have one record.
         if let [only] = records {
             return [only]
