@@ -45,7 +45,8 @@ fn start(dnssec: &str) -> (Server, Vec<Name>, tempfile::TempDir) {
     let file = folder.path().join("t.zone");
     let text = std::fs::read_to_string(&file).unwrap();
     let kept: Vec<&str> = text.lines().filter(|line| !line.starts_with("kid DS")).collect();
-    std::fs::write(&file, kept.join("\n")).unwrap();
+    // A TTL of a week is longer than signatures usually have left.
+    std::fs::write(&file, kept.join("\n") + "\nweek 604800 A 192.0.2.77\n").unwrap();
     let at = folder.path().display();
     let zones = format!(
         "zones:\n  t.example: {{file: {at}/t.zone, dnssec: {dnssec}}}\n  kid.t.example: {{file: {at}/kid.zone}}\n  \

@@ -255,7 +255,12 @@ fn policy_of(config: &Config, zone: &Zone, dnssec: &Dnssec) -> Policy {
     };
     let default = Policy::default();
     let ttls = Ttls { dnskey_secs: DNSKEY_TTL_SECS, zone_secs: largest_ttl(config, zone), ..default.ttls };
+    // No signature may end while a cache still has what it covers: long TTLs make signatures hold longer.
+    let refresh_secs = default.refresh_secs.max(ttls.largest_secs().saturating_add(default.propagation_secs));
+    let least = refresh_secs.saturating_add(default.jitter_secs).saturating_add(default.refresh_secs);
     Policy {
+        refresh_secs,
+        signature_secs: default.signature_secs.max(least),
         algorithm: dnssec.algorithm,
         layout: if dnssec.split_keys { Layout::Split } else { Layout::Combined },
         zsk_lifetime_secs: secs(dnssec.zsk_lifetime),
