@@ -368,9 +368,14 @@ fn nothing_is_bogus_while_members_flap_and_weights_change() {
         }
     }
     let made = server.metric("steerd_zone_signatures_made_total{zone=\"t.example.\"}");
-    eprintln!("{asked} answers in {round} rounds validated, none bogus; {made} signatures made in all");
+    let sets = server.metric("steerd_set_signatures_made_total");
+    eprintln!(
+        "{asked} answers in {round} rounds validated, none bogus; {made} signatures made ahead in all, {sets} over sets of addresses"
+    );
     // All were made at the start: neither a failover nor a reload makes any.
     assert!(made < 40.0, "{made} signatures");
+    // Of two names, over at most four sets in each of 16 states.
+    assert!((1.0..=128.0).contains(&sets), "{sets} signatures over sets");
 }
 
 #[test]

@@ -6,6 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use parking_lot::RwLock;
 
+use super::sets::SetFigures;
 use super::signing::SignedFigures;
 use crate::config::zone::choose::Served;
 use crate::health::{Status, StatusBoard};
@@ -19,6 +20,8 @@ pub(super) struct Live {
     pub(super) workers: Box<[WorkerView]>,
     /// What the probes know.
     pub(super) board: Arc<StatusBoard>,
+    /// Signed answers of several addresses.
+    pub(super) sets: Arc<SetFigures>,
     /// TCP connections.
     pub(super) limits: Arc<ConnectionLimits>,
     /// The generation that all workers answer from, with what belongs to it. Held for writing while a generation is

@@ -137,6 +137,11 @@ fn write_config(page: &mut Page, live: &Live, current: &Current) {
             page.line(format_args!("{name}{{zone=\"{}\"}} {}", escape(&zone.zone), zone.made));
         }
     }
+    let help = "Signatures made over answers of several addresses, as health moved.";
+    page.single("steerd_set_signatures_made_total", "counter", help, load(&live.sets.made));
+    let help =
+        "Signed names answered one address at a time until their sets are signed for the health there is.";
+    page.single("steerd_set_signatures_waiting", "gauge", help, load(&live.sets.waiting));
     let reloads = "Configurations that went live after the first.";
     page.single("steerd_config_reloads_total", "counter", reloads, load(&live.reloads));
     let failures = "Configurations that were read and refused.";

@@ -22,6 +22,8 @@ mod metrics;
 mod admin;
 /// Who may connect to it, and for how long.
 mod gate;
+/// Answers of several addresses, signed as health moves.
+mod sets;
 /// Zones that are signed.
 mod signing;
 /// What is said of zones whose files were read.

@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 use std::path::PathBuf;
 
+use super::sets::SetZone;
 use crate::config::Mark;
 use crate::config::compile::signing::{Signatures, Signing, ZoneSigning};
 use crate::config::compile::{compile_signed, largest_ttl};
@@ -127,13 +128,29 @@ impl Signer {
         Some(ZoneSigning::new(zone.keys.clone(), zone.policy.clone(), now, may_sign, known))
     }
 
-    /// Notes what is served now; the waits of keys begin with it.
-    pub(super) fn served(&mut self, config: &Config, signing: Signing, now: u64) {
+    /// Notes what is served now; the waits of keys begin with it. Returns what is to be signed as health moves.
+    pub(super) fn served(&mut self, config: &Config, signing: Signing, now: u64) -> Vec<SetZone> {
         let mut served = HashMap::new();
+        let mut set_zones = Vec::new();
         for (apex, signed) in signing.finish() {
             let Some(mut zone) = self.zones.remove(&apex) else { continue };
             if signed.made > 0 {
                 tracing::info!(zone = %apex, signatures = signed.made, "signed");
+            }
+            if signed.singles > 0 {
+                tracing::warn!(
+                    zone = %apex,
+                    names = signed.singles,
+                    "answered one address at a time: there are more sets of several than signatures are made for"
+                );
+            }
+            if !signed.sets.is_empty() {
+                set_zones.push(SetZone {
+                    apex: apex.clone(),
+                    keys: zone.keys.clone(),
+                    policy: zone.policy.clone(),
+                    names: signed.sets,
+                });
             }
             zone.signatures = signed.signatures;
             (zone.next_due, zone.first_end) = (signed.next_due, signed.first_end);
@@ -166,6 +183,7 @@ impl Signer {
         };
         self.retry_at = if served.values().any(is_still_due) { now + RETRY_SECS } else { now };
         self.zones = served;
+        set_zones
     }
 
     /// Whether a pass is due: for a signature, for a key, or because somebody has changed the state of the keys.

@@ -19,6 +19,7 @@ use super::error::ReloadError;
 pub use super::error::{RunError, StartError};
 use super::fleet::Fleet;
 use super::live::{Current, Live, unix_secs};
+use super::sets::{SetSigner, SetWork};
 use super::signing::Signer;
 use super::startup::{bind_all, lock_state_dir, raise_file_limit};
 use super::systemd;
@@ -102,6 +103,8 @@ pub struct Supervisor {
     zones: Vec<ZoneReport>,
     /// Signed zones.
     signer: Signer,
+    /// Signs answers of several addresses.
+    set_signer: SetSigner,
     snapshot: Arc<Snapshot>,
     fleet: Fleet,
     engine: Engine,
@@ -174,12 +177,15 @@ impl Supervisor {
             u16::try_from(server.tcp_max_connections_per_client).unwrap_or(u16::MAX),
         );
         let ticker = Ticker::start().map_err(StartError::Resources)?;
-        signer.served(&config, signing, unix_secs());
+        let set_signer = SetSigner::start().map_err(StartError::Resources)?;
+        let zones_of_sets = signer.served(&config, signing, unix_secs());
+        set_signer.take_up(SetWork { snapshot: snapshot.clone(), zones: zones_of_sets });
         let (fleet, draws) = Fleet::start(endpoints, &snapshot, &limits, &server, &cores, ticker.clock())
             .map_err(StartError::Resources)?;
         let live = Arc::new(Live {
             workers: fleet.views(),
             board: engine.status(),
+            sets: set_signer.figures(),
             limits,
             current: RwLock::new(Arc::new(describe(&snapshot, draws, &zones, &signer))),
             adopted: AtomicU64::new(snapshot.generation),
@@ -213,6 +219,7 @@ impl Supervisor {
             keep,
             zones,
             signer,
+            set_signer,
             snapshot,
             fleet,
             engine,
@@ -375,7 +382,8 @@ impl Supervisor {
         adopt_plan(&self.engine, &config, &snapshot, Box::new(move || handover.post()))?;
         // From here on some workers answer from it, so it is the one to compare the next one with.
         self.adoptable = self.fleet.await_adoption(generation);
-        self.signer.served(&config, signing, now);
+        let zones_of_sets = self.signer.served(&config, signing, now);
+        self.set_signer.take_up(SetWork { snapshot: snapshot.clone(), zones: zones_of_sets });
         *current = Arc::new(describe(&snapshot, draws, &zones, &self.signer));
         self.zones = zones;
         drop(current);

@@ -288,8 +288,8 @@ impl<'t> Resolution<'t, '_> {
         }
     }
 
-    /// Answers with one address of a pool and its signature: signatures are made ahead, one for each address, so that no answer
-    /// waits for one.
+    /// Answers with the signed addresses of a pool: a set of them where that is signed for the health there is, else one alone,
+    /// which is signed ahead, so that no answer waits for a signature.
     fn draw_signed(
         &mut self,
         choice: PoolChoice<'t>,
@@ -297,6 +297,9 @@ impl<'t> Resolution<'t, '_> {
         owner: Owner<'t>,
         place: Place,
     ) -> End {
+        if !signatures.sets.is_empty() && self.draw_signed_set(choice, signatures, place).is_some() {
+            return End::ANSWERED;
+        }
         let Turn { snapshot, counters, .. } = self.turn;
         let PoolChoice { family, scope, ttl_secs, .. } = choice;
         let rest = self.sections.rest();
@@ -319,6 +322,37 @@ impl<'t> Resolution<'t, '_> {
             self.extended = count_source(counters, source);
         }
         End::ANSWERED
+    }
+
+    /// Answers with several addresses and the signature over them; `None`, and nothing written, where there is none.
+    fn draw_signed_set(
+        &mut self,
+        choice: PoolChoice<'t>,
+        signatures: &'t SignedFamily,
+        place: Place,
+    ) -> Option<()> {
+        let Turn { snapshot, counters, .. } = self.turn;
+        let PoolChoice { family, scope, ttl_secs, .. } = choice;
+        let rotations = &mut *self.turn.rotations;
+        let (scope, sequence) = rotations.settled(&snapshot.health, family, scope);
+        let sets = signatures.sets.get(scope).filter(|sets| sets.are_of(sequence))?;
+        let rest = self.sections.rest();
+        let (drawn, set) = rotations.draw_set(&snapshot.health, family, scope, ttl_secs, rest);
+        let len = drawn.count as usize * family.family.record_octets();
+        if drawn.count == 0 || rest.len() < len + sets.octets_each() {
+            self.sections.take(Section::Answer, None);
+            return Some(());
+        }
+        // Nothing is read where they are being replaced just now.
+        let len = len + sets.read(sequence, set, &mut rest[len..])?;
+        if place.owner_at != QNAME_AT {
+            point_owners(place.owner_at, &mut rest[..len]);
+        }
+        let written = Written { len, count: drawn.count as u16 + signatures.count_each };
+        if self.sections.take(Section::Answer, Some(written)) {
+            self.extended = count_source(counters, drawn.source);
+        }
+        Some(())
     }
 
     /// What a pool says that has nobody to answer with.

@@ -28,6 +28,8 @@ pub mod rotation;
 pub mod rrset;
 /// The same, as they are made.
 pub mod rrset_builder;
+/// Signatures over the sets of addresses that a rotation answers with.
+pub mod set_signatures;
 /// One generation of everything a worker needs.
 pub mod snapshot;
 /// Which region an address lies in.

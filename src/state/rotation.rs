@@ -17,11 +17,14 @@
 
 /// From health words to a rotation.
 mod arrange;
+/// Which sets of addresses there are.
+mod sets;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use arrange::{arrange, choose_candidates, guide_len};
+use sets::{Sets, find_sets};
 
 use super::health_table::{HealthTable, Word};
 use super::pool::{A_RECORD_OCTETS, AAAA_RECORD_OCTETS, Family, FamilyPool, Pool, RECORD_TTL_AT};
@@ -88,7 +91,11 @@ struct Rotation {
     entries_at: u32,
     /// Where its guide is.
     guide_at: u32,
+    /// Its sets, where answers have several addresses.
+    sets: Sets,
 }
+
+const _: () = assert!(size_of::<Rotation>() == 64, "a rotation is a cache line");
 
 /// A candidate's place in a rotation.
 #[derive(Clone, Copy, Default)]
@@ -112,6 +119,8 @@ pub struct RotationTable {
     entries: Box<[Entry]>,
     /// For each block of positions the first entry that covers one of them.
     guide: Box<[u16]>,
+    /// Per rotation where its sets begin; as many places as entries.
+    bounds: Box<[u32]>,
     /// Answers led by each member, over all pools; the control side reads them.
     draws: Arc<[AtomicU64]>,
     words: Box<[Word; MAX_MEMBERS]>,
@@ -154,6 +163,7 @@ impl RotationTable {
                     guide_shift: 0,
                     entries_at: entries,
                     guide_at: guide,
+                    sets: Sets::default(),
                 });
                 entries += len as u32;
                 guide += guide_len(len) as u32;
@@ -164,6 +174,7 @@ impl RotationTable {
             rotations: rotations.into(),
             entries: vec![Entry::default(); entries as usize].into(),
             guide: vec![0; guide as usize].into(),
+            bounds: vec![0; entries as usize].into(),
             draws: (0..members).map(|_| AtomicU64::new(0)).collect(),
             words: Box::new([Word::default(); MAX_MEMBERS]),
             rebuilds: 0,
@@ -241,10 +252,11 @@ impl RotationTable {
         into: &mut [u8],
     ) -> Drawn {
         let at = self.settle(health, family, scope);
-        match family.family {
+        let (drawn, _) = match family.family {
             Family::V4 => self.write_records::<A_RECORD_OCTETS>(at, family, ttl_secs, into),
             Family::V6 => self.write_records::<AAAA_RECORD_OCTETS>(at, family, ttl_secs, into),
-        }
+        };
+        drawn
     }
 
     /// Draws the next answer's first address alone, and writes its record to the beginning of `into`; returns which candidate it
@@ -303,36 +315,39 @@ impl RotationTable {
         })
     }
 
-    /// Copies the records of the next answer and moves the rotation on.
+    /// Copies the records of the next answer and moves the rotation on; the second value is where among those that are not in
+    /// every answer the first sample was taken.
     fn write_records<const OCTETS: usize>(
         &mut self,
         at: usize,
         family: &FamilyPool,
         ttl_secs: u32,
         into: &mut [u8],
-    ) -> Drawn {
+    ) -> (Drawn, u32) {
         let rotation = &mut self.rotations[at];
         let (source, take) = (rotation.source, usize::from(rotation.take));
         let (slots, _) = into.as_chunks_mut::<OCTETS>();
         let Some((first, others)) = slots.get_mut(..take).and_then(|slots| slots.split_first_mut()) else {
-            return Drawn { count: 0, source };
+            return (Drawn { count: 0, source }, 0);
         };
         let (records, _) = family.records.as_chunks::<OCTETS>();
         let ttl = ttl_secs.to_be_bytes();
         let position = rotation.position;
         let Some(leader) = entry_at(rotation, &self.entries, &self.guide, position) else {
-            return Drawn { count: 0, source };
+            return (Drawn { count: 0, source }, 0);
         };
         let entry = &self.entries[leader];
         put(first, &records[usize::from(entry.candidate)], ttl);
         rotation.position = advance(position, rotation.step, rotation.total);
         count_draw(&self.draws, entry);
-        if !others.is_empty() {
+        let start = if others.is_empty() {
+            position
+        } else {
             write_others(rotation, &self.entries, &self.guide, leader, position, |index, candidate| {
                 put(&mut others[index], &records[usize::from(candidate)], ttl);
-            });
-        }
-        Drawn { count: take as u32, source }
+            })
+        };
+        (Drawn { count: take as u32, source }, start)
     }
 
     /// Derives a rotation anew from the pool's health words; leaves it as it is while the writer is inside.
@@ -357,6 +372,9 @@ impl RotationTable {
         let entries = &mut self.entries[entries_at..entries_at + len];
         let guide_at = rotation.guide_at as usize;
         arrange(rotation, family, entries, &mut self.guide[guide_at..]);
+        if family.rules.max_addrs_returned > 1 {
+            rotation.sets = find_sets(rotation, entries, &mut self.bounds[entries_at..]);
+        }
         rotation.is_usual = rotation.take == 1 && source == Source::Up;
     }
 }
@@ -404,7 +422,8 @@ fn entry_at(rotation: &Rotation, entries: &[Entry], guide: &[u16], position: u32
     Some(entry)
 }
 
-/// The addresses behind the leader, by `put` (index behind the leader, candidate).
+/// The addresses behind the leader, by `put` (index behind the leader, candidate); returns where the first sample of those that
+/// are not in every answer was taken.
 #[inline(never)]
 fn write_others(
     rotation: &mut Rotation,
@@ -413,7 +432,7 @@ fn write_others(
     leader: usize,
     position: u32,
     mut put: impl FnMut(usize, u16),
-) {
+) -> u32 {
     let first_entry = rotation.entries_at as usize;
     let first_uncertain = first_entry + usize::from(rotation.certain);
     let rest_total = rotation.total - rotation.certain_total;
@@ -441,6 +460,7 @@ fn write_others(
             entry_at(rotation, entries, guide, position).expect("a position of the cycle has an entry"),
         );
     }
+    start
 }
 
 /// `position + step` modulo `total`; both are below it, or `total` is 0.

@@ -187,8 +187,8 @@ pub fn push_block(rrsets: &[RrsetBuilder], into: &mut Vec<u8>) {
     debug_assert_eq!(into.len() - block_at, at);
 }
 
-/// A record of the query name.
-fn push_record(into: &mut Vec<u8>, rtype: Rtype, ttl_secs: u32, rdata: &[u8]) {
+/// Appends a record of the query name, nothing of it compressed. Its data has at most 65,535 octets.
+pub fn push_record(into: &mut Vec<u8>, rtype: Rtype, ttl_secs: u32, rdata: &[u8]) {
     push_head(into, rtype, ttl_secs);
     into.extend((rdata.len() as u16).to_be_bytes());
     into.extend_from_slice(rdata);

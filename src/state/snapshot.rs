@@ -10,6 +10,7 @@ use super::names::NameIndex;
 use super::policy::{CookiePolicy, RatePolicy};
 use super::pool::Pool;
 use super::rrset::{Block, Rrset};
+use super::set_signatures::SetSignatures;
 use super::topology::Topology;
 use crate::wire::edns::{OPT_PADDED_OCTETS, Understood};
 use crate::wire::message::Rtype;
@@ -55,15 +56,18 @@ pub struct SignedName {
     pub families: [SignedFamily; 2],
 }
 
-/// The RRSIG records of a name's RRsets of one address each.
+/// The RRSIG records of a name's RRsets of one family.
 #[derive(Default)]
 pub struct SignedFamily {
-    /// The records of all candidates, one behind the other, their owner a pointer to the query name.
+    /// The records over each candidate alone, one behind the other, their owner a pointer to the query name.
     pub records: Box<[u8]>,
     /// Octets of the records of one candidate.
     pub octets_each: u16,
     /// Records of one candidate: one a key that signs.
     pub count_each: u16,
+    /// By scope of the pool's rotations the records over each set of several addresses, made as health moves; none where answers
+    /// are of one address.
+    pub sets: Box<[SetSignatures]>,
 }
 
 impl SignedFamily {

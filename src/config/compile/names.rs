@@ -5,8 +5,8 @@
 use std::collections::HashMap;
 
 use super::apexes::{Apex, Apexes, Synthesized, block, has_room_below, ns, soa};
-use super::seal::sign_steered;
-use super::signing::Signing;
+use super::seal::{SetRoom, sign_steered};
+use super::signing::{Signing, SteeredSets};
 use super::zones::{Beside, add_enclosers, compile_zone};
 use crate::config::model::{self, Config, ZoneRecords};
 use crate::state::chain::Chain;
@@ -195,6 +195,7 @@ impl<'c> Steered<'c> {
         if config.zones.iter().all(|zone| zone.records.data().is_none() && zone.dnssec.is_none()) {
             return steered;
         }
+        let mut room = SetRoom::default();
         for global in config.globalnames.iter() {
             let name = global.name.as_wire();
             let home = apexes.above(name).map(|(zone, _)| &config.zones[zone as usize]);
@@ -207,8 +208,21 @@ impl<'c> Steered<'c> {
             }
             if let Some(signing) = signing.of(&zone.apex) {
                 let pool = &pools[global.pool as usize];
-                owners.signed.push(sign_steered(signing, zone.apex.as_wire(), name, global.ttl_secs, pool));
-                binding.signed = owners.signed.len() as u32 - 1;
+                let (signed, has_room) =
+                    sign_steered(signing, zone.apex.as_wire(), name, global.ttl_secs, pool, &mut room);
+                binding.signed = owners.signed.len() as u32;
+                if signed.families.iter().any(|family| !family.sets.is_empty()) {
+                    signing.note_sets(SteeredSets {
+                        name: name.into(),
+                        ttl_secs: global.ttl_secs,
+                        pool: global.pool,
+                        signed: binding.signed,
+                    });
+                }
+                if !has_room {
+                    signing.note_single();
+                }
+                owners.signed.push(signed);
             }
             let binding = owners.binding_of(binding);
             steered.bindings.insert(name, (binding, global.pool));

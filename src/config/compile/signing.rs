@@ -15,13 +15,26 @@ use crate::dnssec::rrsig::{Standing, Validity, sign_rrset};
 use crate::wire::message::Rtype;
 
 /// What tells one signature from all others: a hash over the key and all that is signed, times left out.
-type Digest = [u8; 32];
+pub type Digest = [u8; 32];
 
 /// A signature with its times.
 #[derive(Clone, Debug)]
 struct Made {
     rdata: Box<[u8]>,
     validity: Validity,
+}
+
+/// A steered name whose answers of several addresses are to be signed as health moves.
+#[derive(Clone, Debug)]
+pub struct SteeredSets {
+    /// The name, a wildcard among them, in lower-case wire form.
+    pub name: Box<[u8]>,
+    /// TTL of its answers in seconds.
+    pub ttl_secs: u32,
+    /// Index of its pool in the snapshot.
+    pub pool: u32,
+    /// Index of its signatures in the snapshot.
+    pub signed: u32,
 }
 
 /// The signatures of a zone.
@@ -46,6 +59,8 @@ pub struct ZoneSigning {
     next_due: Cell<u64>,
     first_end: Cell<u64>,
     failure: RefCell<Option<SigningError>>,
+    sets: RefCell<Vec<SteeredSets>>,
+    singles: Cell<usize>,
 }
 
 /// Why a zone could not be signed.
@@ -79,6 +94,10 @@ pub struct Signed {
     pub failure: Option<SigningError>,
     /// The revision of the keys that is in it.
     pub revision: u64,
+    /// Names whose answers of several addresses are still to be signed.
+    pub sets: Vec<SteeredSets>,
+    /// Names that are answered one address at a time, because there are too many sets of several.
+    pub singles: usize,
 }
 
 /// What the zones of a configuration are signed with. A zone that should be signed and is not in here is not served at all.
@@ -120,6 +139,9 @@ impl Signing {
                 first_end: zone.first_end.get(),
                 failure: zone.failure.into_inner(),
                 revision: zone.keys.revision,
+                // What may not be signed is answered with what is signed ahead.
+                sets: if zone.may_sign { zone.sets.into_inner() } else { Vec::new() },
+                singles: zone.singles.get(),
             };
             (apex, signed)
         })
@@ -140,7 +162,19 @@ impl ZoneSigning {
             next_due: Cell::new(u64::MAX),
             first_end: Cell::new(u64::MAX),
             failure: RefCell::new(None),
+            sets: RefCell::default(),
+            singles: Cell::new(0),
         }
+    }
+
+    /// Notes a name whose sets of addresses are to be signed.
+    pub(super) fn note_sets(&self, sets: SteeredSets) {
+        self.sets.borrow_mut().push(sets);
+    }
+
+    /// Notes a name whose sets there is no room for.
+    pub(super) fn note_single(&self) {
+        self.singles.set(self.singles.get() + 1);
     }
 
     /// RRSIG data over an RRset, one for each key that signs its type. `records` are canonical, sorted and unique.
@@ -207,7 +241,8 @@ impl ZoneSigning {
     }
 }
 
-fn digest_of(key: &SigningKey, owner: &[u8], rtype: Rtype, ttl_secs: u32, records: &[Vec<u8>]) -> Digest {
+/// What a signature of this key over an RRset is kept under.
+pub fn digest_of(key: &SigningKey, owner: &[u8], rtype: Rtype, ttl_secs: u32, records: &[Vec<u8>]) -> Digest {
     let mut context = Context::new(&SHA256);
     context.update(&key.dnskey_rdata());
     context.update(owner);

@@ -130,7 +130,7 @@ fn coprime_step(total: u32) -> u32 {
     (near.max(1)..total).find(|step| gcd(*step, total) == 1).unwrap_or(1)
 }
 
-fn gcd(mut a: u32, mut b: u32) -> u32 {
+pub(super) fn gcd(mut a: u32, mut b: u32) -> u32 {
     while b != 0 {
         (a, b) = (b, a % b);
     }

@@ -284,3 +284,43 @@ proptest! {
         }
     }
 }
+
+proptest! {
+    #[test]
+    fn every_answer_is_one_of_few_sets_and_says_which(
+        weights in prop::collection::vec(1u32..40, 1..12),
+        max in 2u16..8,
+        down in prop::collection::vec(any::<bool>(), 12),
+    ) {
+        let members: Vec<_> = weights.iter().map(|weight| (*weight, None)).collect();
+        let mut bench = Bench::new(pool(Method::Weighted, Fallback::Any, max, &members, 0));
+        let states: Vec<State> =
+            down.iter().take(members.len()).map(|is_down| if *is_down { State::Down } else { State::Up }).collect();
+        bench.set(&states);
+        let (sequence, sets) = bench.table.sets(&bench.health, &bench.pool.v4, 0).unwrap();
+        prop_assert!(sets.len() <= members.len(), "{} sets of {} members", sets.len(), members.len());
+        prop_assert_eq!(bench.table.settled(&bench.health, &bench.pool.v4, 0), (0, sequence));
+        let mut seen = HashSet::new();
+        for _ in 0..2000 {
+            let mut out = [0; 1024];
+            let (drawn, set) = bench.table.draw_set(&bench.health, &bench.pool.v4, 0, 30, &mut out);
+            let answer: HashSet<[u8; 4]> = out
+                .chunks(A_RECORD_OCTETS)
+                .take(drawn.count as usize)
+                .filter_map(|record| record.last_chunk().copied())
+                .collect();
+            let expected: HashSet<[u8; 4]> = sets[set].iter().map(|index| member(usize::from(*index))).collect();
+            prop_assert_eq!(sets[set].len(), drawn.count as usize);
+            prop_assert_eq!(answer, expected);
+            seen.insert(set);
+        }
+        prop_assert_eq!(seen.len(), sets.len(), "a set that is never drawn");
+    }
+}
+
+#[test]
+fn nobody_to_draw_is_no_set() {
+    let mut bench = Bench::new(pool(Method::Weighted, Fallback::Refuse, 3, &[(1, None)], 0));
+    bench.set(&[State::Down]);
+    assert_eq!(bench.table.sets(&bench.health, &bench.pool.v4, 0).unwrap().1, Vec::<Vec<u16>>::new());
+}
