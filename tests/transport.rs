@@ -169,6 +169,26 @@ fn full_server_closes_the_connection_that_is_idle_longest() {
 }
 
 #[test]
+fn client_that_asks_how_long_it_may_idle_is_told_to_close_where_connections_are_scarce() {
+    let server = start("workers: 1, tcp_max_connections: 4, tcp_idle_timeout: 10s");
+    let asks = query().edns(1232).option(11, &[]);
+    let client = |n| TcpClient { stream: connect_from(Ipv4Addr::new(127, 0, 1, n), server.dns()) };
+    let mut held: Vec<TcpClient> = Vec::new();
+    for n in 1..=4 {
+        held.push(client(n));
+        let told: u16 = if n < 4 { 100 } else { 0 };
+        let expected = [&[0, 11, 0, 2][..], &told.to_be_bytes()].concat();
+        // How many there are is seen before a turn, so the first query of the last connection may come too early.
+        for may_be_early in [true, false] {
+            let last = held.last_mut().unwrap();
+            last.send(&framed(&asks.octets()));
+            let reply = last.receive().expect("a reply");
+            assert!(may_be_early || reply.ends_with(&expected), "of {n} connections: {reply:02x?}");
+        }
+    }
+}
+
+#[test]
 fn reader_that_takes_nothing_blocks_nobody_else() {
     let server = start("workers: 1");
     let slow = TcpClient::new(server.dns());

@@ -151,7 +151,7 @@ pub(super) fn room<'r>(
 fn told_octets(snapshot: &Snapshot, transport: Transport, query: Query<'_>) -> usize {
     let cookie = if query.options.has_cookie() { COOKIE_OPTION_OCTETS } else { 0 };
     let nsid = asked_nsid(snapshot, query.options).map_or(0, |nsid| OPTION_HEAD_OCTETS + nsid.len());
-    let has_keepalive = query.options.keepalive() && transport == Transport::Tcp;
+    let has_keepalive = query.options.keepalive() && transport.is_stream();
     let keepalive = OPTION_HEAD_OCTETS + size_of_val(&snapshot.protocol.keepalive);
     cookie + nsid + if has_keepalive { keepalive } else { 0 }
 }
@@ -159,7 +159,7 @@ fn told_octets(snapshot: &Snapshot, transport: Transport, query: Query<'_>) -> u
 /// Most octets of a reply.
 fn limit(snapshot: &Snapshot, transport: Transport, query: Query<'_>) -> usize {
     match transport {
-        Transport::Tcp => usize::from(u16::MAX),
+        Transport::Tcp | Transport::ScarceTcp => usize::from(u16::MAX),
         Transport::Udp => {
             let offered = query.edns.map_or(MIN_UDP_SIZE, |edns| edns.udp_size());
             usize::from(offered.min(snapshot.protocol.edns_udp_size))
@@ -343,15 +343,17 @@ fn write_options(
             put(OPTION_NSID, nsid);
         }
         // Not over UDP, which has no connection (RFC 7828 §3.2.2).
-        if options.keepalive() && transport == Transport::Tcp {
-            put(OPTION_KEEPALIVE, &snapshot.protocol.keepalive);
+        if options.keepalive() && transport.is_stream() {
+            // 0 asks to close as soon as what is outstanding has come (RFC 7828 §3.2.2).
+            let is_scarce = transport == Transport::ScarceTcp;
+            put(OPTION_KEEPALIVE, if is_scarce { &[0, 0] } else { &snapshot.protocol.keepalive });
         }
     }
     if let Some(error) = body.extended {
         put(OPTION_EXTENDED_ERROR, error.data());
     }
     // Over UDP a longer reply would serve who asks in another's name (RFC 7830 §6).
-    if options.padding() && transport == Transport::Tcp {
+    if options.padding() && transport.is_stream() {
         end = write_padding(reply, end);
     }
     end

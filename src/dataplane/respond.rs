@@ -63,7 +63,7 @@ pub fn respond(
     let counters = &*worker.counters;
     counters.bump(match transport {
         Transport::Udp => Counter::UdpQueries,
-        Transport::Tcp => Counter::TcpQueries,
+        Transport::Tcp | Transport::ScarceTcp => Counter::TcpQueries,
     });
     let Generation { snapshot, rotations, guard, .. } = generation;
     let turn = Turn { snapshot, rotations, counters, client: &client, transport, guard };

@@ -27,6 +27,16 @@ pub enum Transport {
     Udp,
     /// A stream: 65,535 octets.
     Tcp,
+    /// A stream, while there is hardly room for another one: who asks how long it may idle is told to close.
+    ScarceTcp,
+}
+
+impl Transport {
+    /// Whether it is a stream.
+    #[inline(always)]
+    pub fn is_stream(self) -> bool {
+        self != Transport::Udp
+    }
 }
 
 /// What answering one message draws on. Handed on by value: it is put together in memory only where a way leaves the usual one.

@@ -61,15 +61,10 @@ impl Worker {
             self.desk.begin_batch();
             let desk = &mut self.desk;
             let now = self.io.now();
+            let transport =
+                if self.io.connections_are_scarce() { Transport::ScarceTcp } else { Transport::Tcp };
             let streams = self.io.tcp_turn(now, |peer, message, reply| {
-                match respond(
-                    &mut desk.generation,
-                    &mut desk.state,
-                    peer.ip(),
-                    Transport::Tcp,
-                    message,
-                    reply,
-                ) {
+                match respond(&mut desk.generation, &mut desk.state, peer.ip(), transport, message, reply) {
                     Outcome::Reply(len) => StreamAction::Reply(len),
                     // What is no query over TCP will not become one: nothing more is expected of this peer.
                     Outcome::Drop(_) => StreamAction::Close,

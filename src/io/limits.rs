@@ -50,6 +50,11 @@ impl ConnectionLimits {
         Arc::new(ConnectionLimits { max_total, max_per_client, total: AtomicU32::new(0), clients, hasher })
     }
 
+    /// Whether more than nine tenths of the connections that there may be are open.
+    pub fn is_scarce(&self) -> bool {
+        u64::from(self.open()) * 10 > u64::from(self.max_total) * 9
+    }
+
     /// Connections open now, over all workers.
     pub fn open(&self) -> u32 {
         self.total.load(Ordering::Relaxed)

@@ -151,6 +151,11 @@ impl WorkerIo {
         Ok(())
     }
 
+    /// Whether there is hardly room for more connections.
+    pub fn connections_are_scarce(&self) -> bool {
+        self.tcp.are_scarce()
+    }
+
     /// The time, as `wait` read it last: at most `TURNS_PER_POLL` turns ago where there are connections, else older.
     pub fn now(&self) -> Instant {
         self.now

@@ -107,6 +107,11 @@ impl TcpIo {
         }
     }
 
+    /// Whether there is hardly room for more connections, over all workers.
+    pub(super) fn are_scarce(&self) -> bool {
+        self.limits.is_scarce()
+    }
+
     /// Takes over a listening, non-blocking socket. It counts as ready: somebody may have come before.
     pub(super) fn add_listener(
         &mut self,
