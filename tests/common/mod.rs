@@ -19,10 +19,14 @@ use tempfile::TempDir;
 
 /// HTTP, TLS and TCP servers that are probed.
 pub mod backend;
+/// A clock that the test sets.
+pub mod clock;
 /// A small DNS client.
 pub mod dns;
 /// What is true of every reply.
 pub mod reply;
+/// Unbound in front of a server.
+pub mod unbound;
 
 use dns::{Query, Reply, Via};
 
@@ -189,10 +193,19 @@ impl Server {
     /// The same, with further arguments made from the folder of the configuration.
     #[track_caller]
     pub fn start_with(text: &str, arguments: impl FnOnce(&Path) -> Vec<String>) -> Server {
+        Server::start_as(steerd(), text, arguments)
+    }
+
+    /// The same with a command of one's own.
+    #[track_caller]
+    pub fn start_as(
+        mut command: Command,
+        text: &str,
+        arguments: impl FnOnce(&Path) -> Vec<String>,
+    ) -> Server {
         let folder = tempfile::tempdir().unwrap();
         let text = if text.contains("server:") { text.to_owned() } else { config("workers: 1", text) };
         std::fs::write(folder.path().join("steerd.yaml"), text).unwrap();
-        let mut command = steerd();
         command.args(["serve", "--log-format", "json", "-c"]).arg(folder.path().join("steerd.yaml"));
         command.args(arguments(folder.path()));
         let mut process = Process::start(&mut command);
