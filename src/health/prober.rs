@@ -295,7 +295,10 @@ impl Prober {
                     Ok(()) => self.timers.push(Reverse((deadline, ticket))),
                     Err(error) => {
                         let reason = Reason::of_local_error(&error);
-                        self.conclude(index, Conclusion { outcome: Outcome::Inconclusive, reason });
+                        self.conclude(
+                            index,
+                            Conclusion { outcome: Outcome::Inconclusive, reason, advice: None },
+                        );
                     }
                 }
             }

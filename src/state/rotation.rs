@@ -371,7 +371,7 @@ impl RotationTable {
         rotation.source = source;
         let entries = &mut self.entries[entries_at..entries_at + len];
         let guide_at = rotation.guide_at as usize;
-        arrange(rotation, family, entries, &mut self.guide[guide_at..]);
+        arrange(rotation, words, family, entries, &mut self.guide[guide_at..]);
         if family.rules.max_addrs_returned > 1 {
             rotation.sets = find_sets(rotation, entries, &mut self.bounds[entries_at..]);
         }
@@ -466,7 +466,7 @@ fn write_others(
 /// `position + step` modulo `total`; both are below it, or `total` is 0.
 #[inline]
 fn advance(position: u32, step: u32, total: u32) -> u32 {
-    // Sums of weights stay below 2^27, so this cannot overflow.
+    // Sums of weights stay at or below 2^31 and steps below them, so this cannot overflow.
     let next = position + step;
     if next >= total { next - total } else { next }
 }

@@ -23,7 +23,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use crate::config::model::{Monitor, Probe};
-use crate::health::machine::Outcome;
+use crate::health::machine::{Advice, Outcome};
 use crate::health::reason::{Phase, ProberFault, Reason};
 
 /// What a probe came to.
@@ -33,11 +33,13 @@ pub(super) struct Conclusion {
     pub(super) outcome: Outcome,
     /// For people.
     pub(super) reason: Reason,
+    /// What the target said of itself; `None`: nothing.
+    pub(super) advice: Option<Advice>,
 }
 
 impl Conclusion {
     fn success(reason: Reason) -> Conclusion {
-        Conclusion { outcome: Outcome::Success, reason }
+        Conclusion { outcome: Outcome::Success, reason, advice: None }
     }
 
     /// A failure of the target, or no verdict where the reason is the prober's own fault.
@@ -46,7 +48,7 @@ impl Conclusion {
             Reason::Prober(_) => Outcome::Inconclusive,
             _ => Outcome::Failure,
         };
-        Conclusion { outcome, reason }
+        Conclusion { outcome, reason, advice: None }
     }
 }
 

@@ -3,8 +3,11 @@
 //! Runs when a pool's health has moved, on the worker's thread: linear in the pool's members, and without allocation.
 
 use super::{Entry, MAX_MEMBERS, MIN_GUIDE, Rotation, Source, UNCOUNTED};
-use crate::state::health_table::{State, Word};
+use crate::state::health_table::{State, WHOLE_PERMILLE, Word};
 use crate::state::pool::{Candidate, Fallback, FamilyPool, Method};
+
+/// The longest cycle: a position and a step of it fit 32 bits together.
+const MAX_TOTAL: u64 = 1 << 31;
 
 /// Writes the candidates that a rotation is made of to the beginning of `entries`; returns what they are, and how many.
 pub(super) fn choose_candidates(
@@ -13,29 +16,56 @@ pub(super) fn choose_candidates(
     scope: usize,
     entries: &mut [Entry],
 ) -> (Source, usize) {
-    let state_of = |candidate: &Candidate| words[usize::from(candidate.member)].state();
-    let any_up = family.candidates[..family.fallback_at].iter().any(|c| state_of(c) == State::Up);
+    // What nothing is to be drawn of is as if it were not there, in whatever state.
+    let is_drawable = |candidate: &Candidate, state: State| {
+        words[usize::from(candidate.member)].state() == state && weight_of(words, candidate) > 0
+    };
+    let any_up = family.candidates[..family.fallback_at].iter().any(|c| is_drawable(c, State::Up));
     let (state, source) = if any_up { (State::Up, Source::Up) } else { (State::Unknown, Source::Unknown) };
     let most = match family.rules.method {
         Method::FirstUp => 1,
         Method::Weighted | Method::Regional => MAX_MEMBERS,
     };
-    let drawable = family.in_scope(scope).filter(|(_, c)| state_of(c) == state).map(|(index, _)| index);
+    let drawable = family.in_scope(scope).filter(|(_, c)| is_drawable(c, state)).map(|(index, _)| index);
     let len = fill(entries, family, drawable.take(most));
     if len > 0 {
         return (source, len);
     }
-    let fallback = match family.rules.fallback {
+    let all = || family.candidates.iter().enumerate();
+    let len = match family.rules.fallback {
         // A region without anybody looks to the rotation over all, which has the fallback.
-        _ if scope > 0 => 0..0,
-        Fallback::Any => 0..family.fallback_at,
-        Fallback::Addresses => family.fallback_at..family.candidates.len(),
-        Fallback::Refuse | Fallback::NoData => 0..0,
+        _ if scope > 0 => 0,
+        Fallback::Any => {
+            let members = || all().take(family.fallback_at);
+            let weighed = members().filter(|(_, c)| weight_of(words, c) > 0).map(|(index, _)| index);
+            match fill(entries, family, weighed) {
+                // All are drained: better these than none.
+                0 => {
+                    let based = members().filter(|(_, c)| based_on(words, c).0 > 0).map(|(index, _)| index);
+                    fill(entries, family, based)
+                }
+                len => len,
+            }
+        }
+        Fallback::Addresses => fill(entries, family, family.fallback_at..family.candidates.len()),
+        Fallback::Refuse | Fallback::NoData => 0,
     };
-    match fill(entries, family, fallback) {
-        0 => (Source::Empty, 0),
-        len => (Source::Fallback, len),
+    if len == 0 { (Source::Empty, 0) } else { (Source::Fallback, len) }
+}
+
+/// The weight of a candidate before anything is held back, and the thousandths of it that count.
+fn based_on(words: &[Word], candidate: &Candidate) -> (u32, u16) {
+    // Fallback addresses are numbered behind the members, and have no word.
+    match words.get(usize::from(candidate.member)) {
+        Some(word) => (word.base_weight(candidate.weight), word.permille()),
+        None => (candidate.weight, WHOLE_PERMILLE),
     }
+}
+
+/// The weight of a candidate that counts, in thousandths.
+fn weight_of(words: &[Word], candidate: &Candidate) -> u64 {
+    let (base, permille) = based_on(words, candidate);
+    u64::from(base) * u64::from(permille)
 }
 
 fn fill(entries: &mut [Entry], family: &FamilyPool, candidates: impl Iterator<Item = usize>) -> usize {
@@ -51,22 +81,43 @@ fn fill(entries: &mut [Entry], family: &FamilyPool, candidates: impl Iterator<It
     len
 }
 
+/// Gives each entry its weight, for now in the place of its end, in the smallest whole numbers of the same proportions; where
+/// a cycle of these would be too long, in numbers scaled down to fit, each 1 at least. Returns their sum.
+fn weigh(words: &[Word], family: &FamilyPool, entries: &mut [Entry]) -> u32 {
+    let candidate = |entry: &Entry| &family.candidates[usize::from(entry.candidate)];
+    // Without anything that counts the entries are a fallback of drained members, by what they would weigh.
+    let counts = entries.iter().any(|entry| weight_of(words, candidate(entry)) > 0);
+    let weight = |entry: &Entry| match counts {
+        true => weight_of(words, candidate(entry)),
+        false => u64::from(based_on(words, candidate(entry)).0),
+    };
+    let divisor = entries.iter().map(weight).fold(0, gcd).max(1);
+    let whole: u64 = entries.iter().map(|entry| weight(entry) / divisor).sum();
+    // Half of what fits, since what is rounded up to 1 comes on top: MAX_MEMBERS at most.
+    let fits = |weight: u64| if whole <= MAX_TOTAL { weight } else { weight * (MAX_TOTAL / 2) / whole };
+    let mut total = 0;
+    for entry in entries {
+        entry.end = fits(weight(entry) / divisor).max(1) as u32;
+        total += entry.end;
+    }
+    total
+}
+
 /// Fills in everything that follows from the chosen candidates: order, running sums, guide, steps.
 pub(super) fn arrange(
     rotation: &mut Rotation,
+    words: &[Word],
     family: &FamilyPool,
     entries: &mut [Entry],
     guide: &mut [u16],
 ) {
-    let weight = |entry: &Entry| family.candidates[usize::from(entry.candidate)].weight;
-    let divisor = entries.iter().map(weight).fold(0, gcd).max(1);
     let take = usize::from(family.rules.max_addrs_returned).min(entries.len());
-    let total: u32 = entries.iter().map(|entry| weight(entry) / divisor).sum();
-    let certain = split_certain(entries, take, total, |entry| weight(entry) / divisor);
+    let total = weigh(words, family, entries);
+    let certain = split_certain(entries, take, total);
     let mut sum = 0;
     let mut certain_total = 0;
     for (index, entry) in entries.iter_mut().enumerate() {
-        sum += weight(entry) / divisor;
+        sum += entry.end;
         entry.end = sum;
         if index < certain {
             certain_total = sum;
@@ -99,8 +150,8 @@ pub(super) fn arrange(
 }
 
 /// Moves the members that are in every answer of `take` to the front, keeping the order within both parts; returns
-/// their number. A member is certain when its weight times the samples left is at least the weight left.
-fn split_certain(entries: &mut [Entry], take: usize, total: u32, weight: impl Fn(&Entry) -> u32) -> usize {
+/// their number. A member is certain when its weight (in the place of its end) times the samples left is at least the weight left.
+fn split_certain(entries: &mut [Entry], take: usize, total: u32) -> usize {
     if take >= entries.len() {
         return entries.len();
     }
@@ -113,10 +164,10 @@ fn split_certain(entries: &mut [Entry], take: usize, total: u32, weight: impl Fn
         let samples = (take - certain) as u64;
         let found = entries[certain..]
             .iter()
-            .position(|entry| samples > 0 && u64::from(weight(entry)) * samples >= rest_total);
+            .position(|entry| samples > 0 && u64::from(entry.end) * samples >= rest_total);
         let Some(found) = found else { return certain };
         entries[certain..=certain + found].rotate_right(1);
-        rest_total -= u64::from(weight(&entries[certain]));
+        rest_total -= u64::from(entries[certain].end);
         certain += 1;
     }
 }
@@ -127,10 +178,10 @@ fn coprime_step(total: u32) -> u32 {
         return 0;
     }
     let near = ((u64::from(total) * 0x9E37_79B9) >> 32) as u32;
-    (near.max(1)..total).find(|step| gcd(*step, total) == 1).unwrap_or(1)
+    (near.max(1)..total).find(|step| gcd(u64::from(*step), u64::from(total)) == 1).unwrap_or(1)
 }
 
-pub(super) fn gcd(mut a: u32, mut b: u32) -> u32 {
+pub(super) fn gcd(mut a: u64, mut b: u64) -> u64 {
     while b != 0 {
         (a, b) = (b, a % b);
     }

@@ -24,7 +24,7 @@ pub(super) struct Sets {
 pub(super) fn find_sets(rotation: &Rotation, entries: &[Entry], bounds: &mut [u32]) -> Sets {
     let rest_total = rotation.total - rotation.certain_total;
     let samples = u32::from(rotation.take - rotation.certain);
-    let common = gcd(rest_total, samples).max(1);
+    let common = gcd(rest_total.into(), samples.into()).max(1) as u32;
     let (distance, factor) = ((rest_total / common).max(1), samples / common);
     let mut count = 0;
     let rest = entries.iter().skip(usize::from(rotation.certain));

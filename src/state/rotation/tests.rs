@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use proptest::prelude::*;
 
 use super::*;
-use crate::state::health_table::State;
+use crate::state::health_table::{Flags, State};
 use crate::state::pool::{Candidate, Fallback, Method, PoolRules, Regions, push_record};
 use crate::state::topology::RegionId;
 
@@ -69,7 +69,11 @@ impl Bench {
     }
 
     fn set(&self, states: &[State]) {
-        self.health.write(0, states.iter().enumerate().map(|(m, s)| (m, Word::new(*s, 1))));
+        self.set_words(states.iter().map(|s| Word::new(*s, 1)));
+    }
+
+    fn set_words(&self, words: impl IntoIterator<Item = Word>) {
+        self.health.write(0, words.into_iter().enumerate());
     }
 
     fn draw(&mut self, scope: usize) -> Result<Vec<[u8; 4]>, Source> {
@@ -210,6 +214,59 @@ fn positions_and_counts_are_carried_into_a_new_table() {
     }
     let total: u64 = bench.table.draw_counts().iter().map(|c| c.load(Ordering::Relaxed)).sum();
     assert_eq!(total, 12);
+}
+
+#[test]
+fn member_that_is_up_and_weighs_nothing_is_not_drawn() {
+    let members = [(1, None), (1, None), (1, None)];
+    let mut bench = Bench::new(pool(Method::Weighted, Fallback::Any, 3, &members, 0));
+    let up = Word::new(State::Up, 1);
+    let drained = up.with_permille(0).with_flags(Flags::DRAINING);
+    bench.set_words([drained, up, up.with_weight_override(Some(0))]);
+    assert_eq!(bench.draw(0).unwrap(), [member(1)]);
+    bench.set_words([drained, Word::new(State::Down, 1), Word::new(State::Down, 1)]);
+    let answer: HashSet<_> = bench.draw(0).unwrap().into_iter().collect();
+    assert_eq!(answer, HashSet::from([member(1), member(2)]), "fallback any: all but the drained one");
+    bench.set_words([drained, drained, up.with_weight_override(Some(0))]);
+    let answer: HashSet<_> = bench.draw(0).unwrap().into_iter().collect();
+    assert_eq!(answer, HashSet::from([member(0), member(1)]), "all are drained: better these than none");
+}
+
+#[test]
+fn shares_follow_overrides_and_thousandths_exactly() {
+    let members = [(1, None), (65_535, None), (3, None)];
+    let mut bench = Bench::new(pool(Method::Weighted, Fallback::Any, 1, &members, 0));
+    let up = Word::new(State::Up, 1);
+    bench.set_words([
+        up.with_weight_override(Some(4)),
+        up.with_weight_override(Some(8)).with_permille(250),
+        up.with_permille(500),
+    ]);
+    for _ in 0..75 {
+        bench.draw(0).unwrap();
+    }
+    let counts: Vec<u64> = bench.table.draw_counts().iter().map(|c| c.load(Ordering::Relaxed)).collect();
+    assert_eq!(counts, [40, 20, 15], "4 : 2 : 1.5");
+}
+
+#[test]
+fn cycle_too_long_for_its_numbers_is_scaled_down_and_nobody_is_lost() {
+    let members: Vec<_> = (0..1024).map(|_| (65_535, None)).collect();
+    let mut bench = Bench::new(pool(Method::Weighted, Fallback::Any, 1, &members, 0));
+    let up = Word::new(State::Up, 1);
+    bench.set_words((0..1024).map(|m| match m {
+        0 => up.with_weight_override(Some(1)).with_permille(1),
+        _ => up.with_permille(1000 - (m % 7)),
+    }));
+    bench.draw(0).unwrap();
+    let rotation = &bench.table.rotations[0];
+    assert!(u64::from(rotation.total) <= 1 << 31 && rotation.total > 1 << 29, "{}", rotation.total);
+    let ends: Vec<u32> = bench.table.entries[..1024].iter().map(|entry| entry.end).collect();
+    assert_eq!(ends[0], 1);
+    assert!(ends.is_sorted_by(|a, b| a < b), "everybody has a share");
+    for _ in 0..100_000 {
+        bench.draw(0).unwrap();
+    }
 }
 
 fn states() -> impl Strategy<Value = State> {
