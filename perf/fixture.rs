@@ -29,6 +29,9 @@ globalnames:
   www.example.com: {pool: web, ttl: 30}
   a.b.example.com: {pool: two, ttl: 30}
   alone.example.net: {pool: closed, ttl: 30}
+  hash.example.com: {pool: hash, ttl: 30}
+  random.example.com: {pool: random, ttl: 30}
+  next.example.com: {pool: next, ttl: 30}
 pools:
   web:
     lb_method: twrr
@@ -52,6 +55,22 @@ pools:
     members: {192.0.2.9: {}}
     monitor: forced
     monitor_params: {status: down}
+  hash:
+    lb_method: hash
+    members: {192.0.2.1: {weight: 3}, 192.0.2.2: {}, 192.0.2.3: {}, 192.0.2.4: {}}
+    monitor: forced
+    monitor_params: {status: up}
+  random:
+    lb_method: random
+    members: {192.0.2.1: {weight: 3}, 192.0.2.2: {}, 192.0.2.3: {}, 192.0.2.4: {}}
+    monitor: forced
+    monitor_params: {status: up}
+  next:
+    lb_method: twrr
+    next: [west, east]
+    members: {192.0.2.1: {weight: 3}, 192.0.2.2: {}, 198.51.100.3: {}, 198.51.100.4: {}}
+    monitor: forced
+    monitor_params: {status: up}
 topology: {east: [192.0.2.0/24, 10.0.0.0/8, '2001:db8::/32'], west: [198.51.100.0/24, 10.1.0.0/16]}
 zones:
   example.com: {ns: [ns1.example.com, ns2.example.com]}
@@ -173,6 +192,9 @@ pub(crate) fn kinds() -> Vec<(&'static str, Vec<u8>)> {
         ("pool-ecs", query("www.example.com", Rtype::A, Opt::ClientSubnet)),
         ("pool-cookie", query("www.example.com", Rtype::A, Opt::Cookie)),
         ("pool-two", query("a.b.example.com", Rtype::A, Opt::Plain)),
+        ("pool-hash", query("hash.example.com", Rtype::A, Opt::Plain)),
+        ("pool-random", query("random.example.com", Rtype::A, Opt::Plain)),
+        ("pool-next", query("next.example.com", Rtype::A, Opt::Plain)),
         ("pool-aaaa", query("www.example.com", Rtype::AAAA, Opt::Plain)),
         ("static-soa", query("example.com", Rtype::SOA, Opt::None)),
         ("static-ns-edns", query("example.com", Rtype::NS, Opt::Plain)),

@@ -376,6 +376,15 @@ pub enum Cause {
     NoNameServers { name: Found },
     #[error("no name uses the pool {pool}")]
     UnusedPool { pool: Found },
+    /// An option beside a method that does not have it.
+    #[error("`{option}` is an option of the method {method} alone")]
+    OptionOfOtherMethod { option: &'static str, method: &'static str },
+    /// A region that is not in the topology.
+    #[error("the topology has no region {name}")]
+    UnknownRegion { name: Found, closest: Option<Found> },
+    /// Regions behind the word that means all of them.
+    #[error("nothing can follow `anywhere`")]
+    BehindAnywhere,
     /// `twrr` without regions.
     #[error("`twrr` without any topology is the same as `wrr`")]
     TwrrWithoutTopology,
@@ -506,6 +515,9 @@ impl Cause {
                 "queries for a family without members are answered with no data".to_owned()
             }
             Cause::LowTtl { .. } => "20 to 60 s is usual for a steered name".to_owned(),
+            Cause::OptionOfOtherMethod { method, .. } => format!("leave it out, or use {method}"),
+            Cause::UnknownRegion { closest, .. } => return closest.as_ref().map(|closest| format!("did you mean {closest}?")),
+            Cause::BehindAnywhere => "put it last: members of all other regions follow then".to_owned(),
             Cause::TwrrWithoutTopology => "give `topology` or `topology_file`, or use `wrr`".to_owned(),
             Cause::RepeatsOrigin { .. } => "names are absolute here: leave out the second one".to_owned(),
             Cause::LongNegativeTtl { .. } => "RFC 2308 suggests one to three hours".to_owned(),

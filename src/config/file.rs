@@ -2,13 +2,15 @@
 //!
 //! Opens no file: a `topology_file` is returned as a path for `config::load` to read.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use super::cause::{Cause, Found};
 use super::compile::Apexes;
 use super::decode::{Decoder, Field, Placed, Read, Section, Seen, key};
-use super::model::{Config, Fallback, GlobalNames, OwnerName, OwnerNameRef, Pool, Server, Topology, Zone};
+use super::model::{
+    Config, Fallback, GlobalNames, Method, OwnerName, OwnerNameRef, Pool, Server, Topology, Zone,
+};
 use super::names::{Names, read_names, resolve};
 use super::pools::{ReadPool, read_pools};
 use super::report::{FileId, Findings, Span};
@@ -134,14 +136,29 @@ pub(super) fn link(
     // One that has errors, or could not be read, is not missing.
     let topology_known = !topology_given || findings.no_errors();
     if topology.prefixes.is_empty() && topology_known {
-        for at in pools.iter().filter_map(|pool| pool.twrr_at) {
+        for at in pools.iter().filter_map(|pool| pool.method.by_region_at()) {
             findings.warning(file, at, Cause::TwrrWithoutTopology);
         }
+    }
+    let mut pools = pools;
+    if topology_known {
+        give_orders(&mut pools, &topology, findings);
     }
     check_signed(&zones, &server, &globalnames, &pools, seen.place("globalnames"), findings);
     let pools: Vec<Pool> = pools.into_iter().filter_map(|pool| pool.pool).collect();
     let zones: Vec<Zone> = zones.into_iter().map(|zone| zone.zone).collect();
     Config { server, globalnames, pools, topology, zones, files }
+}
+
+/// Gives pools the orders of regions that they have by name.
+fn give_orders(pools: &mut [ReadPool], topology: &Topology, findings: &mut Findings) {
+    let regions: HashMap<&str, u16> = topology.regions.iter().map(String::as_str).zip(0..).collect();
+    for ReadPool { method, pool, .. } in pools {
+        let orders = method.orders(&regions, |span, cause| findings.error(FileId(0), span, cause));
+        if let Some(Pool { method: Method::Twrr { next }, .. }) = pool {
+            *next = orders;
+        }
+    }
 }
 
 /// What signed zones need: a place for their keys, and pools that always have an answer.

@@ -22,6 +22,8 @@ mod file;
 pub mod model;
 /// `server.cookies` and `server.rrl`.
 pub mod guard;
+/// A pool's method and its options.
+mod method;
 /// `monitor` and `monitor_params` of a pool.
 mod monitor;
 /// `globalnames`.

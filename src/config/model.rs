@@ -3,6 +3,7 @@
 //! Built only by `config::load`; every value here is in range, so nothing that receives one checks it again. It knows no
 //! YAML and no file positions (those are `config::file` and `config::report`).
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
@@ -379,14 +380,47 @@ pub struct Pool {
 }
 
 /// How members are chosen (`lb_method`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Method {
     /// Exact weighted rotation.
     Wrr,
-    /// Weighted rotation over the members in the client's region; none UP there: over all.
-    Twrr,
-    /// The first UP member in listed order.
-    Fogroup,
+    /// Weighted rotation over the members in the client's region; none UP there: in the next one, or over all.
+    Twrr {
+        /// Where is looked for members after the client's own region; `None`: anywhere.
+        next: Option<Orders>,
+    },
+    /// The first UP members in listed order.
+    Fogroup {
+        /// How many of them, 1..=1024.
+        first: u16,
+    },
+    /// Weighted, by chance.
+    Random,
+    /// Weighted, by the client's network.
+    Hash {
+        /// Length of an IPv4 client's network, 1..=32.
+        prefix_v4: u8,
+        /// Length of an IPv6 client's network, 1..=128.
+        prefix_v6: u8,
+    },
+}
+
+/// Orders of regions for clients of each region.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Orders {
+    /// By the number of the clients' region.
+    pub by_region: BTreeMap<u16, Order>,
+    /// For clients of all other regions; `None`: their own and then anywhere.
+    pub others: Option<Order>,
+}
+
+/// Regions in which members are sought, in this order.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Order {
+    /// Numbers of regions.
+    pub regions: Vec<u16>,
+    /// Whether all others follow.
+    pub then_anywhere: bool,
 }
 
 /// What is answered when no member can be drawn (`fallback`).

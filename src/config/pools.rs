@@ -9,10 +9,11 @@ use std::sync::Arc;
 use super::cause::{Cause, Found, Kind};
 use super::decode::{Decoder, Field, Placed, Read, Section, key};
 use super::events::Node;
-use super::model::{Fallback, Member, Method, Pool};
+use super::method::{METHOD_WORDS, ReadMethod};
+use super::model::{Fallback, Member, Pool};
 use super::monitor::{MONITOR_WORDS, Parameters, read_kind, read_parameters};
 use super::report::Span;
-use super::scalars::{address, boolean, integer, text_chars, word};
+use super::scalars::{address, boolean, integer, text_chars};
 // Of a pool, and of fallback addresses besides.
 use crate::state::rotation::MAX_MEMBERS;
 
@@ -20,15 +21,16 @@ use crate::state::rotation::MAX_MEMBERS;
 const MAX_NAME_CHARS: usize = 256;
 const DEFAULT_WEIGHT: u32 = 1;
 
-const METHODS: &[(&str, Method)] =
-    &[("wrr", Method::Wrr), ("twrr", Method::Twrr), ("fogroup", Method::Fogroup)];
-const METHOD_WORDS: &str = "`wrr`, `twrr` and `fogroup`";
 const FALLBACK_WORDS: &str = "`any`, `refuse`, `nodata` and addresses";
 
 pub(super) static POOL: Section = Section {
     title: "a pool",
     keys: &[
         key("lb_method"),
+        key("first"),
+        key("next"),
+        key("hash_prefix_v4"),
+        key("hash_prefix_v6"),
         key("fallback"),
         key("max_addrs_returned"),
         key("members"),
@@ -54,8 +56,8 @@ pub(super) static LISTED_MEMBER: Section = Section {
 pub(super) struct ReadPool {
     pub(super) name: String,
     pub(super) at: Span,
-    /// Where `lb_method` says `twrr`.
-    pub(super) twrr_at: Option<Span>,
+    /// Its method, whose regions are known by name.
+    pub(super) method: ReadMethod,
     /// `None` when something in it was refused.
     pub(super) pool: Option<Pool>,
 }
@@ -84,7 +86,7 @@ pub(super) fn read_pools<'t>(d: &mut Decoder<'t, '_>, field: Field<'t>) -> Read<
 
 fn read_pool<'t>(d: &mut Decoder<'t, '_>, field: Field<'t>, name: String) -> Read<ReadPool> {
     let at = field.at;
-    let mut method = None;
+    let mut method = ReadMethod::default();
     let mut fallback = Fallback::Any;
     let mut fallback_places = Vec::new();
     let mut max_addrs_returned = 1;
@@ -92,8 +94,12 @@ fn read_pool<'t>(d: &mut Decoder<'t, '_>, field: Field<'t>, name: String) -> Rea
     let mut kind = None;
     let mut parameters = Some(Parameters::default());
     let seen = d.section(field, &POOL, |d, key, field| {
+        let mut field = Some(field);
+        if method.read(d, key, &mut field)? {
+            return Ok(());
+        }
+        let Some(field) = field else { return Ok(()) };
         match key {
-            "lb_method" => method = d.value(field, word(METHODS, METHOD_WORDS))?,
             "fallback" => (fallback, fallback_places) = read_fallback(d, field)?,
             "max_addrs_returned" => {
                 let read = d.value(field, integer(1..=1024))?;
@@ -106,7 +112,7 @@ fn read_pool<'t>(d: &mut Decoder<'t, '_>, field: Field<'t>, name: String) -> Rea
         }
         Ok(())
     })?;
-    let mut read = ReadPool { name, at, twrr_at: None, pool: None };
+    let mut read = ReadPool { name, at, method: ReadMethod::default(), pool: None };
     let Some(seen) = seen else { return Ok(read) };
     for (key, accepted) in [("lb_method", METHOD_WORDS), ("members", ""), ("monitor", MONITOR_WORDS)] {
         if seen.place(key).is_none() {
@@ -118,8 +124,9 @@ fn read_pool<'t>(d: &mut Decoder<'t, '_>, field: Field<'t>, name: String) -> Rea
     }
     check_fallback_families(d, &members, &fallback_places);
     let monitor = kind.zip(parameters).map(|(kind, parameters)| parameters.build(d, kind.value, at));
-    if let (Some(Placed { value: method, span }), Some(monitor)) = (method, monitor) {
-        read.twrr_at = (method == Method::Twrr).then_some(span);
+    let built = method.build(d);
+    read.method = method;
+    if let (Some(method), Some(monitor)) = (built, monitor) {
         let (name, monitor) = (read.name.clone(), Arc::new(monitor));
         read.pool = Some(Pool { name, method, fallback, max_addrs_returned, members, monitor });
     }
@@ -375,7 +382,8 @@ mod tests {
             let config = loaded(&with(&format!(
                 "lb_method: fogroup\nfallback: {text}\nmembers: [192.0.2.1]\n{FORCED}"
             )));
-            assert_eq!((&config.pools[0].fallback, config.pools[0].method), (&fallback, Method::Fogroup));
+            let method = super::super::model::Method::Fogroup { first: 1 };
+            assert_eq!((&config.pools[0].fallback, &config.pools[0].method), (&fallback, &method));
         }
     }
 

@@ -92,8 +92,8 @@ fn the_seeds_example_mended_loads_unchanged() {
         pool.members.iter().map(|m| format!("{} {} {}", m.ip, m.name, m.weight)).collect();
     assert_eq!(members, ["172.16.1.1 wiki1-dc1 3", "10.1.1.2 wiki2-dc2 2", "10.1.1.1 wiki3-dc2 3"]);
     assert_eq!(
-        (pool.method, &pool.fallback, pool.max_addrs_returned),
-        (model::Method::Twrr, &model::Fallback::Any, 2)
+        (pool.method.clone(), &pool.fallback, pool.max_addrs_returned),
+        (model::Method::Twrr { next: None }, &model::Fallback::Any, 2)
     );
     let model::Probe::Http(http) = &pool.monitor.probe else { panic!("no http") };
     assert_eq!(
@@ -265,7 +265,7 @@ fn pools_may_share_anchored_parameters() {
         "globalnames: {a.example: p, b.example: q}\npools:\n  p: &p\n    lb_method: wrr\n    members: [192.0.2.1]\n    \
          monitor: forced\n    monitor_params: {status: up}\n  q:\n    <<: *p\n    lb_method: fogroup\n",
     );
-    assert_eq!(config.pools[1].method, model::Method::Fogroup);
+    assert_eq!(config.pools[1].method, model::Method::Fogroup { first: 1 });
     assert_eq!(config.pools[1].members, config.pools[0].members);
 }
 

@@ -8,6 +8,7 @@ use std::net::IpAddr;
 use super::lookup::Owner;
 use super::parse::Query;
 use crate::state::pool::{Family, FamilyPool};
+use crate::state::rotation::hashed_scope;
 use crate::state::snapshot::{Binding, Snapshot};
 use crate::wire::message::{Class, Rtype};
 
@@ -68,12 +69,17 @@ fn choose_bound<'s>(
 /// Which rotation of a pool's family is the client's, and for whom the same holds.
 #[inline(always)]
 fn choose_scope(snapshot: &Snapshot, client: &IpAddr, query: Query<'_>, family: &FamilyPool) -> (usize, u8) {
-    if family.regions.is_empty() {
+    if !family.is_by_client {
         return (0, 0);
     }
     let subnet = query.options.client_subnet.and_then(|subnet| subnet.address());
-    let place = snapshot.topology.lookup(subnet.unwrap_or(*client));
-    (place.region.map_or(0, |region| family.regions.scope_of(region)), place.uniform_len)
+    let address = subnet.unwrap_or(*client);
+    if let Some(slots) = &family.slots {
+        let (slot, prefix_len) = slots.slot_of(address);
+        return (hashed_scope(slot), prefix_len);
+    }
+    let place = snapshot.topology.lookup(address);
+    (place.region.map_or(0, |region| family.preferences.scope_of(region)), place.uniform_len)
 }
 
 /// Questions about the server itself, by convention in class CH (RFC 4892 §2 for `id.server`); `None`: refused.

@@ -10,6 +10,8 @@ pub mod chain;
 pub mod counters;
 /// What a worker knows of the time and its load.
 pub mod guard;
+/// Which member a client's network belongs to.
+pub mod hash_slots;
 /// Verdicts of the probes, under a sequence lock.
 pub mod health_table;
 /// Maps by name, hashed as the index does.
@@ -20,6 +22,8 @@ pub mod names;
 pub mod policy;
 /// Pools as the packet path needs them.
 pub mod pool;
+/// In which regions members are sought for a client.
+pub mod preference;
 /// Handing a snapshot to a worker without a lock.
 pub mod publish;
 /// Where a worker stands in each pool's rotation.

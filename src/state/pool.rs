@@ -4,6 +4,8 @@
 
 use std::net::IpAddr;
 
+use super::hash_slots::HashSlots;
+use super::preference::{Preference, Preferences};
 use super::rrset::POINTER_TO_QNAME;
 use super::topology::RegionId;
 use crate::wire::message::{Class, Rtype};
@@ -57,15 +59,17 @@ impl Family {
     }
 }
 
-/// How members are chosen. Named by DESIGN's `lb_method`.
+/// How the next answer is chosen of what can be drawn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Method {
-    /// Exact weighted rotation (`wrr`).
+    /// Exact weighted rotation (`wrr`, and inside a region what goes by regions).
     Weighted,
-    /// Weighted rotation over the members of the client's region, else over all (`twrr`).
-    Regional,
-    /// The first UP member in listed order (`fogroup`).
-    FirstUp,
+    /// By chance, weighted (`random`).
+    Random,
+    /// By the client's network, weighted (`hash`).
+    Hashed,
+    /// Exact weighted rotation of the first so many in listed order (`fogroup`).
+    FirstUp(u16),
 }
 
 /// What is answered when no member can be drawn.
@@ -126,54 +130,14 @@ pub struct Candidate {
     pub member: u16,
     /// Share of the draws, above 0: members of weight 0 and disabled ones are no candidates.
     pub weight: u32,
-    /// Region of the member's address.
+    /// The member's region.
     pub region: Option<RegionId>,
 }
 
-/// Regions of this number and above are searched for; those below have a table, so that a pool has at most 128 octets of it.
-const TABLED_REGIONS: u16 = 64;
-
-/// The regions of a pool's members.
-#[derive(Clone, Debug, Default)]
-pub struct Regions {
-    ascending: Box<[RegionId]>,
-    /// The scope of each region up to the pool's last, or to [`TABLED_REGIONS`].
-    scopes: Box<[u16]>,
-}
-
-impl Regions {
-    /// Of these regions, in any order and however often.
-    pub fn new(mut regions: Vec<RegionId>) -> Regions {
-        regions.sort_unstable();
-        regions.dedup();
-        let behind = regions.last().map_or(0, |last| (last.0 + 1).min(TABLED_REGIONS));
-        let scope = |number| regions.binary_search(&RegionId(number)).map_or(0, |at| 1 + at as u16);
-        Regions { scopes: (0..behind).map(scope).collect(), ascending: regions.into() }
-    }
-
-    /// The regions, ascending.
-    pub fn ascending(&self) -> &[RegionId] {
-        &self.ascending
-    }
-
-    /// True without any region.
-    #[inline(always)]
-    pub fn is_empty(&self) -> bool {
-        self.ascending.is_empty()
-    }
-
-    /// The scope of a region, 1 + its place among these; 0, which is that of all members, where it is not among them.
-    #[inline(always)]
-    pub fn scope_of(&self, region: RegionId) -> usize {
-        match self.scopes.get(usize::from(region.0)) {
-            Some(scope) => usize::from(*scope),
-            None => self.search(region),
-        }
-    }
-
-    #[inline(never)]
-    fn search(&self, region: RegionId) -> usize {
-        self.ascending.binary_search(&region).map_or(0, |at| 1 + at)
+impl Candidate {
+    /// Whether it is in one of these regions.
+    pub fn is_in(&self, regions: &[RegionId]) -> bool {
+        self.region.is_some_and(|region| regions.contains(&region))
     }
 }
 
@@ -191,8 +155,12 @@ pub struct FamilyPool {
     pub fallback_at: usize,
     /// One record a candidate, TTL left 0.
     pub records: Box<[u8]>,
-    /// Regions that have candidates; none unless the method is `Regional`.
-    pub regions: Regions,
+    /// Whether the client's address matters: because of preferences or slots.
+    pub is_by_client: bool,
+    /// Where members are sought for clients of a region; none where all clients are alike.
+    pub preferences: Preferences,
+    /// The slots of clients' networks, where the method is [`Method::Hashed`].
+    pub slots: Option<HashSlots>,
     /// Index of the first of the rotations: over all members, then one for each region.
     pub first_rotation: u32,
 }
@@ -207,21 +175,35 @@ impl FamilyPool {
             candidates: Box::default(),
             fallback_at: 0,
             records: Box::default(),
-            regions: Regions::default(),
+            is_by_client: false,
+            preferences: Preferences::default(),
+            slots: None,
             first_rotation: 0,
         }
     }
 
-    /// Number of rotations: one over all, one for each region.
+    /// Number of rotations: one over all, one for each preference.
     pub fn rotation_count(&self) -> usize {
-        1 + self.regions.ascending.len()
+        1 + self.preferences.distinct().len()
     }
 
-    /// Candidates of the rotation `scope` (0: all), fallback addresses left out.
-    pub fn in_scope(&self, scope: usize) -> impl Iterator<Item = (usize, &Candidate)> {
-        let region = scope.checked_sub(1).map(|r| self.regions.ascending[r]);
-        let members = self.candidates[..self.fallback_at].iter().enumerate();
-        members.filter(move |(_, candidate)| region.is_none() || candidate.region == region)
+    /// The preference of a scope; none for that of all members.
+    #[inline]
+    pub fn preference(&self, scope: usize) -> Option<&Preference> {
+        self.preferences.distinct().get(scope.checked_sub(1)?)
+    }
+
+    /// The most candidates that a scope's rotation is made of.
+    pub fn most_in_scope(&self, scope: usize) -> usize {
+        let fallbacks = self.candidates.len() - self.fallback_at;
+        match self.preference(scope) {
+            // Whoever is not found there is sought in the rotation over all.
+            Some(preference) if preference.then_anywhere => {
+                let is_there = |candidate: &&Candidate| candidate.is_in(&preference.regions);
+                self.candidates[..self.fallback_at].iter().filter(is_there).count()
+            }
+            _ => self.fallback_at.max(fallbacks),
+        }
     }
 }
 

@@ -17,6 +17,10 @@
 
 /// From health words to a rotation.
 mod arrange;
+/// Draws by chance.
+mod chance;
+/// Draws by the client's network.
+mod hashed;
 /// Which sets of addresses there are.
 mod sets;
 
@@ -24,10 +28,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use arrange::{arrange, choose_candidates, guide_len};
+use chance::Chance;
+pub use hashed::hashed_scope;
+use hashed::{is_hashed, spread_hashed};
 use sets::{Sets, find_sets};
 
 use super::health_table::{HealthTable, Word};
-use super::pool::{A_RECORD_OCTETS, AAAA_RECORD_OCTETS, Family, FamilyPool, Pool, RECORD_TTL_AT};
+use super::pool::{A_RECORD_OCTETS, AAAA_RECORD_OCTETS, Family, FamilyPool, Method, Pool, RECORD_TTL_AT};
 
 /// Most members of a pool; also the most fallback addresses.
 pub const MAX_MEMBERS: usize = 1024;
@@ -85,6 +92,8 @@ struct Rotation {
     certain: u16,
     /// Whether answers are single addresses of members that are UP, as most are.
     is_usual: bool,
+    /// Whether clients' networks decide; the entries are those of all members then, each with its share.
+    is_hashed: bool,
     /// Position >> shift is the index into the guide.
     guide_shift: u8,
     /// Where this rotation's entries are.
@@ -124,6 +133,8 @@ pub struct RotationTable {
     /// Answers led by each member, over all pools; the control side reads them.
     draws: Arc<[AtomicU64]>,
     words: Box<[Word; MAX_MEMBERS]>,
+    /// What chance goes by.
+    chance: Chance,
     /// Rotations rebuilt so far.
     rebuilds: u64,
 }
@@ -145,9 +156,7 @@ impl RotationTable {
         let (mut entries, mut guide) = (0, 0);
         for family in pools.iter().flat_map(|pool| [&pool.v4, &pool.v6]) {
             for scope in 0..family.rotation_count() {
-                let members = family.in_scope(scope).count();
-                let fallback = family.candidates.len() - family.fallback_at;
-                let len = if scope == 0 { members.max(fallback) } else { members };
+                let len = family.most_in_scope(scope);
                 rotations.push(Rotation {
                     sequence: NEVER_BUILT,
                     source: Source::Empty,
@@ -160,6 +169,7 @@ impl RotationTable {
                     take: 0,
                     certain: 0,
                     is_usual: false,
+                    is_hashed: false,
                     guide_shift: 0,
                     entries_at: entries,
                     guide_at: guide,
@@ -177,6 +187,7 @@ impl RotationTable {
             bounds: vec![0; entries as usize].into(),
             draws: (0..members).map(|_| AtomicU64::new(0)).collect(),
             words: Box::new([Word::default(); MAX_MEMBERS]),
+            chance: Chance::new(seed),
             rebuilds: 0,
         }
     }
@@ -252,6 +263,9 @@ impl RotationTable {
         into: &mut [u8],
     ) -> Drawn {
         let at = self.settle(health, family, scope);
+        if self.rotations[at].is_hashed {
+            return self.draw_hashed(at, family, scope, ttl_secs, into);
+        }
         let (drawn, _) = match family.family {
             Family::V4 => self.write_records::<A_RECORD_OCTETS>(at, family, ttl_secs, into),
             Family::V6 => self.write_records::<AAAA_RECORD_OCTETS>(at, family, ttl_secs, into),
@@ -270,6 +284,10 @@ impl RotationTable {
         into: &mut [u8],
     ) -> (Option<u16>, Source) {
         let at = self.settle(health, family, scope);
+        if self.rotations[at].is_hashed {
+            return self.draw_one_hashed(at, family, scope, ttl_secs, into);
+        }
+        self.roll(at, family);
         let rotation = &mut self.rotations[at];
         let source = rotation.source;
         let Some(leader) = entry_at(rotation, &self.entries, &self.guide, rotation.position) else {
@@ -291,8 +309,12 @@ impl RotationTable {
 
     /// The rotation to draw from: the scope's own, or the one over all where the scope has nobody; up to date.
     fn settle(&mut self, health: &HealthTable, family: &FamilyPool, scope: usize) -> usize {
+        if is_hashed(scope) {
+            return self.fresh(health, family, 0);
+        }
         let at = self.fresh(health, family, scope);
-        if scope > 0 && self.rotations[at].source == Source::Empty {
+        let goes_on = || family.preference(scope).is_some_and(|preference| preference.then_anywhere);
+        if self.rotations[at].source == Source::Empty && goes_on() {
             return self.fresh(health, family, 0);
         }
         at
@@ -324,6 +346,7 @@ impl RotationTable {
         ttl_secs: u32,
         into: &mut [u8],
     ) -> (Drawn, u32) {
+        self.roll(at, family);
         let rotation = &mut self.rotations[at];
         let (source, take) = (rotation.source, usize::from(rotation.take));
         let (slots, _) = into.as_chunks_mut::<OCTETS>();
@@ -375,7 +398,16 @@ impl RotationTable {
         if family.rules.max_addrs_returned > 1 {
             rotation.sets = find_sets(rotation, entries, &mut self.bounds[entries_at..]);
         }
-        rotation.is_usual = rotation.take == 1 && source == Source::Up;
+        // Addresses beside the members are in no slot.
+        rotation.is_hashed =
+            family.slots.is_some() && entries.iter().all(|entry| entry.counter != UNCOUNTED) && len > 0;
+        if rotation.is_hashed {
+            let members = &mut self.entries[entries_at..entries_at + family.fallback_at];
+            spread_hashed(family, members, len);
+        }
+        rotation.is_usual = rotation.take == 1
+            && source == Source::Up
+            && !matches!(family.rules.method, Method::Random | Method::Hashed);
     }
 }
 

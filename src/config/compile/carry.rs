@@ -7,6 +7,7 @@ use std::net::IpAddr;
 
 use crate::config::model::Config;
 use crate::state::pool::Family;
+use crate::state::preference::Preference;
 use crate::state::rotation::Carry;
 use crate::state::snapshot::Snapshot;
 use crate::state::topology::RegionId;
@@ -16,22 +17,17 @@ pub fn carry(old: &Snapshot, old_config: &Config, new: &Snapshot, new_config: &C
     let mut carry = Carry::default();
     let old_ids: HashMap<&str, usize> =
         old_config.pools.iter().enumerate().map(|(id, pool)| (pool.name.as_str(), id)).collect();
-    let region_name =
-        |config: &'_ Config, region: RegionId| config.topology.regions[usize::from(region.0)].clone();
     for (new_id, model) in new_config.pools.iter().enumerate() {
         let Some(&old_id) = old_ids.get(model.name.as_str()) else { continue };
         let (old_pool, new_pool) = (&old.pools[old_id], &new.pools[new_id]);
         for family in Family::ALL {
             let (from, to) = (old_pool.family(family), new_pool.family(family));
             carry.rotations.push((from.first_rotation, to.first_rotation));
-            for (at, region) in to.regions.ascending().iter().enumerate() {
-                let name = region_name(new_config, *region);
-                if let Some(before) =
-                    from.regions.ascending().iter().position(|r| region_name(old_config, *r) == name)
-                {
-                    let (from, to) =
-                        (from.first_rotation + 1 + before as u32, to.first_rotation + 1 + at as u32);
-                    carry.rotations.push((from, to));
+            let places: HashMap<(Vec<&str>, bool), u32> =
+                from.preferences.distinct().iter().map(|of| key(old_config, of)).zip(1..).collect();
+            for (preference, scope) in to.preferences.distinct().iter().zip(1..) {
+                if let Some(before) = places.get(&key(new_config, preference)) {
+                    carry.rotations.push((from.first_rotation + before, to.first_rotation + scope));
                 }
             }
         }
@@ -47,4 +43,10 @@ pub fn carry(old: &Snapshot, old_config: &Config, new: &Snapshot, new_config: &C
         }
     }
     carry
+}
+
+/// What tells a preference from others in any configuration: the names of its regions.
+fn key<'c>(config: &'c Config, preference: &Preference) -> (Vec<&'c str>, bool) {
+    let name = |region: &RegionId| config.topology.regions[usize::from(region.0)].as_str();
+    (preference.regions.iter().map(name).collect(), preference.then_anywhere)
 }

@@ -45,8 +45,10 @@ pub fn compile_signed(config: &Config, generation: u64, signing: &Signing) -> Sn
     let topology = Topology::new(&prefixes);
     let (mut first_member, mut first_rotation) = (0, 0);
     let mut pools = Vec::with_capacity(config.pools.len());
+    let region_count = config.topology.regions.len();
     for model in &config.pools {
-        let pool = compile_pool(model, &topology, pools.len() as u32, first_member, first_rotation);
+        let pool =
+            compile_pool(model, &topology, region_count, pools.len() as u32, first_member, first_rotation);
         first_member += u32::from(pool.rules.member_count);
         first_rotation += (pool.v4.rotation_count() + pool.v6.rotation_count()) as u32;
         pools.push(pool);

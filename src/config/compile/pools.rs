@@ -2,18 +2,21 @@
 //!
 //! Cannot fail; knows no names.
 
+use std::collections::HashSet;
 use std::net::IpAddr;
 
 use crate::config::model;
-use crate::state::pool::{
-    Candidate, Fallback, Family, FamilyPool, Method, Pool, PoolRules, Regions, push_record,
-};
-use crate::state::topology::Topology;
+use crate::config::model::Orders;
+use crate::state::hash_slots::HashSlots;
+use crate::state::pool::{Candidate, Fallback, Family, FamilyPool, Method, Pool, PoolRules, push_record};
+use crate::state::preference::{Preference, Preferences};
+use crate::state::topology::{RegionId, Topology};
 
 /// Compiles a pool; `first_member` and `first_rotation` count over all pools before it.
 pub(super) fn compile_pool(
     model: &model::Pool,
     topology: &Topology,
+    region_count: usize,
     pool_id: u32,
     first_member: u32,
     first_rotation: u32,
@@ -25,9 +28,10 @@ pub(super) fn compile_pool(
         model::Fallback::Addresses(addresses) => (Fallback::Addresses, &addresses[..]),
     };
     let method = match model.method {
-        model::Method::Wrr => Method::Weighted,
-        model::Method::Twrr => Method::Regional,
-        model::Method::Fogroup => Method::FirstUp,
+        model::Method::Wrr | model::Method::Twrr { .. } => Method::Weighted,
+        model::Method::Fogroup { first } => Method::FirstUp(first),
+        model::Method::Random => Method::Random,
+        model::Method::Hash { .. } => Method::Hashed,
     };
     let rules = PoolRules {
         pool_id,
@@ -37,9 +41,9 @@ pub(super) fn compile_pool(
         method,
         fallback,
     };
-    let v4 = compile_family(model, rules, Family::V4, addresses, topology, first_rotation);
+    let v4 = compile_family(model, rules, Family::V4, addresses, (topology, region_count), first_rotation);
     let first_rotation = first_rotation + v4.rotation_count() as u32;
-    let v6 = compile_family(model, rules, Family::V6, addresses, topology, first_rotation);
+    let v6 = compile_family(model, rules, Family::V6, addresses, (topology, region_count), first_rotation);
     Pool { rules, v4, v6 }
 }
 
@@ -48,7 +52,7 @@ fn compile_family(
     rules: PoolRules,
     family: Family,
     fallbacks: &[IpAddr],
-    topology: &Topology,
+    (topology, region_count): (&Topology, usize),
     first_rotation: u32,
 ) -> FamilyPool {
     let mut candidates = Vec::new();
@@ -70,10 +74,19 @@ fn compile_family(
         candidates.push(Candidate { member: (model.members.len() + index) as u16, weight: 1, region: None });
         push_record(&mut records, family, *address);
     }
-    let mut regions = Vec::new();
-    if model.method == model::Method::Twrr {
-        regions.extend(candidates.iter().filter_map(|candidate| candidate.region));
-    }
+    let preferences = match &model.method {
+        model::Method::Twrr { next } => preferences(next.as_ref(), &candidates[..fallback_at], region_count),
+        _ => Preferences::default(),
+    };
+    let slots = match model.method {
+        model::Method::Hash { prefix_v4, prefix_v6 } if fallback_at > 0 => {
+            let address =
+                |candidate: &Candidate| (model.members[usize::from(candidate.member)].ip, candidate.weight);
+            let weighted: Vec<(IpAddr, u32)> = candidates[..fallback_at].iter().map(address).collect();
+            Some(HashSlots::new(&weighted, [prefix_v4, prefix_v6]))
+        }
+        _ => None,
+    };
     FamilyPool {
         rules,
         family,
@@ -81,7 +94,27 @@ fn compile_family(
         candidates: candidates.into(),
         fallback_at,
         records: records.into(),
-        regions: Regions::new(regions),
+        is_by_client: !preferences.is_empty() || slots.is_some(),
+        preferences,
+        slots,
         first_rotation,
     }
+}
+
+/// Where the clients of each region look for members, as far as there are any.
+fn preferences(orders: Option<&Orders>, members: &[Candidate], region_count: usize) -> Preferences {
+    let own = members.iter().filter_map(|member| member.region);
+    let Some(orders) = orders else { return Preferences::own_region_first(own) };
+    let inhabited: HashSet<RegionId> = own.collect();
+    let of_client = |client: u16| {
+        let order = orders.by_region.get(&client).or(orders.others.as_ref());
+        let next = order.map_or(&[][..], |order| &order.regions).iter().filter(|region| **region != client);
+        let regions = std::iter::once(client).chain(next.copied()).map(RegionId);
+        let regions: Box<[RegionId]> = regions.filter(|region| inhabited.contains(region)).collect();
+        let then_anywhere = order.is_none_or(|order| order.then_anywhere);
+        // Anywhere is where clients without a preference look.
+        (!regions.is_empty() || !then_anywhere)
+            .then_some((RegionId(client), Preference { regions, then_anywhere }))
+    };
+    Preferences::new((0..region_count as u16).filter_map(of_client))
 }

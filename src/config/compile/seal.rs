@@ -174,12 +174,12 @@ pub(super) fn sign_steered(
 
 /// How many sets of several addresses each rotation of a family may have: no more than it has candidates.
 fn set_counts(family: &FamilyPool) -> Vec<usize> {
-    if family.rules.max_addrs_returned < 2 || family.rules.method == Method::FirstUp {
+    // What networks of clients are led to is of as many sets as there are networks.
+    let is_of_one = matches!(family.rules.method, Method::FirstUp(1) | Method::Hashed);
+    if family.rules.max_addrs_returned < 2 || is_of_one {
         return Vec::new();
     }
-    let fallbacks = family.candidates.len() - family.fallback_at;
-    let in_scope = |scope| family.in_scope(scope).count().max(if scope == 0 { fallbacks } else { 0 });
-    (0..family.rotation_count()).map(in_scope).collect()
+    (0..family.rotation_count()).map(|scope| family.most_in_scope(scope)).collect()
 }
 
 fn sign_family<const ADDRESS: usize>(

@@ -5,6 +5,7 @@
 use super::{Entry, MAX_MEMBERS, MIN_GUIDE, Rotation, Source, UNCOUNTED};
 use crate::state::health_table::{State, WHOLE_PERMILLE, Word};
 use crate::state::pool::{Candidate, Fallback, FamilyPool, Method};
+use crate::state::topology::RegionId;
 
 /// The longest cycle: a position and a step of it fit 32 bits together.
 const MAX_TOTAL: u64 = 1 << 31;
@@ -20,21 +21,36 @@ pub(super) fn choose_candidates(
     let is_drawable = |candidate: &Candidate, state: State| {
         words[usize::from(candidate.member)].state() == state && weight_of(words, candidate) > 0
     };
-    let any_up = family.candidates[..family.fallback_at].iter().any(|c| is_drawable(c, State::Up));
+    let preference = family.preference(scope);
+    let members = &family.candidates[..family.fallback_at];
+    let is_in_reach = |candidate: &Candidate| {
+        preference.is_none_or(|preference| preference.then_anywhere || candidate.is_in(&preference.regions))
+    };
+    let any_up = members.iter().any(|c| is_in_reach(c) && is_drawable(c, State::Up));
     let (state, source) = if any_up { (State::Up, Source::Up) } else { (State::Unknown, Source::Unknown) };
     let most = match family.rules.method {
-        Method::FirstUp => 1,
-        Method::Weighted | Method::Regional => MAX_MEMBERS,
+        Method::FirstUp(most) => usize::from(most),
+        Method::Weighted | Method::Random | Method::Hashed => MAX_MEMBERS,
     };
-    let drawable = family.in_scope(scope).filter(|(_, c)| is_drawable(c, state)).map(|(index, _)| index);
-    let len = fill(entries, family, drawable.take(most));
+    let mut fill_from = |region: Option<RegionId>| {
+        let is_there = |candidate: &Candidate| region.is_none() || candidate.region == region;
+        let found = members.iter().enumerate().filter(|(_, c)| is_there(c) && is_drawable(c, state));
+        fill(entries, family, found.map(|(index, _)| index).take(most))
+    };
+    let len = match preference {
+        None => fill_from(None),
+        Some(preference) => {
+            let lens = preference.regions.iter().map(|region| fill_from(Some(*region)));
+            lens.into_iter().find(|len| *len > 0).unwrap_or(0)
+        }
+    };
     if len > 0 {
         return (source, len);
     }
     let all = || family.candidates.iter().enumerate();
     let len = match family.rules.fallback {
-        // A region without anybody looks to the rotation over all, which has the fallback.
-        _ if scope > 0 => 0,
+        // Then the rotation over all is looked to, which has the fallback.
+        _ if preference.is_some_and(|preference| preference.then_anywhere) => 0,
         Fallback::Any => {
             let members = || all().take(family.fallback_at);
             let weighed = members().filter(|(_, c)| weight_of(words, c) > 0).map(|(index, _)| index);

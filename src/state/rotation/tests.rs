@@ -7,7 +7,8 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::state::health_table::{Flags, State};
-use crate::state::pool::{Candidate, Fallback, Method, PoolRules, Regions, push_record};
+use crate::state::pool::{Candidate, Fallback, Method, PoolRules, push_record};
+use crate::state::preference::Preferences;
 use crate::state::topology::RegionId;
 
 /// One IPv4 pool; members are (weight, region), their addresses 192.0.2.index or 198.51.x.y for fallback ones.
@@ -29,10 +30,8 @@ fn pool(
         candidates.push(Candidate { member: (members.len() + extra) as u16, weight: 1, region: None });
         push_record(&mut records, Family::V4, IpAddr::from([198, 51, 100, extra as u8]));
     }
-    let mut regions: Vec<RegionId> = candidates.iter().filter_map(|c| c.region).collect();
-    if method != Method::Regional {
-        regions.clear();
-    }
+    let regions: Vec<RegionId> = candidates.iter().filter_map(|c: &Candidate| c.region).collect();
+    let preferences = Preferences::own_region_first(regions);
     let rules = PoolRules {
         pool_id: 0,
         first_member: 0,
@@ -48,12 +47,17 @@ fn pool(
         candidates: candidates.into(),
         fallback_at,
         records: records.into(),
-        regions: Regions::new(regions),
+        is_by_client: !preferences.is_empty(),
+        preferences,
+        slots: None,
         first_rotation: 0,
     };
     let first_rotation = v4.rotation_count() as u32;
     Pool { rules, v4, v6: FamilyPool { first_rotation, ..FamilyPool::empty(rules, Family::V6) } }
 }
+
+/// The methods beside weighted rotation.
+mod methods;
 
 struct Bench {
     pool: Pool,
@@ -162,7 +166,7 @@ fn fallbacks_answer_when_nothing_can_be_drawn() {
 #[test]
 fn first_up_gives_one_address_in_listed_order_and_any_rotates_over_all() {
     let mut bench =
-        Bench::new(pool(Method::FirstUp, Fallback::Any, 3, &[(1, None), (5, None), (1, None)], 0));
+        Bench::new(pool(Method::FirstUp(1), Fallback::Any, 3, &[(1, None), (5, None), (1, None)], 0));
     bench.set(&[State::Down, State::Up, State::Up]);
     assert_eq!(bench.draw(0).unwrap(), [member(1)]);
     assert_eq!(bench.draw(0).unwrap(), [member(1)]);
@@ -175,7 +179,7 @@ fn first_up_gives_one_address_in_listed_order_and_any_rotates_over_all() {
 #[test]
 fn region_is_left_only_when_nobody_there_is_up() {
     let members = [(1, Some(7)), (1, Some(7)), (1, Some(9))];
-    let mut bench = Bench::new(pool(Method::Regional, Fallback::Any, 3, &members, 0));
+    let mut bench = Bench::new(pool(Method::Weighted, Fallback::Any, 3, &members, 0));
     assert_eq!(bench.draw(2).unwrap(), [member(2)], "before any verdict the region holds too");
     bench.set(&[State::Up; 3]);
     assert_eq!(bench.draw(0).unwrap().len(), 3);
