@@ -18,14 +18,15 @@ use std::time::Duration;
 use super::cause::Cause;
 use super::compile::LargestTtl;
 use super::decode::{Decoder, Field, Read, Section, key};
-use super::model::Dnssec;
+use super::model::{Dnssec, Zone};
 use super::report::{FileId, Findings, Span};
 use super::scalars::{boolean, duration, text_octets, word};
 use super::server::join;
 use super::zones::MAX_PATH_OCTETS;
 use crate::dnssec::key::Algorithm;
-use crate::dnssec::keystore::StoreError;
+use crate::dnssec::keystore::{Keystore, StoreError};
 use crate::dnssec::policy::{Layout, Policy, PolicyError, Ttls};
+use crate::wire::name::Name;
 
 /// Algorithms by the names they are configured with.
 const ALGORITHMS: &[(&str, Algorithm)] = &[
@@ -190,13 +191,68 @@ pub(crate) enum DnssecError {
     Store(#[from] StoreError),
     /// None are there, and none may be made.
     #[error(
-        "{0}: no key of the zone, and `generate_keys` is off: is the directory mounted? the first keys are made by hand \
-         (steerd dnssec keygen) or by one start with it on"
+        "{0}: no key of the zone, and none is made here: is the directory mounted? The first ones are made by `steerd dnssec \
+         keygen`, or below state_dir by a start with `generate_keys: on`"
     )]
     NoKeys(PathBuf),
     /// Times that do not fit together.
     #[error("{0}")]
     Policy(#[from] PolicyError),
+}
+
+impl DnssecError {
+    /// Whether the system does not let this user look.
+    pub(crate) fn is_denied(&self) -> bool {
+        let Self::Store(StoreError::Io { error, .. }) = self else { return false };
+        error.kind() == std::io::ErrorKind::PermissionDenied
+    }
+}
+
+/// What a start would find of a zone's keys.
+#[derive(Debug)]
+pub(crate) enum FoundKeys {
+    /// So many usable ones.
+    There {
+        /// How many.
+        count: usize,
+        /// Where.
+        folder: PathBuf,
+    },
+    /// None; it would make the first there.
+    ToBeMade(PathBuf),
+}
+
+impl FoundKeys {
+    /// Looks where the keys should be; changes nothing.
+    ///
+    /// # Errors
+    /// When there are none and none may be made, or one of them cannot be used.
+    pub(crate) fn of(
+        zone: &Zone,
+        dnssec: &Dnssec,
+        state_dir: Option<&Path>,
+    ) -> Result<FoundKeys, DnssecError> {
+        let folder = key_folder(dnssec, state_dir, &zone.apex.to_string())?;
+        let lacks = |folder| match dnssec.keys.is_none() && dnssec.generate_keys {
+            true => Ok(FoundKeys::ToBeMade(folder)),
+            false => Err(DnssecError::NoKeys(folder)),
+        };
+        let name = Name::from_wire(zone.apex.as_wire()).unwrap_or(Name::ROOT);
+        let keystore = match Keystore::open(&folder, &name) {
+            Err(StoreError::Io { error, .. }) if error.kind() == std::io::ErrorKind::NotFound => {
+                return lacks(folder);
+            }
+            opened => opened?,
+        };
+        let has_state = keystore.state()?.is_some();
+        let mut listing = keystore.keys()?;
+        match listing.faults.pop() {
+            Some(fault) => Err(fault.into()),
+            None if listing.keys.is_empty() && !has_state => lacks(folder),
+            None if listing.keys.is_empty() => Err(DnssecError::NoKeys(folder)),
+            None => Ok(FoundKeys::There { count: listing.keys.len(), folder }),
+        }
+    }
 }
 
 /// Where the keys of a zone are: as configured, else below `state_dir`.

@@ -10,8 +10,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use crate::config::Mark;
-use crate::config::compile::signatures::Signatures;
-use crate::config::compile::signing::{Signing, ZoneSigning};
+use crate::config::compile::signing::{Signatures, Signing, ZoneSigning};
 use crate::config::compile::{compile_signed, largest_ttls};
 use crate::config::dnssec::{DnssecError, key_folder, policy_of};
 use crate::config::model::{Config, Dnssec, OwnerName, Zone};
@@ -269,11 +268,18 @@ impl Signer {
     /// where that is due, which alone makes no pass. `is_everywhere`: whether each worker serves what was served last.
     pub(super) fn is_due(&mut self, config: &Config, is_everywhere: bool, now: u64) -> bool {
         for (apex, zone) in &mut self.zones {
-            // The waits of keys must not begin before the last worker has come along.
-            if self.withheld.contains(apex) || zone.is_unnoted && !is_everywhere {
+            let mark = Mark::of(&zone.state_file);
+            let has_changed = mark != zone.state_mark;
+            if self.withheld.contains(apex) {
+                // Somebody has done something about it.
+                if has_changed {
+                    (zone.state_mark, self.retry_at) = (mark, now);
+                }
                 continue;
             }
-            if zone.wake_at.is_some_and(|at| at <= now) || Mark::of(&zone.state_file) != zone.state_mark {
+            // The waits of keys must not begin before the last worker has come along.
+            let may_look = is_everywhere || !zone.is_unnoted;
+            if may_look && (has_changed || zone.wake_at.is_some_and(|at| at <= now)) {
                 zone.look(config, apex, now);
             }
         }

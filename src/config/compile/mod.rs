@@ -25,7 +25,7 @@ mod seal;
 /// Signatures for what is compiled.
 pub mod signing;
 /// Signatures from pass to pass.
-pub mod signatures;
+mod signatures;
 /// Records of zone files.
 mod zones;
 

@@ -10,7 +10,8 @@ use std::sync::Arc;
 
 use ring::digest::{Context, SHA256};
 
-use super::signatures::{Digest, Made, Signatures};
+pub use super::signatures::Signatures;
+use super::signatures::{Digest, Made};
 use crate::config::model::OwnerName;
 use crate::dnssec::key::{KeyError, SIGNATURE_OCTETS, SigningKey};
 use crate::dnssec::keyset::KeySet;
