@@ -243,6 +243,7 @@ mod tests {
     }
 
     /// A fleet of workers that adopt when they are told to, each with what it answers from.
+    #[expect(clippy::vec_box, reason = "a mailbox exchanges boxes")]
     fn fleet(workers: usize) -> (Fleet, Vec<Box<Generation>>) {
         let first = snapshot(1);
         let mut fleet = Fleet { workers: Vec::new(), stop: Arc::new(AtomicBool::new(false)) };

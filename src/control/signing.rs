@@ -82,6 +82,13 @@ struct SignedZone {
     kept_at: u64,
 }
 
+/// The keys of a zone as they were found.
+struct Found {
+    advance: Advance,
+    state_file: PathBuf,
+    state_mark: Option<Mark>,
+}
+
 /// What is told of a signed zone.
 pub(super) struct SignedFigures {
     pub(super) zone: String,
@@ -151,14 +158,12 @@ impl Signer {
         let apex = &zone.apex;
         let mut may_sign = true;
         match self.advance(config, zone, dnssec, &policy, now) {
-            Ok((advance, state_file, state_mark)) => {
-                tell(apex, &advance);
-                may_sign = advance.may_sign();
+            Ok(found) => {
+                tell(apex, &found.advance);
+                may_sign = found.advance.may_sign();
                 self.had_keys.insert(apex.clone());
-                match KeySet::new(&advance.state, &advance.keys) {
-                    Ok(keys) => {
-                        self.take_keys(config, apex, keys, policy, (state_file, state_mark), &advance, now)
-                    }
+                match KeySet::new(&found.advance.state, &found.advance.keys) {
+                    Ok(keys) => self.take_keys(config, apex, keys, policy, found, now),
                     Err(error) => tracing::error!(zone = %apex, "{error}"),
                 }
             }
@@ -177,11 +182,10 @@ impl Signer {
         apex: &OwnerName,
         keys: KeySet,
         policy: Policy,
-        (state_file, state_mark): (PathBuf, Option<Mark>),
-        advance: &Advance,
+        found: Found,
         now: u64,
     ) {
-        let wake_at = advance.wake_at;
+        let Found { advance: Advance { wake_at, .. }, state_file, state_mark } = found;
         match self.zones.get_mut(apex) {
             Some(known) => {
                 (known.keys, known.policy, known.wake_at) = (keys, policy, wake_at);
@@ -348,7 +352,7 @@ impl Signer {
         dnssec: &Dnssec,
         policy: &Policy,
         now: u64,
-    ) -> Result<(Advance, PathBuf, Option<Mark>), DnssecError> {
+    ) -> Result<Found, DnssecError> {
         let apex = &zone.apex;
         let name = name_of(apex);
         let folder = key_folder(dnssec, config.server.state_dir.as_deref(), &apex.to_string())?;
@@ -373,7 +377,7 @@ impl Signer {
         // Before the state is read: what is changed from now on is seen.
         let mark = Mark::of(&keystore.state_path());
         let advance = keystore.advance(Some(policy), now, |_| Ok(()))?;
-        Ok((advance, keystore.state_path(), mark))
+        Ok(Found { advance, state_file: keystore.state_path(), state_mark: mark })
     }
 
     fn make_first_keys(

@@ -278,10 +278,10 @@ mod tests {
     fn signatures_come_back_from_a_file_that_only_its_owner_may_read() {
         let folder = tempfile::tempdir().unwrap();
         let (folder, key) = (folder.path().join("signatures"), key());
-        assert!(read(&folder, ZONE, &[key.clone()]).unwrap().is_none());
+        assert!(read(&folder, ZONE, std::slice::from_ref(&key)).unwrap().is_none());
         for count in [0, 1, 200, 3] {
             write(&folder, ZONE, &key, entries(count).into_iter()).unwrap();
-            assert_eq!(read(&folder, ZONE, &[key.clone()]).unwrap(), Some(entries(count)));
+            assert_eq!(read(&folder, ZONE, std::slice::from_ref(&key)).unwrap(), Some(entries(count)));
         }
         let path = path_of(&folder, ZONE);
         assert_eq!(path.file_name().unwrap(), "example.test.sigs");
@@ -299,19 +299,19 @@ mod tests {
         let good = fs::read(&path).unwrap();
         for len in 0..good.len() {
             fs::write(&path, &good[..len]).unwrap();
-            assert!(read(folder, ZONE, &[key.clone()]).is_err(), "{len} octets");
+            assert!(read(folder, ZONE, std::slice::from_ref(&key)).is_err(), "{len} octets");
         }
         for at in 0..good.len() {
             let mut bad = good.clone();
             bad[at] ^= 0x11;
             fs::write(&path, &bad).unwrap();
             // Letters of the zone's name have their case bit elsewhere.
-            assert!(read(folder, ZONE, &[key.clone()]).is_err(), "octet {at}");
+            assert!(read(folder, ZONE, std::slice::from_ref(&key)).is_err(), "octet {at}");
         }
         fs::write(&path, [&good[..], &[0]].concat()).unwrap();
-        assert!(matches!(read(folder, ZONE, &[key.clone()]), Err(SigFileError::Broken { .. })));
+        assert!(matches!(read(folder, ZONE, std::slice::from_ref(&key)), Err(SigFileError::Broken { .. })));
         fs::write(&path, "a text of somebody else's, which is none of ours").unwrap();
-        assert!(matches!(read(folder, ZONE, &[key.clone()]), Err(SigFileError::Foreign { .. })));
+        assert!(matches!(read(folder, ZONE, std::slice::from_ref(&key)), Err(SigFileError::Foreign { .. })));
         fs::remove_file(&path).unwrap();
         fs::create_dir(&path).unwrap();
         assert!(matches!(read(folder, ZONE, &[key]), Err(SigFileError::Foreign { .. })));
