@@ -288,7 +288,45 @@ impl Signer {
             }
         }
         let is_wanted = |zone: &SignedZone| zone.next_due <= now || zone.is_stale;
-        now >= self.retry_at && (self.is_to_retry || self.zones.values().any(is_wanted))
+        if now < self.retry_at {
+            return false;
+        }
+        if self.zones.values().any(is_wanted) {
+            return true;
+        }
+        if !self.is_to_retry {
+            return false;
+        }
+        let may_come_back = self.may_come_back(config, now);
+        if !may_come_back {
+            self.put_off(now);
+        }
+        may_come_back
+    }
+
+    /// Whether a pass could sign a zone that is not served: it has keys, and a clock that it may be signed by. Looking costs
+    /// little beside a pass that would come to nothing.
+    fn may_come_back(&mut self, config: &Config, now: u64) -> bool {
+        let largest = largest_ttls(config.zones.iter(), &config.globalnames);
+        config.zones.iter().zip(largest).any(|(zone, largest)| {
+            let Some(dnssec) = zone.dnssec.as_ref().filter(|_| self.withheld.contains(&zone.apex)) else {
+                return false;
+            };
+            if zone.records.data().is_none() {
+                return false;
+            }
+            match self.advance(config, zone, dnssec, &policy_of(dnssec, largest.of_all_secs), now) {
+                Ok(Found { advance, .. }) => {
+                    tell(&zone.apex, &advance);
+                    advance.may_sign() && KeySet::new(&advance.state, &advance.keys).is_ok()
+                }
+                Err(error) => {
+                    tracing::error!(zone = %zone.apex, "the zone is SERVFAIL, and its keys still cannot be used: {error}");
+                    // Those that it had would do.
+                    self.zones.contains_key(&zone.apex)
+                }
+            }
+        })
     }
 
     /// Notes that a pass has failed. The next one is not later than the end of the first signature that is served: then the zone

@@ -4,7 +4,7 @@
 //! as arguments. Names are lower-case uncompressed wire form, records are wire-form rdata, times are seconds since 1970.
 //!
 //! How a server goes about it: `Keystore::advance` with its policy gives state and keys; `KeySet::new` says what to publish
-//! and who signs; `sign_rrset` signs, with times of `Policy::validity`, what `Policy::is_due` says. Once that is served,
+//! and who signs; `sign_rrset` signs, with times of `Policy::validity`, what `Policy::is_of_pass` says. Once that is served,
 //! `advance` again with `State::served`, for waits begin there; and again at `wake_at`, or when the state's file has changed.
 //! After `KeySetError`, or while `Advance::may_sign` is false, the signatures there are stay until they expire.
 //!
