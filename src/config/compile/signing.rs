@@ -298,6 +298,7 @@ impl ZoneSigning {
     }
 
     /// Makes what is still gathered; from now on each signature is made where it is wanted. True when compiling must be repeated.
+    /// What a compile notes here besides signatures would be noted twice: it is to be forgotten then.
     fn complete(&self) -> bool {
         self.make_gathered();
         self.threads.set(1);
