@@ -144,6 +144,38 @@ fn with_zones(verb: &str, one: &str, two: &str, more: &[&str]) -> (Option<i32>, 
 }
 
 #[test]
+fn check_tells_where_the_keys_of_signed_zones_are_and_makes_none() {
+    let folder = tempfile::tempdir().unwrap();
+    let (main, state) = (folder.path().join("steerd.yaml"), folder.path().join("state"));
+    let check = |dnssec: &str| {
+        let zones = format!("zones: {{test: {{ns: a., dnssec: {dnssec}}}}}\n");
+        std::fs::write(&main, format!("server: {{state_dir: {}}}\n{NAMES}{zones}", state.display())).unwrap();
+        let output = run_steerd(&["check", "-c", main.to_str().unwrap()]);
+        (output.status.code(), stdout(&output), stderr(&output))
+    };
+    let (code, _, errors) = check("{}");
+    assert!(
+        code == Some(0) && errors.contains("test. has no keys in ") && errors.contains("bogus"),
+        "{errors}"
+    );
+    let (code, out, errors) = check("{generate_keys: off}");
+    assert!(code == Some(1) && out.is_empty() && errors.contains("is the directory mounted?"), "{errors}");
+    let (code, _, errors) = check("{zsk_lifetime: 48h}");
+    assert!(
+        code == Some(1) && errors.contains("`zsk_lifetime`") && errors.contains("76h and more"),
+        "{errors}"
+    );
+    assert!(!state.exists(), "check makes nothing");
+    let keys = state.join("keys/test");
+    run_steerd(&["dnssec", "keygen", "test", "--dir", keys.to_str().unwrap()]);
+    for dnssec in ["{}", "{generate_keys: off}"] {
+        let (code, out, errors) = check(dnssec);
+        assert!(code == Some(0) && !errors.contains("keys"), "{errors}");
+        assert!(out.contains("test. is signed: 1 keys in "), "{out}");
+    }
+}
+
+#[test]
 fn check_reads_zone_files_and_reports_all_that_is_wrong_with_them() {
     let (code, out, errors) = with_zones("check", ZONE, &format!("{ZONE}*.w A 192.0.2.1\n"), &[]);
     assert_eq!(

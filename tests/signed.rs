@@ -441,3 +441,30 @@ fn signed_zone_without_its_records_is_not_answered_unsigned_and_its_keys_are_mad
         assert!(answer.contains("status: SERVFAIL"), "an unsigned answer: {answer}");
     }
 }
+
+#[test]
+fn restart_serves_the_signatures_that_were_made_and_a_foreign_file_is_no_harm() {
+    let (server, _, folder) = start("{}");
+    server.log_line(&[("level", "WARN"), ("zone", "t.example.")]);
+    let signature = |server: &Server| {
+        let answer = dig(server.dns(), &["host0.t.example", "A", "+dnssec", "+short"]);
+        answer.lines().find(|line| line.starts_with("A 13 ")).unwrap_or_else(|| panic!("{answer}")).to_owned()
+    };
+    let before = signature(&server);
+    let text = std::fs::read_to_string(server.file("steerd.yaml")).unwrap();
+    server.stop();
+    // ECDSA draws a number for each: the same octets are the same signature.
+    let server = Server::start(&text);
+    server.log_line(&[("message", "signatures were read from disk")]);
+    assert_eq!(signature(&server), before);
+    server.stop();
+    std::fs::write(folder.path().join("state/signatures/t.example.sigs"), "nobody's").unwrap();
+    let server = Server::start(&text);
+    assert_ne!(signature(&server), before);
+    // Without its keys the zone is given none where that is not wanted.
+    server.stop();
+    std::fs::rename(folder.path().join("state"), folder.path().join("elsewhere")).unwrap();
+    let server = Server::start(&text.replace("dnssec: {}", "dnssec: {generate_keys: off}"));
+    assert!(dig(server.dns(), &["www.t.example", "A"]).contains("status: SERVFAIL"));
+    assert!(!folder.path().join("state/keys").exists());
+}

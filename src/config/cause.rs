@@ -105,6 +105,15 @@ impl fmt::Display for Kind {
     }
 }
 
+/// A duration in hours, as those of keys are configured; whole ones that are not shorter.
+struct Hours(Duration);
+
+impl fmt::Display for Hours {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}h", self.0.as_secs().div_ceil(3600))
+    }
+}
+
 /// A duration as people write it: `500 ms`, `10 s`, `1 h`.
 struct Human(Duration);
 
@@ -259,6 +268,15 @@ pub enum Cause {
     /// Nowhere to keep keys.
     #[error("a signed zone needs a place for its keys")]
     NoKeyFolder,
+    /// The next rollover would begin before the last one has ended.
+    #[error("`{field}` of {} is shorter than a rollover of the zone's keys may take", Hours(*.lifetime))]
+    LifetimeTooShort { field: &'static str, lifetime: Duration, needed: Duration },
+    /// The same, because of the zone's file: a warning.
+    #[error(
+        "`{field}` of {} is shorter than a rollover of the zone's keys may take beside the TTLs of the zone's file: keys \
+         live {}", Hours(*.lifetime), Hours(*.needed + Duration::from_secs(1))
+    )]
+    LifetimeStretched { field: &'static str, lifetime: Duration, needed: Duration },
     /// A pool that would answer with no data where the chain of a signed zone says that there is an address.
     #[error(
         "{name} lies in a signed zone, and the fallback `nodata` of its pool would be refused by validators"
@@ -465,6 +483,10 @@ impl Cause {
             Cause::Wildcard { .. } => "wildcards are accepted in `globalnames`".to_owned(),
             Cause::WildcardOutside { .. } => "name the zone in `zones`".to_owned(),
             Cause::NoKeyFolder => "give `keys`, or `server.state_dir`".to_owned(),
+            Cause::LifetimeTooShort { needed, .. } => {
+                format!("accepted are {} and more, or lower TTLs", Hours(*needed + Duration::from_secs(1)))
+            }
+            Cause::LifetimeStretched { .. } => "lower the TTLs of the file, or give a longer lifetime".to_owned(),
             Cause::SignedNodata { .. } => "`any`, `refuse` or a list of addresses are accepted there".to_owned(),
             Cause::SteeredBesideStatic { .. } => "remove one of the two".to_owned(),
             Cause::SteeredHidden { .. } => "remove those records, or the globalname".to_owned(),

@@ -6,8 +6,9 @@ use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use super::cause::{Cause, Found};
-use super::compile::Apexes;
+use super::compile::{Apexes, largest_ttls};
 use super::decode::{Decoder, Field, Placed, Read, Section, Seen, key};
+use super::dnssec::check_lifetimes;
 use super::model::{
     Config, Fallback, GlobalNames, Method, OwnerName, OwnerNameRef, Pool, Server, Topology, Zone,
 };
@@ -161,7 +162,7 @@ fn give_orders(pools: &mut [ReadPool], topology: &Topology, findings: &mut Findi
     }
 }
 
-/// What signed zones need: a place for their keys, and pools that always have an answer.
+/// What signed zones need: a place for their keys, time to roll them, and pools that always have an answer.
 fn check_signed(
     zones: &[ReadZone],
     server: &Server,
@@ -171,9 +172,11 @@ fn check_signed(
     findings: &mut Findings,
 ) {
     let mut any = false;
-    for read in zones {
+    let largest = largest_ttls(zones.iter().map(|read| &read.zone), globalnames);
+    for (read, largest) in zones.iter().zip(&largest) {
         let Some(dnssec) = &read.zone.dnssec else { continue };
         any = true;
+        check_lifetimes(dnssec, read.lifetimes_at, *largest, findings);
         if dnssec.keys.is_none() && server.state_dir.is_none() {
             findings.error(FileId(0), read.dnssec_at, Cause::NoKeyFolder);
         }

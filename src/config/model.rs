@@ -335,6 +335,8 @@ pub struct Dnssec {
     pub split_keys: bool,
     /// Folder of the keys, as configured; `None`: one below the state directory, where the first keys are made.
     pub keys: Option<PathBuf>,
+    /// Whether the first keys are made where there are none.
+    pub generate_keys: bool,
     /// After how long the ZSK is rolled; `None`: by request.
     pub zsk_lifetime: Option<Duration>,
     /// After how long the KSK is rolled; `None`: by request.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use super::cause::{Cause, Found};
 use super::decode::{Decoder, Field, Placed, Read, Section, key};
-use super::dnssec::read_dnssec;
+use super::dnssec::{Lifetimes, read_dnssec};
 use super::events::Scalar;
 use super::model::{OwnerName, SoaFields, Zone, ZoneRecords};
 use super::report::Span;
@@ -67,6 +67,8 @@ pub(super) struct ReadZone {
     pub(super) given: Given,
     /// Where it speaks of signing.
     pub(super) dnssec_at: Option<Span>,
+    /// Where it speaks of lifetimes of keys.
+    pub(super) lifetimes_at: Lifetimes<Option<Span>>,
     pub(super) name_servers: Vec<Placed<Name>>,
 }
 
@@ -136,7 +138,11 @@ fn read_zone<'t>(
         let accepted = "the names of its name servers, or a `file` that has them";
         d.error(at, Cause::MissingKey { key: "ns", section: ZONE.title, accepted });
     }
-    let given = Given { soa: seen.place("soa").is_some(), ns: seen.place("ns").is_some() };
+    let given = Given {
+        soa: seen.place("soa").is_some(),
+        ns: seen.place("ns").is_some(),
+        signatures: dnssec.is_some(),
+    };
     let soa_names = soa.iter().flat_map(|soa: &ReadSoa| &soa.names);
     for Placed { value, span } in soa_names.chain(&name_servers) {
         if repeats_origin(value.to_lowercase().as_wire(), apex.as_wire()) {
@@ -150,8 +156,11 @@ fn read_zone<'t>(
         Some(_) if file.is_none() => ZoneRecords::Loaded(Arc::new(ZoneData::empty())),
         _ => ZoneRecords::None,
     };
+    let lifetimes_at = dnssec.as_ref().map_or_else(Lifetimes::default, |read| read.lifetimes_at);
+    let dnssec = dnssec.map(|read| read.dnssec);
     let zone = Zone { apex, ns, ns_ttl_secs, soa, records, dnssec };
-    Ok(Some(ReadZone { zone, file, given, dnssec_at: seen.place("dnssec"), name_servers }))
+    let dnssec_at = seen.place("dnssec");
+    Ok(Some(ReadZone { zone, file, given, dnssec_at, lifetimes_at, name_servers }))
 }
 
 /// Reads `ns`: one name or a list of them, no two equal.

@@ -69,11 +69,11 @@ pub(super) enum ReloadError {
         zone: String,
     },
     /// It was handed over, but not by every worker taken.
-    #[error("a worker has not adopted the configuration; restart the server")]
+    #[error(
+        "a worker has not adopted the configuration: it answers from the one before until it goes on; if it does not, restart \
+         the server"
+    )]
     NotAdopted,
-    /// That happened before.
-    #[error("a worker is stuck, so no configuration can be put in force; restart the server")]
-    Unadoptable,
     /// Nobody would tell the workers about health.
     #[error("{0}; the configuration in force stays")]
     Health(#[from] EngineGone),

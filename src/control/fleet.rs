@@ -24,6 +24,9 @@ const SLOW_ADOPTION: Duration = Duration::from_secs(2);
 /// How long the control side waits for it in all: a worker that takes longer is stuck, and the control side must go on.
 const ADOPTION_LIMIT: Duration = Duration::from_secs(30);
 
+/// How long a worker is waited for that was late the last time.
+const LATE_LIMIT: Duration = Duration::from_millis(100);
+
 /// Wakes a worker out of its wait.
 type Wake = Arc<dyn Fn() + Send + Sync>;
 
@@ -39,6 +42,8 @@ struct Hand {
     counters: Arc<Counters>,
     wake: Wake,
     thread: JoinHandle<std::io::Result<()>>,
+    /// Whether it did not come when it was last waited for.
+    is_late: bool,
 }
 
 /// What is posted to the workers once the health keeper has filled the table.
@@ -113,7 +118,7 @@ impl Fleet {
                 tracing::error!(worker = index, %error, "the worker cannot be woken");
             }
         });
-        self.workers.push(Hand { mailbox, counters, wake, thread });
+        self.workers.push(Hand { mailbox, counters, wake, thread, is_late: false });
         Ok(())
     }
 
@@ -124,11 +129,13 @@ impl Fleet {
         self.workers.iter().map(view).collect()
     }
 
-    /// Prepares a generation for every worker: all memory that adopting needs is allocated here.
+    /// Prepares a generation for every worker: all memory that adopting needs is allocated here. `carry` is what lives on from
+    /// the generation `before`; a worker that still answers from an older one, whose positions these are not, begins anew.
     pub(super) fn prepare(
         &self,
         snapshot: &Arc<Snapshot>,
         carry: Carry,
+        before: u64,
     ) -> (Handover, Vec<Arc<[AtomicU64]>>) {
         let carry = Arc::new(carry);
         let mut draws = Vec::new();
@@ -137,7 +144,13 @@ impl Fleet {
             let rotations = RotationTable::new(&snapshot.pools, index as u32);
             draws.push(rotations.draw_counts());
             let buckets = buckets_for(snapshot);
-            let (snapshot, guard, carry) = (snapshot.clone(), Guard::default(), carry.clone());
+            let carry = match hand.mailbox.adopted() == before {
+                true => carry.clone(),
+                false => Arc::default(),
+            };
+            // What a late worker has retired since: the room is needed.
+            hand.mailbox.collect_retired();
+            let (snapshot, guard) = (snapshot.clone(), Guard::default());
             let generation = Generation { snapshot, rotations, buckets, guard, carry };
             let generation = Box::new(generation);
             generations.push((hand.mailbox.clone(), generation, hand.wake.clone()));
@@ -145,31 +158,45 @@ impl Fleet {
         (Handover { generations }, draws)
     }
 
-    /// Waits until every worker answers from this generation, and frees what they have retired. False when one does
-    /// not come: it must be stuck, and nothing newer may be posted to it.
-    pub(super) fn await_adoption(&self, generation: u64) -> bool {
+    /// Waits until every worker answers from this generation, and frees what they have retired. False when one does not come,
+    /// as when its machine stood still or it is stuck: it finds the generation, or a newer one, when it goes on. Who was late
+    /// the last time is not waited for again: the others' changes, new signatures among them, are not to hang on it.
+    pub(super) fn await_adoption(&mut self, generation: u64) -> bool {
+        self.await_adoption_within(generation, ADOPTION_LIMIT)
+    }
+
+    fn await_adoption_within(&mut self, generation: u64, limit: Duration) -> bool {
         let started = Instant::now();
         let mut said = false;
-        for (index, hand) in self.workers.iter().enumerate() {
+        let mut all = true;
+        for (index, hand) in self.workers.iter_mut().enumerate() {
+            let limit = if hand.is_late { LATE_LIMIT } else { limit };
+            hand.is_late = false;
             while hand.mailbox.adopted() != generation {
                 let waited = started.elapsed();
                 if waited > SLOW_ADOPTION && !said {
                     tracing::warn!(worker = index, generation, "the worker is slow to adopt a configuration");
                     said = true;
                 }
-                if waited > ADOPTION_LIMIT || hand.thread.is_finished() {
+                if waited > limit || hand.thread.is_finished() {
                     tracing::error!(
                         worker = index,
                         generation,
                         "the worker does not adopt the configuration"
                     );
-                    return false;
+                    (hand.is_late, all) = (true, false);
+                    break;
                 }
                 std::thread::sleep(Duration::from_micros(200));
             }
             hand.mailbox.collect_retired();
         }
-        true
+        all
+    }
+
+    /// Whether every worker answers from this generation.
+    pub(super) fn is_at(&self, generation: u64) -> bool {
+        self.workers.iter().all(|hand| hand.mailbox.adopted() == generation)
     }
 
     /// True when a worker has ended although nobody asked it to.
@@ -201,5 +228,70 @@ fn set_busy_poll(io: &WorkerIo, busy_poll_us: u16, worker: usize) {
         && worker == 0
     {
         tracing::warn!(%error, "server.busy_poll_us is without effect (CAP_NET_ADMIN and Linux 6.9 are needed)");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::compile::compile;
+    use crate::config::load_str;
+
+    fn snapshot(generation: u64) -> Arc<Snapshot> {
+        let text = "globalnames: {a.test: p}\npools: {p: {lb_method: wrr, members: [192.0.2.1], monitor: forced, monitor_params: {status: up}}}\n";
+        Arc::new(compile(&load_str("a.yaml", text).unwrap().config, generation))
+    }
+
+    /// A fleet of workers that adopt when they are told to, each with what it answers from.
+    #[expect(clippy::vec_box, reason = "a mailbox exchanges boxes")]
+    fn fleet(workers: usize) -> (Fleet, Vec<Box<Generation>>) {
+        let first = snapshot(1);
+        let mut fleet = Fleet { workers: Vec::new(), stop: Arc::new(AtomicBool::new(false)) };
+        for _ in 0..workers {
+            let stop = fleet.stop.clone();
+            let thread = std::thread::spawn(move || {
+                while !stop.load(Ordering::Relaxed) {
+                    std::thread::park_timeout(Duration::from_millis(1));
+                }
+                Ok(())
+            });
+            fleet.workers.push(Hand {
+                mailbox: Arc::new(Mailbox::new(1)),
+                counters: Arc::default(),
+                wake: Arc::new(|| ()),
+                thread,
+                is_late: false,
+            });
+        }
+        let generations = (0..workers as u32).map(|seed| Box::new(Generation::first(first.clone(), seed)));
+        (fleet, generations.collect())
+    }
+
+    #[test]
+    fn late_worker_holds_up_nobody_and_comes_along_when_it_goes_on() {
+        let (mut fleet, mut workers) = fleet(2);
+        let mailboxes: Vec<_> = fleet.workers.iter().map(|hand| hand.mailbox.clone()).collect();
+        // Positions that only a worker at the generation before has: taken over by another, they would be out of its bounds.
+        let carry = || Carry { rotations: vec![(0, 0)], members: vec![(0, 0)] };
+        let limit = Duration::from_millis(1);
+        for generation in 2..5 {
+            fleet.prepare(&snapshot(generation), carry(), generation - 1).0.post();
+            assert!(mailboxes[0].adopt(&mut workers[0]));
+            assert!(!fleet.await_adoption_within(generation, limit) && !fleet.is_at(generation));
+            assert_eq!((mailboxes[0].adopted(), mailboxes[1].adopted()), (generation, 1));
+        }
+        let started = Instant::now();
+        assert!(!fleet.await_adoption(4), "who was late is not waited for again");
+        assert!(started.elapsed() < ADOPTION_LIMIT / 2);
+        assert!(mailboxes[1].adopt(&mut workers[1]));
+        assert_eq!((workers[1].snapshot.generation, workers[1].carry.rotations.len()), (4, 0));
+        assert!(fleet.await_adoption(4) && fleet.is_at(4));
+        fleet.prepare(&snapshot(5), carry(), 4).0.post();
+        for (mailbox, worker) in mailboxes.iter().zip(&mut workers) {
+            assert!(mailbox.adopt(worker));
+            assert_eq!(worker.carry.rotations.len(), 1);
+        }
+        assert!(fleet.await_adoption(5));
+        fleet.stop();
     }
 }

@@ -127,7 +127,7 @@ fn write_config(page: &mut Page, live: &Live, current: &Current) {
     }
     if !current.signed.is_empty() {
         let name = "steerd_zone_signatures_expire_seconds";
-        page.head(name, "gauge", "When the first signature of a zone ends, in seconds of the Unix epoch.");
+        page.head(name, "gauge", "When the first signature of a zone ends, in seconds of the Unix epoch; 0 while it cannot be signed and is not served.");
         for zone in &current.signed {
             page.line(format_args!("{name}{{zone=\"{}\"}} {}", escape(&zone.zone), zone.first_end));
         }
@@ -135,6 +135,15 @@ fn write_config(page: &mut Page, live: &Live, current: &Current) {
         page.head(name, "counter", "Signatures made since the start, by zone.");
         for zone in &current.signed {
             page.line(format_args!("{name}{{zone=\"{}\"}} {}", escape(&zone.zone), zone.made));
+        }
+        let name = "steerd_zone_keys_made_total";
+        page.head(
+            name,
+            "counter",
+            "First keys made since the start because a zone had none: each needs a DS of its own.",
+        );
+        for zone in &current.signed {
+            page.line(format_args!("{name}{{zone=\"{}\"}} {}", escape(&zone.zone), zone.keys_made));
         }
     }
     let help = "Signatures made over answers of several addresses, as health moved.";

@@ -17,7 +17,8 @@ use std::time::Duration;
 use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, bounded};
 
 use super::live::unix_secs;
-use crate::config::compile::signing::{Digest, SteeredSets, digest_of};
+use crate::config::compile::signatures::Digest;
+use crate::config::compile::signing::{SteeredSets, digest_of};
 use crate::config::model::OwnerName;
 use crate::dnssec::canonical::canonical_records;
 use crate::dnssec::key::{KeyError, SigningKey};
@@ -165,7 +166,7 @@ impl Kept {
     ) -> Result<&KeptOne, KeyError> {
         let digest = digest_of(key, owner, rtype, ttl_secs, records);
         let is_fit = |kept: &KeptOne| {
-            matches!(kept.validity.at(now), Standing::Holds(_)) && !zone.policy.is_due(kept.validity, now)
+            matches!(kept.validity.at(now), Standing::Holds(_)) && !zone.policy.is_of_pass(kept.validity, now)
         };
         if !self.signatures.get(&digest).is_some_and(is_fit) {
             let validity = zone.policy.validity(owner, rtype.0, now);
@@ -368,9 +369,8 @@ fn sign_set(
     for key in zone.keys.signers(rtype.0) {
         let one = kept.sign(key, zone, &name.sets.name, (rtype, ttl_secs), &records, now)?;
         // Times are 32 bits of a circle; these lie within half of it.
-        let left = u64::from(one.validity.expiration.wrapping_sub(now as u32));
         let held = u64::from((now as u32).wrapping_sub(one.validity.inception));
-        name.due = name.due.min((now + left).saturating_sub(u64::from(zone.policy.refresh_secs)) + 1);
+        name.due = name.due.min(zone.policy.due_at(one.validity, now));
         name.from = name.from.max(now.saturating_sub(held));
         push_record(&mut octets, Rtype::RRSIG, ttl_secs, &one.rdata);
     }

@@ -96,7 +96,7 @@ pub struct Supervisor {
     /// As started: what of it changes later needs a restart.
     server: Server,
     /// The configuration in force, its names (which are in the snapshot) left out where no zone is signed.
-    config: Config,
+    config: Arc<Config>,
     /// The zones' files as last read.
     keep: ZoneKeep,
     /// What became of them.
@@ -114,8 +114,6 @@ pub struct Supervisor {
     watch: Watch,
     /// Held for as long as the process lives.
     _lock: Option<File>,
-    /// False once a worker would not adopt: nothing may be posted to it any more.
-    adoptable: bool,
     /// What cookies are made with where no file says it: the same for as long as the process lives.
     secret: Secret,
     /// Keeps the workers' clock going.
@@ -159,7 +157,7 @@ impl Supervisor {
         }
         zones::tell(&zones);
         let listening: Vec<_> = endpoints[0].iter().map(|endpoint| endpoint.address).collect();
-        let mut signer = Signer::default();
+        let mut signer = Signer::new(std::thread::available_parallelism().map_or(1, usize::from));
         let (snapshot, signing, unsigned) = signer.compile(&config, 1, unix_secs());
         let snapshot = Arc::new(snapshot);
         for zone in unsigned {
@@ -178,7 +176,7 @@ impl Supervisor {
         );
         let ticker = Ticker::start().map_err(StartError::Resources)?;
         let set_signer = SetSigner::start().map_err(StartError::Resources)?;
-        let zones_of_sets = signer.served(&config, signing, unix_secs());
+        let zones_of_sets = signer.served(&config, signing, true, unix_secs());
         set_signer.take_up(SetWork { snapshot: snapshot.clone(), zones: zones_of_sets });
         let (fleet, draws) = Fleet::start(endpoints, &snapshot, &limits, &server, &cores, ticker.clock())
             .map_err(StartError::Resources)?;
@@ -215,7 +213,7 @@ impl Supervisor {
         Ok(Supervisor {
             source,
             server,
-            config,
+            config: Arc::new(config),
             keep,
             zones,
             signer,
@@ -228,7 +226,6 @@ impl Supervisor {
             listening,
             watch,
             _lock: lock,
-            adoptable: true,
             secret,
             _ticker: ticker,
         })
@@ -273,8 +270,10 @@ impl Supervisor {
                 systemd::reloading();
                 self.reload();
                 systemd::ready();
-            } else if self.signer.is_due(unix_secs()) {
+            } else if self.is_signing_due() {
                 self.sign_again();
+            } else {
+                self.signer.keep(&self.config, false, unix_secs());
             }
         };
         self.stop();
@@ -282,13 +281,14 @@ impl Supervisor {
     }
 
     /// Stops everything and waits for it.
-    fn stop(self) {
+    fn stop(mut self) {
         tracing::info!("stopping");
         systemd::stopping();
         if let Some(admin) = self.admin {
             admin.stop();
         }
         self.fleet.stop();
+        self.signer.keep(&self.config, true, unix_secs());
         self.engine.shutdown();
     }
 
@@ -337,21 +337,21 @@ impl Supervisor {
         }
     }
 
+    fn is_signing_due(&mut self) -> bool {
+        let is_everywhere = self.fleet.is_at(self.snapshot.generation);
+        self.signer.is_due(&self.config, is_everywhere, unix_secs())
+    }
+
     /// Signs what is due, and puts the configuration in force anew with it.
     fn sign_again(&mut self) {
-        let loaded = Loaded { config: self.config.clone(), warnings: Vec::new(), zones: self.zones.clone() };
-        if let Err(error) = self.put_in_force(loaded) {
-            self.signer.put_off(unix_secs());
+        if let Err(error) = self.hand_over(self.config.clone(), self.zones.clone()) {
             tracing::error!("{error}");
         }
     }
 
-    /// Compiles a configuration, and hands it to health and workers.
+    /// Puts a configuration in force.
     fn put_in_force(&mut self, loaded: Loaded) -> Result<(), ReloadError> {
         let Loaded { mut config, warnings, zones } = loaded;
-        if !self.adoptable {
-            return Err(ReloadError::Unadoptable);
-        }
         for warning in &warnings {
             tracing::warn!("{}", warning.brief());
         }
@@ -364,25 +364,37 @@ impl Supervisor {
         config.server.tcp_idle_timeout = self.server.tcp_idle_timeout;
         // Keys stay where they are: elsewhere there are none, and new ones would be nobody's at the parent.
         config.server.state_dir.clone_from(&self.server.state_dir);
+        self.hand_over(Arc::new(config), zones)
+    }
+
+    /// Compiles a configuration, and hands it to health and workers.
+    fn hand_over(&mut self, mut config: Arc<Config>, zones: Vec<ZoneReport>) -> Result<(), ReloadError> {
         let generation = self.snapshot.generation + 1;
         let now = unix_secs();
         let (snapshot, signing, unsigned) = self.signer.compile(&config, generation, now);
         // What is served signed stays as it is for as long as that holds.
         if let Some(zone) = unsigned.iter().find(|zone| self.signer.holds(zone, now)) {
+            self.signer.not_served(signing, now);
             return Err(ReloadError::Unsigned { zone: zone.to_string() });
         }
         for zone in unsigned {
             tracing::error!(%zone, "the zone is answered with SERVFAIL until it can be signed");
         }
         let snapshot = Arc::new(snapshot);
-        forget_compiled(&mut config);
+        // One that is in force already has nothing to forget.
+        if let Some(config) = Arc::get_mut(&mut config) {
+            forget_compiled(config);
+        }
         let carried = carry(&self.snapshot, &self.config, &snapshot, &config);
-        let (handover, draws) = self.fleet.prepare(&snapshot, carried);
+        let (handover, draws) = self.fleet.prepare(&snapshot, carried, self.snapshot.generation);
         let mut current = self.live.current.write();
-        adopt_plan(&self.engine, &config, &snapshot, Box::new(move || handover.post()))?;
+        if let Err(gone) = adopt_plan(&self.engine, &config, &snapshot, Box::new(move || handover.post())) {
+            self.signer.not_served(signing, now);
+            return Err(gone.into());
+        }
         // From here on some workers answer from it, so it is the one to compare the next one with.
-        self.adoptable = self.fleet.await_adoption(generation);
-        let zones_of_sets = self.signer.served(&config, signing, now);
+        let is_everywhere = self.fleet.await_adoption(generation);
+        let zones_of_sets = self.signer.served(&config, signing, is_everywhere, now);
         self.set_signer.take_up(SetWork { snapshot: snapshot.clone(), zones: zones_of_sets });
         *current = Arc::new(describe(&snapshot, draws, &zones, &self.signer));
         self.zones = zones;
@@ -390,7 +402,7 @@ impl Supervisor {
         self.config = config;
         self.snapshot = snapshot;
         self.live.adopted.store(generation, Ordering::Relaxed);
-        if self.adoptable { Ok(()) } else { Err(ReloadError::NotAdopted) }
+        if is_everywhere { Ok(()) } else { Err(ReloadError::NotAdopted) }
     }
 }
 

@@ -6,7 +6,9 @@ use std::fmt;
 
 use ring::rand::{SecureRandom, SystemRandom};
 use ring::signature::{self, EcdsaKeyPair, Ed25519KeyPair, KeyPair};
-use ring::{digest, error::Unspecified};
+use ring::{digest, error::Unspecified, hmac};
+
+use crate::wire::name::Name;
 
 /// Octets of the private key, for both algorithms.
 pub const PRIVATE_KEY_OCTETS: usize = 32;
@@ -236,6 +238,13 @@ impl PublicKey {
         rdata
     }
 
+    /// The DS record as parents take it; `owner` is the apex.
+    pub fn ds_text(&self, owner: &Name, kind: Digest) -> String {
+        let rdata = self.ds_rdata(owner.as_wire(), kind);
+        let hex: String = rdata.iter().skip(4).map(|octet| format!("{octet:02X}")).collect();
+        format!("{owner} IN DS {} {} {} {hex}", self.tag(), self.algorithm().number(), kind.number())
+    }
+
     /// Whether a signature over `data` is this key's.
     pub fn verifies(&self, data: &[u8], signature: &[u8]) -> bool {
         let verdict: Result<(), Unspecified> = match self.algorithm {
@@ -378,6 +387,12 @@ impl SigningKey {
             Pair::Ed25519(pair) => signature.extend_from_slice(pair.sign(data).as_ref()),
         }
         Ok(())
+    }
+
+    /// A key for message authentication codes that only who has the private key can have; `purpose` tells uses apart.
+    pub(in crate::dnssec) fn mac_key(&self, purpose: &[u8]) -> hmac::Key {
+        let root = hmac::Key::new(hmac::HMAC_SHA256, &self.private);
+        hmac::Key::new(hmac::HMAC_SHA256, hmac::sign(&root, purpose).as_ref())
     }
 
     /// The private octets, for the key file alone.

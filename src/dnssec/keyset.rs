@@ -87,6 +87,16 @@ impl KeySet {
         })
     }
 
+    /// Whether what is published and who signs is the same.
+    pub fn is_same(&self, other: &KeySet) -> bool {
+        let publics =
+            |keys: &[Arc<SigningKey>]| -> Vec<_> { keys.iter().map(|key| key.public().clone()).collect() };
+        (self.revision, self.ttl_secs) == (other.revision, other.ttl_secs)
+            && (&self.dnskey, &self.cds, &self.cdnskey) == (&other.dnskey, &other.cds, &other.cdnskey)
+            && publics(&self.key_signers) == publics(&other.key_signers)
+            && publics(&self.zone_signers) == publics(&other.zone_signers)
+    }
+
     /// Who signs an RRset of this type: the KSKs DNSKEY, CDS and CDNSKEY, the ZSK all else.
     pub fn signers(&self, of: u16) -> &[Arc<SigningKey>] {
         match of {

@@ -1,10 +1,10 @@
 //! DNSSEC: keys, signatures, proofs of denial and rollovers (RFC 4034, RFC 4035, RFC 5155, RFC 7344, RFC 7583, RFC 9276).
 //!
-//! Pure but for `keystore`, which reads and writes the keys' folder: time, randomness and key material arrive
+//! Pure but for `keystore` and `sigfile`, which read and write files of keys and signatures: time, randomness and key material arrive
 //! as arguments. Names are lower-case uncompressed wire form, records are wire-form rdata, times are seconds since 1970.
 //!
 //! How a server goes about it: `Keystore::advance` with its policy gives state and keys; `KeySet::new` says what to publish
-//! and who signs; `sign_rrset` signs, with times of `Policy::validity`, what `Policy::is_due` says. Once that is served,
+//! and who signs; `sign_rrset` signs, with times of `Policy::validity`, what `Policy::is_of_pass` says. Once that is served,
 //! `advance` again with `State::served`, for waits begin there; and again at `wake_at`, or when the state's file has changed.
 //! After `KeySetError`, or while `Advance::may_sign` is false, the signatures there are stay until they expire.
 //!
@@ -29,6 +29,8 @@ pub mod policy;
 pub mod rollover;
 /// What the keys publish and sign now.
 pub mod keyset;
+/// Signatures on disk, for a start that need not sign again.
+pub mod sigfile;
 /// Times as key files write them.
 pub mod timestamp;
 

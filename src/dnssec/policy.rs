@@ -61,6 +61,8 @@ pub struct Policy {
     pub jitter_secs: u32,
     /// How long before its end it is made again.
     pub refresh_secs: u32,
+    /// How much sooner than that it may be made again beside others, so that passes are few; see [`Policy::window_secs`].
+    pub batch_secs: u32,
     /// How far back it begins, for validators whose clocks are slow.
     pub lead_secs: u32,
     /// After how long the ZSK is rolled; `None` only by request. Says nothing about a combined key.
@@ -86,6 +88,7 @@ impl Default for Policy {
             signature_secs: 14 * DAY,
             jitter_secs: DAY,
             refresh_secs: 7 * DAY,
+            batch_secs: 6 * HOUR,
             lead_secs: HOUR,
             zsk_lifetime_secs: None,
             ksk_lifetime_secs: None,
@@ -148,8 +151,7 @@ impl Policy {
         if self.digests.is_empty() {
             return Err(PolicyError::NoDigest);
         }
-        // Publish, wait for the parent, retire.
-        let needed_secs = 3 * sum(self.ttls.largest_secs(), self.propagation_secs);
+        let needed_secs = self.rollover_secs();
         let lifetimes = [self.zsk_lifetime_secs, self.ksk_lifetime_secs];
         if lifetimes.into_iter().flatten().any(|lifetime| u64::from(lifetime) <= needed_secs) {
             return Err(PolicyError::LifetimeTooShort { needed_secs });
@@ -167,12 +169,43 @@ impl Policy {
         Validity { inception: now.wrapping_sub(u64::from(self.lead_secs)) as u32, expiration: end as u32 }
     }
 
+    /// How long a rollover may take: publish, wait for the parent, retire. A key's lifetime must be longer.
+    pub fn rollover_secs(&self) -> u64 {
+        3 * (u64::from(self.ttls.largest_secs()) + u64::from(self.propagation_secs))
+    }
+
+    /// How long before it is due a signature is made again, when a pass is made for others. A pass costs the compiling of
+    /// the whole configuration, and ends are spread: without a window some second of some weeks would each have a pass. At
+    /// most an eighth of `refresh_secs`, for early work is more work; and what was just made is never in it.
+    pub fn window_secs(&self) -> u32 {
+        let fresh_secs = self.signature_secs.saturating_sub(self.jitter_secs);
+        let spare_secs = fresh_secs.saturating_sub(self.refresh_secs);
+        self.batch_secs.min(self.refresh_secs / 8).min(spare_secs / 2)
+    }
+
     /// Whether a signature is to be made again at `now`. One whose inception lies ahead is kept: the clock went back, and
     /// what were made now would expire the sooner the more it did.
     pub fn is_due(&self, validity: Validity, now: u64) -> bool {
+        self.has_at_most(self.refresh_secs, validity, now)
+    }
+
+    /// Whether a pass that is made at `now` makes a signature again: it is due, or will be within the window.
+    pub fn is_of_pass(&self, validity: Validity, now: u64) -> bool {
+        self.has_at_most(self.refresh_secs.saturating_add(self.window_secs()), validity, now)
+    }
+
+    /// The first time at which a signature that holds at `now` is due; that is when `is_due` begins to be true.
+    pub fn due_at(&self, validity: Validity, now: u64) -> u64 {
+        match validity.at(now) {
+            Standing::Holds(left_secs) => now + u64::from(left_secs.saturating_sub(self.refresh_secs)),
+            Standing::Ahead | Standing::Expired => now,
+        }
+    }
+
+    fn has_at_most(&self, secs: u32, validity: Validity, now: u64) -> bool {
         match validity.at(now) {
             Standing::Ahead => false,
-            Standing::Holds(left_secs) => left_secs < self.refresh_secs,
+            Standing::Holds(left_secs) => left_secs <= secs,
             Standing::Expired => true,
         }
     }
@@ -237,6 +270,30 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn due_begins_in_the_very_second_that_was_foretold(now in 0u64..1 << 33, later in 0u64..6 * 86_400) {
+            let policy = Policy::default();
+            let validity = policy.validity(b"\x01a\x00", 1, now);
+            let due = policy.due_at(validity, now + later.min(5 * 86_400));
+            prop_assert!(policy.is_due(validity, due) && !policy.is_due(validity, due - 1));
+            prop_assert_eq!(validity.at(due), Standing::Holds(policy.refresh_secs));
+        }
+
+        #[test]
+        fn what_was_just_made_is_of_no_pass(spare in 1u32..10_000, refresh in 1u32..10_000, jitter in 0u32..10_000) {
+            let policy = Policy {
+                signature_secs: refresh + jitter + spare,
+                refresh_secs: refresh,
+                jitter_secs: jitter,
+                ttls: Ttls { dnskey_secs: 0, zone_secs: 0, ds_secs: 0 },
+                propagation_secs: 0,
+                ..Policy::default()
+            };
+            prop_assert_eq!(policy.check(), Ok(()));
+            let validity = policy.validity(b"\x01a\x00", 1, 1_800_000_000);
+            prop_assert!(!policy.is_of_pass(validity, 1_800_000_000));
+        }
+
         #[test]
         fn a_fresh_signature_always_holds(owner in prop::collection::vec(any::<u8>(), 0..20), now in 0u64..1 << 33) {
             let policy = Policy::default();

@@ -71,15 +71,30 @@ pub fn better(one: Validity, other: Validity, now: u64) -> Option<Validity> {
     }
 }
 
-/// Appends what is signed (RFC 4034 §3.1.8.1): the RRSIG's data without signature, then the records.
-fn push_signed_data(
-    to: &mut Vec<u8>,
-    head: &[u8],
+/// RRSIG data without the signature, and room for one (RFC 4034 §3.1): for `signed_data`, and to put a signature behind.
+pub fn rrsig_head(
+    key: &PublicKey,
+    signer_apex: &[u8],
     owner: &[u8],
     rtype: u16,
     ttl: u32,
-    records: &[impl AsRef<[u8]>],
-) {
+    validity: Validity,
+) -> Vec<u8> {
+    let mut head = Vec::with_capacity(RRSIG_HEAD + signer_apex.len() + SIGNATURE_OCTETS);
+    head.extend_from_slice(&rtype.to_be_bytes());
+    head.extend_from_slice(&[key.algorithm().number(), rrsig_labels(owner)]);
+    for field in [ttl, validity.expiration, validity.inception] {
+        head.extend_from_slice(&field.to_be_bytes());
+    }
+    head.extend_from_slice(&key.tag().to_be_bytes());
+    head.extend_from_slice(signer_apex);
+    head
+}
+
+/// What is signed (RFC 4034 §3.1.8.1): the RRSIG's data without signature, then the records.
+pub fn signed_data(head: &[u8], owner: &[u8], rtype: u16, ttl: u32, records: &[impl AsRef<[u8]>]) -> Vec<u8> {
+    let octets: usize = records.iter().map(|rdata| rdata.as_ref().len() + owner.len() + 10).sum();
+    let mut to = Vec::with_capacity(head.len() + octets);
     to.extend_from_slice(head);
     for rdata in records {
         let rdata = rdata.as_ref();
@@ -91,6 +106,7 @@ fn push_signed_data(
         to.extend_from_slice(&(rdata.len() as u16).to_be_bytes());
         to.extend_from_slice(rdata);
     }
+    to
 }
 
 /// RRSIG data for one RRset by one key.
@@ -110,18 +126,8 @@ pub fn sign_rrset(
     records: &[impl AsRef<[u8]>],
     validity: Validity,
 ) -> Result<Vec<u8>, KeyError> {
-    let records_octets: usize = records.iter().map(|rdata| rdata.as_ref().len() + owner.len() + 10).sum();
-    let head_octets = RRSIG_HEAD + signer_apex.len();
-    let mut rdata = Vec::with_capacity(head_octets + SIGNATURE_OCTETS);
-    rdata.extend_from_slice(&rtype.to_be_bytes());
-    rdata.extend_from_slice(&[key.public().algorithm().number(), rrsig_labels(owner)]);
-    for field in [ttl, validity.expiration, validity.inception] {
-        rdata.extend_from_slice(&field.to_be_bytes());
-    }
-    rdata.extend_from_slice(&key.tag().to_be_bytes());
-    rdata.extend_from_slice(signer_apex);
-    let mut signed = Vec::with_capacity(head_octets + records_octets);
-    push_signed_data(&mut signed, &rdata, owner, rtype, ttl, records);
+    let mut rdata = rrsig_head(key.public(), signer_apex, owner, rtype, ttl, validity);
+    let signed = signed_data(&rdata, owner, rtype, ttl, records);
     key.sign(&signed, &mut rdata)?;
     Ok(rdata)
 }
@@ -137,8 +143,7 @@ pub fn verify_rrset(
     let Ok(signer_octets) = uncompressed_len(rrsig, RRSIG_HEAD) else { return false };
     let Some((head, signature)) = rrsig.split_at_checked(RRSIG_HEAD + signer_octets) else { return false };
     let Some(&ttl) = head[4..].first_chunk() else { return false };
-    let mut signed = Vec::new();
-    push_signed_data(&mut signed, head, owner, rtype, u32::from_be_bytes(ttl), records);
+    let signed = signed_data(head, owner, rtype, u32::from_be_bytes(ttl), records);
     head[..2] == rtype.to_be_bytes()
         && head[2] == key.algorithm().number()
         && head[3] == rrsig_labels(owner)

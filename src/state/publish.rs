@@ -70,7 +70,8 @@ impl Mailbox {
         }
     }
 
-    /// Control side: offers a generation. The one offered before must have been adopted: its carry refers to it.
+    /// Control side: offers a generation, in place of one that was offered and not adopted yet. Its carry refers to the
+    /// generation that the worker answers from, or is empty.
     pub fn post(&self, generation: Box<Generation>) {
         let number = generation.snapshot.generation;
         self.incoming.store(Some(generation));

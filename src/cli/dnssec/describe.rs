@@ -9,9 +9,7 @@ use crate::wire::name::Name;
 
 /// One DS record as parents take it.
 pub(super) fn ds_line(zone: &Name, key: &PublicKey, digest: Digest) -> String {
-    let rdata = key.ds_rdata(zone.as_wire(), digest);
-    let hex: String = rdata.iter().skip(4).map(|octet| format!("{octet:02X}")).collect();
-    format!("{zone} IN DS {} {} {} {hex}\n", key.tag(), key.algorithm().number(), digest.number())
+    format!("{}\n", key.ds_text(zone, digest))
 }
 
 /// The state for people: each key with what it does, then what is to come.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::guard::{compile_cookies, compile_rates};
-use super::model::{Config, Zone};
+use super::model::{Config, GlobalNames, Zone};
 use crate::state::health_table::HealthTable;
 use crate::state::snapshot::{Protocol, Snapshot};
 use crate::state::topology::{RegionId, Topology};
@@ -22,8 +22,10 @@ mod names;
 mod pools;
 /// What signing adds to a zone.
 mod seal;
-/// Signatures.
+/// Signatures for what is compiled.
 pub mod signing;
+/// Signatures from pass to pass.
+pub mod signatures;
 /// Records of zone files.
 mod zones;
 
@@ -41,6 +43,17 @@ pub fn compile(config: &Config, generation: u64) -> Snapshot {
 
 /// Compiles a configuration; every member is UNKNOWN until the health keeper says otherwise.
 pub fn compile_signed(config: &Config, generation: u64, signing: &Signing) -> Snapshot {
+    let snapshot = compile_once(config, generation, signing);
+    if !signing.complete() {
+        return snapshot;
+    }
+    // The first one lacks the signatures that have now been made; two beside each other would take their room twice.
+    drop(snapshot);
+    compile_once(config, generation, signing)
+}
+
+fn compile_once(config: &Config, generation: u64, signing: &Signing) -> Snapshot {
+    signing.begin();
     let prefixes: Vec<_> = config.topology.prefixes.iter().map(|(net, r)| (*net, RegionId(*r))).collect();
     let topology = Topology::new(&prefixes);
     let (mut first_member, mut first_rotation) = (0, 0);
@@ -78,17 +91,44 @@ pub fn compile_signed(config: &Config, generation: u64, signing: &Signing) -> Sn
     }
 }
 
-/// The largest TTL of a zone: how long caches may remember any of it.
-pub fn largest_ttl(config: &Config, zone: &Zone) -> u32 {
-    let of_file = zone.records.data().into_iter().flat_map(|data| data.records()).map(|r| r.ttl_secs).max();
-    let apexes = Apexes::new(config.zones.iter().map(|zone| &zone.apex));
-    let of_pools = config.globalnames.iter().filter(|global| {
-        let home = apexes.above(global.name.as_wire());
-        home.is_some_and(|(of, _)| config.zones[of as usize].apex == zone.apex)
-    });
-    let of_pools = of_pools.map(|global| global.ttl_secs).max();
-    let given = zone.soa.ttl_secs.max(zone.soa.minimum_secs).max(zone.ns_ttl_secs);
-    given.max(of_file.unwrap_or(0)).max(of_pools.unwrap_or(0))
+/// The largest TTLs of each zone in order, of those that the configuration gives and of all: how long caches may remember any
+/// of it. Zones that are not signed, of which nobody asks it, have 0.
+pub(crate) fn largest_ttls<'z>(
+    zones: impl Iterator<Item = &'z Zone> + Clone,
+    globalnames: &GlobalNames,
+) -> Vec<LargestTtl> {
+    let mut largest: Vec<LargestTtl> = Vec::new();
+    let mut any = false;
+    for zone in zones.clone() {
+        if zone.dnssec.is_none() {
+            largest.push(LargestTtl::default());
+            continue;
+        }
+        any = true;
+        let of_file =
+            zone.records.data().into_iter().flat_map(|data| data.records()).map(|r| r.ttl_secs).max();
+        let given = zone.soa.ttl_secs.max(zone.soa.minimum_secs).max(zone.ns_ttl_secs);
+        largest.push(LargestTtl { configured_secs: given, of_all_secs: given.max(of_file.unwrap_or(0)) });
+    }
+    if any {
+        let apexes = Apexes::new(zones.clone().map(|zone| &zone.apex));
+        for global in globalnames.iter() {
+            let Some((home, _)) = apexes.above(global.name.as_wire()) else { continue };
+            let of = &mut largest[home as usize];
+            of.configured_secs = of.configured_secs.max(global.ttl_secs);
+            of.of_all_secs = of.of_all_secs.max(global.ttl_secs);
+        }
+    }
+    largest
+}
+
+/// The largest TTLs of a zone.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct LargestTtl {
+    /// Of what the configuration gives.
+    pub(crate) configured_secs: u32,
+    /// Of the zone's file besides.
+    pub(crate) of_all_secs: u32,
 }
 
 /// An idle timeout as RFC 7828 tells it, in units of 100 ms; the longest that may be configured is an hour.

@@ -24,6 +24,21 @@ pub(in crate::config) struct Given {
     pub(in crate::config) soa: bool,
     /// Name servers.
     pub(in crate::config) ns: bool,
+    /// Signatures, and what goes along with them.
+    pub(in crate::config) signatures: bool,
+}
+
+impl Given {
+    /// RRsets that an owner has beside those of the file, or in their place: SOA and NS of an apex; where the zone is signed,
+    /// NSEC, and at the apex NSEC or NSEC3PARAM, DNSKEY, CDS and CDNSKEY.
+    fn types_at(self, is_apex: bool) -> usize {
+        let of_signing = match (self.signatures, is_apex) {
+            (true, true) => 4,
+            (true, false) => 1,
+            (false, _) => 0,
+        };
+        of_signing + if is_apex { 2 } else { 0 }
+    }
 }
 
 /// Judges the records of a zone; what is suspicious goes into `faults` too.
@@ -53,8 +68,8 @@ pub(in crate::config) fn assemble(
         }
     }
     let mut judge =
-        Judge { zone: &zone, apex, faults, aliases: NameMap::default(), said_hidden: HashSet::new() };
-    judge.judge_apex(given);
+        Judge { zone: &zone, apex, given, faults, aliases: NameMap::default(), said_hidden: HashSet::new() };
+    judge.judge_apex();
     zone.for_each_owner(|records| judge.judge_owner(records));
     judge.judge_aliases();
     judge.judge_signatures();
@@ -72,6 +87,7 @@ struct Alias {
 struct Judge<'z, 'f> {
     zone: &'z ZoneData,
     apex: &'z [u8],
+    given: Given,
     faults: &'f mut Faults,
     /// CNAME records that can be followed, by owner as labels below the apex.
     aliases: NameMap<Box<[u8]>, Alias>,
@@ -90,7 +106,8 @@ impl Judge<'_, '_> {
         self.faults.add(ZoneFault { file, line: 0, column: 0, severity, cause: cause.into() });
     }
 
-    fn judge_apex(&mut self, given: Given) {
+    fn judge_apex(&mut self) {
+        let given = self.given;
         match (self.zone.has_soa, given.soa) {
             (false, false) => self.say_of_file(Severity::Error, WholeCause::NoSoa),
             (true, true) => self.say_of_file(Severity::Warning, WholeCause::GivenTwice { what: "soa" }),
@@ -198,11 +215,13 @@ impl Judge<'_, '_> {
     /// What cannot be held or sent.
     fn judge_sizes(&mut self, records: &[RawRecord<'_>]) {
         let octets: usize = records.iter().map(|record| record.rdata.len() + RECORD_HEAD_OCTETS).sum();
-        // Beside the SOA and NS records of an apex, which may be the configuration's.
-        let most = if records[0].owner.is_empty() { MAX_TYPES - 2 } else { MAX_TYPES };
+        let is_apex = records[0].owner.is_empty();
+        let most = MAX_TYPES - self.given.types_at(is_apex);
+        let is_key = |rtype: Rtype| matches!(rtype, Rtype::DNSKEY | Rtype::CDS | Rtype::CDNSKEY);
         let is_counted = |rtype: Rtype| {
-            !(records[0].owner.is_empty() && matches!(rtype, Rtype::SOA | Rtype::NS)
-                || is_made_by_signing(rtype))
+            !(is_apex && matches!(rtype, Rtype::SOA | Rtype::NS)
+                || is_made_by_signing(rtype)
+                || self.given.signatures && is_key(rtype))
         };
         if octets <= MAX_RRSET_OCTETS && records.len() <= most {
             return;
@@ -213,7 +232,10 @@ impl Judge<'_, '_> {
         }
         let owner = || Found::new(&name_text(records[0].owner, self.apex));
         if by_type.keys().filter(|rtype| is_counted(**rtype)).count() > most {
-            let cause = WholeCause::TooManyTypes { owner: owner(), limit: MAX_TYPES };
+            let cause = match self.given.signatures {
+                true => WholeCause::TooManySignedTypes { owner: owner(), limit: most },
+                false => WholeCause::TooManyTypes { owner: owner(), limit: MAX_TYPES },
+            };
             self.say(Severity::Error, &records[0], cause);
         }
         let largest = by_type.into_iter().max_by_key(|(_, octets)| *octets);

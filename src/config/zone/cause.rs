@@ -44,6 +44,9 @@ pub enum WholeCause {
     /// More types than an owner can have here.
     #[error("{owner} has records of more than {limit} types")]
     TooManyTypes { owner: Found, limit: usize },
+    /// More types than an owner of a signed zone can have here.
+    #[error("{owner} has records of more than {limit} types beside those that signing adds: remove some")]
+    TooManySignedTypes { owner: Found, limit: usize },
 
     // --- warnings
     /// RFC 2181 §10.3.

@@ -59,6 +59,7 @@ pub fn to_json(state: &State) -> String {
             "signature_secs": policy.signature_secs,
             "jitter_secs": policy.jitter_secs,
             "refresh_secs": policy.refresh_secs,
+            "batch_secs": policy.batch_secs,
             "lead_secs": policy.lead_secs,
             "zsk_lifetime_secs": policy.zsk_lifetime_secs,
             "ksk_lifetime_secs": policy.ksk_lifetime_secs,
@@ -252,6 +253,11 @@ fn policy_from_json(value: &Value) -> Result<Policy, StateError> {
         signature_secs: fields.number("signature_secs")?,
         jitter_secs: fields.number("jitter_secs")?,
         refresh_secs: fields.number("refresh_secs")?,
+        // States of before there were windows have none.
+        batch_secs: match fields.0.contains_key("batch_secs") {
+            true => fields.number("batch_secs")?,
+            false => Policy::default().batch_secs,
+        },
         lead_secs: fields.number("lead_secs")?,
         zsk_lifetime_secs: fields.optional("zsk_lifetime_secs")?,
         ksk_lifetime_secs: fields.optional("ksk_lifetime_secs")?,

@@ -164,6 +164,18 @@ fn sets_too_large_for_any_message_and_owners_of_too_many_types_are_refused() {
         "zones: {example.com: {file: z, ns: [ns1.example.net, ns2.example.net], soa: {minimum: 60}}}\n";
     let text = types("@ 5", 254);
     assert_eq!(said_with(given, &text), ["error z:1: `example.com.` has records of more than 255 types"]);
+    // Signing adds NSEC everywhere, and the keys at the apex.
+    let signed = "server: {state_dir: /nowhere}\nzones: {example.com: {file: z, dnssec: {}}}\n";
+    let said = |records: &str| said_with(signed, &format!("{HEAD}{records}"));
+    let text = |owner: &str, limit: u32| {
+        format!(
+            "`{owner}` has records of more than {limit} types beside those that signing adds: remove some"
+        )
+    };
+    assert_eq!(said(&types("a", 254)), [""; 0]);
+    assert_eq!(said(&types("a", 255)), [format!("error z:6: {}", text("a.example.com.", 254))]);
+    assert_eq!(said(&types("@", 249)), [""; 0]);
+    assert_eq!(said(&types("@", 250)), [format!("error z:2: {}", text("example.com.", 249))]);
 }
 
 #[test]
@@ -200,7 +212,7 @@ proptest! {
         let text = records.iter().fold(HEAD.to_owned(), |text, (owner, data)| format!("{text}{owner} {data}\n"));
         let raw = zonefile::read_text("z", text.as_bytes(), None, APEX).unwrap();
         let mut faults = zonefile::Faults::default();
-        let given = crate::config::zone::assemble::Given { soa: false, ns: false };
+        let given = crate::config::zone::assemble::Given { soa: false, ns: false, signatures: false };
         let zone: Option<ZoneData> = crate::config::zone::assemble::assemble(raw, APEX, given, &mut faults);
         let Some(zone) = zone else { return Ok(()) };
         let mut visited = Vec::new();
