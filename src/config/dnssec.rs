@@ -5,11 +5,13 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::cause::Cause;
 use super::decode::{Decoder, Field, Read, Section, key};
-use super::model::Dnssec;
+use super::model::{Denial, Dnssec, OwnerName};
 use super::scalars::{boolean, duration, text_octets, word};
 use super::server::join;
 use super::zones::MAX_PATH_OCTETS;
+use crate::dnssec::denial::MAX_NSEC3_APEX_OCTETS;
 use crate::dnssec::key::Algorithm;
 use crate::dnssec::keystore::StoreError;
 use crate::dnssec::policy::PolicyError;
@@ -22,6 +24,9 @@ const ALGORITHMS: &[(&str, Algorithm)] = &[
     ("ED25519", Algorithm::Ed25519),
 ];
 const ALGORITHM_WORDS: &str = "`13` (ECDSAP256SHA256), `15` (ED25519)";
+/// Ways of denial by name.
+const DENIALS: &[(&str, Denial)] = &[("nsec", Denial::Nsec), ("nsec3", Denial::Nsec3)];
+const DENIAL_WORDS: &str = "`nsec`, `nsec3`";
 /// The shortest life of a key, and the longest.
 const MIN_LIFETIME: Duration = Duration::from_secs(86_400);
 const MAX_LIFETIME: Duration = Duration::from_secs(10 * 365 * 86_400);
@@ -35,14 +40,16 @@ pub(super) static DNSSEC: Section = Section {
         key("keys"),
         key("zsk_lifetime"),
         key("ksk_lifetime"),
+        key("denial"),
     ],
     may_be_empty: true,
 };
 
-/// Reads the section; `None` where the zone is not signed. `directory` is what a relative `keys` is relative to.
+/// Reads the section of the zone `apex`; `None` where it is not signed. `directory` is what a relative `keys` is relative to.
 pub(super) fn read_dnssec<'t>(
     d: &mut Decoder<'t, '_>,
     field: Field<'t>,
+    apex: &OwnerName,
     directory: Option<&Path>,
 ) -> Read<Option<Dnssec>> {
     let mut dnssec = Dnssec {
@@ -51,6 +58,7 @@ pub(super) fn read_dnssec<'t>(
         keys: None,
         zsk_lifetime: None,
         ksk_lifetime: None,
+        denial: Denial::Nsec,
     };
     let mut enabled = true;
     d.section(field, &DNSSEC, |d, name, field| {
@@ -72,6 +80,13 @@ pub(super) fn read_dnssec<'t>(
             "ksk_lifetime" => {
                 let read = d.value(field, duration(MIN_LIFETIME, MAX_LIFETIME))?;
                 dnssec.ksk_lifetime = read.map(|read| read.value);
+            }
+            "denial" => {
+                let Some(read) = d.value(field, word(DENIALS, DENIAL_WORDS))? else { return Ok(()) };
+                if read.value == Denial::Nsec3 && apex.as_wire().len() > MAX_NSEC3_APEX_OCTETS {
+                    d.error(read.span, Cause::NoRoomForHashes { limit: MAX_NSEC3_APEX_OCTETS });
+                }
+                dnssec.denial = read.value;
             }
             _ => d.skip(&field.node)?,
         }

@@ -10,6 +10,8 @@ pub mod chain;
 pub mod counters;
 /// What a worker knows of the time and its load.
 pub mod guard;
+/// The NSEC3 records of a signed zone in order.
+pub mod hashes;
 /// Verdicts of the probes, under a sequence lock.
 pub mod health_table;
 /// Maps by name, hashed as the index does.
