@@ -365,7 +365,7 @@ impl<'t> Resolution<'t, '_> {
     fn answer_ds_of_apex(&mut self, owner: Owner<'t>, name: &[u8], place: Place) -> End {
         let snapshot = self.turn.snapshot;
         let zone = owner.in_zone().zone(snapshot);
-        let Some(parent) = &zone.parent else { return self.deny(zone.negative_soa(), place, End::NO_DATA) };
+        let Some(parent) = &zone.parent else { return self.deny_type(owner, place) };
         let above = InZone { zone: parent.zone, apex_len: parent.apex_len };
         // The target of an alias may be no more than a pointer to this apex: the one above stands where that leads.
         let spelled_at = self.sections.follow_pointers(place.owner_at);

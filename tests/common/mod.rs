@@ -23,6 +23,8 @@ pub mod backend;
 pub mod dns;
 /// What is true of every reply.
 pub mod reply;
+/// Unbound in front of a server.
+pub mod unbound;
 
 use dns::{Query, Reply, Via};
 
@@ -392,7 +394,7 @@ pub fn tool(program: &str) -> Command {
     let package = match program {
         "dig" | "delv" => "bind9-dnsutils",
         "kdig" => "knot-dnsutils",
-        "drill" | "ldns-verify-zone" => "ldnsutils",
+        "drill" | "ldns-signzone" | "ldns-verify-zone" => "ldnsutils",
         "dnssec-keygen" | "dnssec-dsfromkey" | "dnssec-signzone" | "dnssec-verify" => "bind9-utils",
         "dnsperf" => "dnsperf",
         "unbound" => "unbound",

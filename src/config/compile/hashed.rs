@@ -60,11 +60,7 @@ impl Typed {
             };
             let mut block = Vec::new();
             push_block(&[sealer.nsec3(&owner, rdata)], &mut block);
-            records.push(NewRecord {
-                hash: link.hash,
-                digits: base32_hex(&link.hash),
-                block: block.into(),
-            });
+            records.push(NewRecord { hash: link.hash, digits: base32_hex(&link.hash), block: block.into() });
         }
         let names = links.iter().map(|link| NewName {
             at: link.at,

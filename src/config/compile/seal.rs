@@ -96,9 +96,9 @@ impl<'s> Sealer<'s> {
     pub(super) fn into_denial(mut self, names: &NameIndexBuilder, places: &[u32]) -> Option<Denial> {
         match std::mem::replace(&mut self.links, Links::Nsec3(Typed::default())) {
             Links::Nsec { order, .. } => {
-                let placed = order.iter().filter_map(|name| {
-                    Some((&name[..name.len() - self.apex.len()], names.offset_of(name)?))
-                });
+                let placed = order
+                    .iter()
+                    .filter_map(|name| Some((&name[..name.len() - self.apex.len()], names.offset_of(name)?)));
                 Some(Denial::Nsec(Chain::new(placed)))
             }
             Links::Nsec3(typed) => {
