@@ -59,7 +59,7 @@ zones:
 
 /// Signed zones besides, with the same pools: for `respond` alone, since they have keys of no folder.
 const SIGNED: &str = "  signed.example: {ns: [ns1.example.com, ns2.example.com], dnssec: {keys: none}}
-  signed3.example: {ns: [ns1.example.com, ns2.example.com], dnssec: {keys: none, denial: nsec3}}
+  hashed.example: {ns: [ns1.example.com, ns2.example.com], dnssec: {keys: none, denial: nsec3}}
 ";
 
 /// The configuration, and signed zones beside it, as a worker's first generation, every member of a forced monitor as its
@@ -68,7 +68,7 @@ const SIGNED: &str = "  signed.example: {ns: [ns1.example.com, ns2.example.com],
 /// # Panics
 /// When the configuration above does not load.
 pub(crate) fn generation() -> Generation {
-    let names = "globalnames:\n  www.signed.example: {pool: web, ttl: 30}\n  www.signed3.example: {pool: web, ttl: 30}\n";
+    let names = "globalnames:\n  www.signed.example: {pool: web, ttl: 30}\n  www.hashed.example: {pool: web, ttl: 30}\n";
     generation_of(&(CONFIG.replacen("globalnames:\n", names, 1) + SIGNED))
 }
 
@@ -186,8 +186,8 @@ pub(crate) fn kinds() -> Vec<(&'static str, Vec<u8>)> {
         ("signed-soa", query("signed.example", Rtype::SOA, Opt::Plain)),
         ("signed-nodata", query("www.signed.example", Rtype::TXT, Opt::Plain)),
         ("signed-nxdomain", query("no.such.name.signed.example", Rtype::A, Opt::Plain)),
-        ("signed3-nodata", query("www.signed3.example", Rtype::TXT, Opt::Plain)),
-        ("signed3-nxdomain", query("no.such.name.signed3.example", Rtype::A, Opt::Plain)),
+        ("signed3-nodata", query("www.hashed.example", Rtype::TXT, Opt::Plain)),
+        ("signed3-nxdomain", query("no.such.name.hashed.example", Rtype::A, Opt::Plain)),
         ("any", query("www.example.com", Rtype::ANY, Opt::Plain)),
     ]
 }

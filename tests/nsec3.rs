@@ -105,9 +105,13 @@ fn gather(server: SocketAddr, apex: &str, names: &BTreeSet<String>) -> Gathered 
     for text in names {
         let name = Name::from_text(text).unwrap();
         known.insert(hashed(&name), name);
-        // Nobody's type leads to the name's own record, or to a referral. At a cut DS is this zone's, and so is the denial.
+        // Nobody's type leads to the name's own record, or to a referral. At a cut DS is this zone's, and so is the denial. An
+        // alias is told of as what lies right above a name that is not there.
         all.take(ask_over_tcp(&mut client, &name, NOBODYS), &name);
         all.take(ask_over_tcp(&mut client, &name, Rtype::DS), &name);
+        if let Ok(below) = Name::from_text(&format!("nobody.{text}")) {
+            all.take(ask_over_tcp(&mut client, &below, NOBODYS), &name);
+        }
     }
     // The record of a signed delegation is never an answer about itself: what lies in its gap shows it.
     let owners: Vec<Vec<u8>> = known
@@ -127,7 +131,8 @@ fn gather(server: SocketAddr, apex: &str, names: &BTreeSet<String>) -> Gathered 
         }
         let label = format!("gap{number:08}");
         let wire = [&[11], label.as_bytes(), apex_wire.as_wire()].concat();
-        let behind = owners.partition_point(|owner| owner[..] < sha1(&wire)[..]);
+        let hash = sha1(&wire);
+        let behind = owners.partition_point(|owner| *owner < hash);
         let before = (behind + owners.len() - 1) % owners.len();
         if std::mem::take(&mut missing[before]) {
             left -= 1;

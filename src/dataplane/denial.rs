@@ -4,6 +4,7 @@
 
 use super::lookup::{InZone, Owner};
 use super::sections::{Section, Sections};
+use crate::state::chain::Chain;
 use crate::state::hashes::{Hash, Hashes};
 use crate::state::rrset::MAX_LINKS;
 use crate::state::snapshot::{Denial, Snapshot};
@@ -45,7 +46,7 @@ impl Proofs {
                 self.need(owner.place(snapshot), in_zone, apex_at);
             }
             // An empty non-terminal has no record of its own.
-            Some(Denial::Nsec(_)) => self.gap(snapshot, owner.name(), in_zone, apex_at),
+            Some(Denial::Nsec(chain)) => self.gap(snapshot, chain, owner.name(), in_zone, apex_at),
             Some(Denial::Nsec3(hashes)) => self.no_data_hashed(snapshot, hashes, owner, in_zone, apex_at),
             None => {}
         }
@@ -61,9 +62,15 @@ impl Proofs {
         apex_at: u16,
     ) {
         match &in_zone.zone(snapshot).denial {
-            Some(Denial::Nsec(_)) => {
-                self.gap(snapshot, name, in_zone, apex_at);
-                self.no_wildcard(snapshot, encloser, in_zone, apex_at);
+            Some(Denial::Nsec(chain)) => {
+                self.gap(snapshot, chain, name, in_zone, apex_at);
+                let mut wildcard = [0; MAX_NAME_OCTETS];
+                let above = encloser.name();
+                // Below a name without room for a label nothing can be.
+                let Some(name) = wildcard.get_mut(..above.len() + 2) else { return };
+                name[..2].copy_from_slice(b"\x01*");
+                name[2..].copy_from_slice(above);
+                self.gap(snapshot, chain, name, in_zone, apex_at);
             }
             Some(Denial::Nsec3(hashes)) => {
                 if let Some(of_name) = encloser.hashed_in(snapshot, hashes) {
@@ -86,7 +93,7 @@ impl Proofs {
         apex_at: u16,
     ) {
         match &in_zone.zone(snapshot).denial {
-            Some(Denial::Nsec(_)) => self.gap(snapshot, name, in_zone, apex_at),
+            Some(Denial::Nsec(chain)) => self.gap(snapshot, chain, name, in_zone, apex_at),
             Some(Denial::Nsec3(hashes)) => {
                 self.next_closer(hashes, name, above(wildcard.name()).len(), in_zone, apex_at);
             }
@@ -95,6 +102,7 @@ impl Proofs {
     }
 
     /// Which wildcard it is that has not the type asked for: the signature that would tell is not in the answer (RFC 5155 §7.2.5).
+    #[inline(never)]
     pub(super) fn encloser_of(
         &mut self,
         snapshot: &Snapshot,
@@ -111,6 +119,7 @@ impl Proofs {
     }
 
     /// That the zone below a cut is not signed, where its NSEC record does not say so (RFC 5155 §7.2.7).
+    #[inline(never)]
     pub(super) fn unsigned_below(
         &mut self,
         snapshot: &Snapshot,
@@ -124,23 +133,10 @@ impl Proofs {
     }
 
     /// That a name owns nothing, by the order of names.
-    fn gap(&mut self, snapshot: &Snapshot, name: &[u8], in_zone: InZone, apex_at: u16) {
-        if let Some(Denial::Nsec(chain)) = &in_zone.zone(snapshot).denial
-            && let Some(covering) = chain.covering(&snapshot.names, name, usize::from(in_zone.apex_len))
-        {
+    fn gap(&mut self, snapshot: &Snapshot, chain: &Chain, name: &[u8], in_zone: InZone, apex_at: u16) {
+        if let Some(covering) = chain.covering(&snapshot.names, name, usize::from(in_zone.apex_len)) {
             self.need(covering, in_zone, apex_at);
         }
-    }
-
-    /// That no wildcard stands for a name with this closest encloser, by the order of names.
-    fn no_wildcard(&mut self, snapshot: &Snapshot, encloser: Owner<'_>, in_zone: InZone, apex_at: u16) {
-        let mut wildcard = [0; MAX_NAME_OCTETS];
-        let above = encloser.name();
-        // Below a name without room for a label nothing can be.
-        let Some(name) = wildcard.get_mut(..above.len() + 2) else { return };
-        name[..2].copy_from_slice(b"\x01*");
-        name[2..].copy_from_slice(above);
-        self.gap(snapshot, name, in_zone, apex_at);
     }
 
     /// The record of a name, else the proof that the zone knows nothing of it: an apex whose zone above does not delegate it.

@@ -247,6 +247,7 @@ impl<'t> Resolution<'t, '_> {
     }
 
     /// Answers for ANY in a signed zone: any one RRset will do (RFC 8482 §4.1), the NSEC record or what there is of others.
+    #[inline(never)]
     fn answer_any_signed(&mut self, owner: Owner<'t>, block: Block<'t>, place: Place) -> Option<End> {
         let snapshot = self.turn.snapshot;
         owner.in_zone().zone(snapshot).denial.as_ref()?;

@@ -19,9 +19,10 @@ pub fn sha1(octets: &[u8]) -> [u8; SHA1_OCTETS] {
     let state = blocks.iter().fold(FIRST, add_block);
     let bits = (octets.len() as u64).wrapping_mul(8).to_be_bytes();
     let mut last = [0; BLOCK];
-    // What is left is shorter than a block.
-    for (to, from) in last.iter_mut().zip(rest.iter().chain(&[0x80])) {
-        *to = *from;
+    // What is left is shorter than a block: there is room for one octet more.
+    if let Some((to, behind)) = last.split_at_mut_checked(rest.len()) {
+        to.copy_from_slice(rest);
+        behind.iter_mut().take(1).for_each(|end| *end = 0x80);
     }
     let state = if rest.len() < LENGTH_AT {
         last[LENGTH_AT..].copy_from_slice(&bits);
