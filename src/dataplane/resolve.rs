@@ -206,10 +206,14 @@ impl<'t> Resolution<'t, '_> {
         if qtype == Rtype::DS && owner.is_apex() {
             return Next::Done(self.answer_ds_of_apex(owner, name, place));
         }
-        if let Some(choice) = choose_any_pool(snapshot, self.turn.client, self.query, owner) {
+        let block = owner.block(snapshot);
+        let choice = match choose_any_pool(snapshot, self.turn.client, self.query, owner) {
+            None if qtype == Rtype::ANY && self.signed => self.choose_for_any(owner, block),
+            choice => choice,
+        };
+        if let Some(choice) = choice {
             return Next::Done(self.draw(choice, owner, place));
         }
-        let block = owner.block(snapshot);
         if let Some(rrset) = block.get(qtype) {
             let at = self.sections.next_at();
             if self.sections.put(Section::Answer, rrset, place, self.signed) {
@@ -222,12 +226,14 @@ impl<'t> Resolution<'t, '_> {
             return Next::Done(End::ANSWERED);
         }
         let is_own = place.owner_at == QNAME_AT;
-        // In a signed zone only what is signed: HINFO would be refused by who validates.
+        // In a signed zone only what is signed: HINFO would be refused by who validates. Any one RRset will do (RFC 8482 §4.1).
         if qtype == Rtype::ANY
             && self.signed
-            && let Some(end) = self.answer_any_signed(owner, block, place)
+            && owner.in_zone().zone(snapshot).denial.is_some()
+            && let Some(rrset) = block.get(Rtype::NSEC).or_else(|| block.any_signed())
         {
-            return Next::Done(end);
+            self.sections.put(Section::Answer, rrset, place, true);
+            return Next::Done(End::ANSWERED);
         }
         if qtype == Rtype::ANY && is_own && owner.owns_something(snapshot) {
             self.sections.put_parts(Section::Answer, 1, &[HINFO_RECORD]);
@@ -246,17 +252,15 @@ impl<'t> Resolution<'t, '_> {
         }
     }
 
-    /// Answers for ANY in a signed zone: any one RRset will do (RFC 8482 §4.1), the NSEC record or what there is of others.
-    #[inline(never)]
-    fn answer_any_signed(&mut self, owner: Owner<'t>, block: Block<'t>, place: Place) -> Option<End> {
+    /// The pool that answers for ANY in a signed zone, where the name has no other signed RRset.
+    #[cold]
+    fn choose_for_any(&self, owner: Owner<'t>, block: Block<'t>) -> Option<PoolChoice<'t>> {
         let snapshot = self.turn.snapshot;
         owner.in_zone().zone(snapshot).denial.as_ref()?;
-        if let Some(rrset) = block.get(Rtype::NSEC).or_else(|| block.any_signed()) {
-            self.sections.put(Section::Answer, rrset, place, true);
-            return Some(End::ANSWERED);
+        match block.any_signed() {
+            Some(_) => None,
+            None => choose_either_family(snapshot, self.turn.client, self.query, owner),
         }
-        let choice = choose_either_family(snapshot, self.turn.client, self.query, owner)?;
-        Some(self.draw(choice, owner, place))
     }
 
     /// Says that a name has not the type asked for, and proves it.
