@@ -45,8 +45,8 @@ fn delv_validates_every_kind_of_answer_of_a_zone_with_nsec3() {
 }
 
 /// The hash of a lower-case name.
-fn sha1(wire: &[u8]) -> Vec<u8> {
-    digest(&SHA1_FOR_LEGACY_USE_ONLY, wire).as_ref().to_vec()
+fn sha1(wire: &[u8]) -> [u8; 20] {
+    digest(&SHA1_FOR_LEGACY_USE_ONLY, wire).as_ref().try_into().unwrap()
 }
 
 /// The first label of the NSEC3 record of a name.
@@ -114,7 +114,7 @@ fn gather(server: SocketAddr, apex: &str, names: &BTreeSet<String>) -> Gathered 
         }
     }
     // The record of a signed delegation is never an answer about itself: what lies in its gap shows it.
-    let owners: Vec<Vec<u8>> = known
+    let owners: Vec<[u8; 20]> = known
         .values()
         .map(|name| sha1(name.to_lowercase().as_wire()))
         .collect::<BTreeSet<_>>()
@@ -125,12 +125,15 @@ fn gather(server: SocketAddr, apex: &str, names: &BTreeSet<String>) -> Gathered 
     let mut left = missing.iter().filter(|missing| **missing).count();
     let mut in_gaps = Vec::new();
     eprintln!("{left} of {} names are not seen yet", owners.len());
+    let mut wire = [&b"\x08aaaaaaaa"[..], apex_wire.as_wire()].concat();
     for number in 0..MAX_TRIES {
         if left == 0 {
             break;
         }
-        let label = format!("gap{number:08}");
-        let wire = [&[11], label.as_bytes(), apex_wire.as_wire()].concat();
+        // The number in letters: eight times three bits.
+        for (at, letter) in wire[1..9].iter_mut().enumerate() {
+            *letter = b'a' + (number >> (3 * at) & 7) as u8;
+        }
         let hash = sha1(&wire);
         let behind = owners.partition_point(|owner| *owner < hash);
         let before = (behind + owners.len() - 1) % owners.len();

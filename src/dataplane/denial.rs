@@ -185,6 +185,12 @@ impl Proofs {
         }
     }
 
+    /// Whether anything is needed that is not written yet.
+    #[inline(always)]
+    pub(super) fn are_pending(&self) -> bool {
+        self.written < self.count
+    }
+
     /// Writes what is needed and not written yet to the authority section.
     pub(super) fn write(&mut self, sections: &mut Sections<'_>, snapshot: &Snapshot) {
         let pending = self.needed.iter().take(usize::from(self.count)).skip(usize::from(self.written));

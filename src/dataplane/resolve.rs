@@ -206,14 +206,14 @@ impl<'t> Resolution<'t, '_> {
         if qtype == Rtype::DS && owner.is_apex() {
             return Next::Done(self.answer_ds_of_apex(owner, name, place));
         }
-        let block = owner.block(snapshot);
         let choice = match choose_any_pool(snapshot, self.turn.client, self.query, owner) {
-            None if qtype == Rtype::ANY && self.signed => self.choose_for_any(owner, block),
+            None if qtype == Rtype::ANY && self.signed => self.choose_for_any(owner),
             choice => choice,
         };
         if let Some(choice) = choice {
             return Next::Done(self.draw(choice, owner, place));
         }
+        let block = owner.block(snapshot);
         if let Some(rrset) = block.get(qtype) {
             let at = self.sections.next_at();
             if self.sections.put(Section::Answer, rrset, place, self.signed) {
@@ -254,10 +254,10 @@ impl<'t> Resolution<'t, '_> {
 
     /// The pool that answers for ANY in a signed zone, where the name has no other signed RRset.
     #[cold]
-    fn choose_for_any(&self, owner: Owner<'t>, block: Block<'t>) -> Option<PoolChoice<'t>> {
+    fn choose_for_any(&self, owner: Owner<'t>) -> Option<PoolChoice<'t>> {
         let snapshot = self.turn.snapshot;
         owner.in_zone().zone(snapshot).denial.as_ref()?;
-        match block.any_signed() {
+        match owner.block(snapshot).any_signed() {
             Some(_) => None,
             None => choose_either_family(snapshot, self.turn.client, self.query, owner),
         }
@@ -490,7 +490,7 @@ impl<'t> Resolution<'t, '_> {
 
     /// Writes the proofs that are needed so far: before anything of the additional section.
     fn write_proofs(&mut self) {
-        if self.signed {
+        if self.proofs.are_pending() {
             self.proofs.write(&mut self.sections, self.turn.snapshot);
         }
     }

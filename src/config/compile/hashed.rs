@@ -44,7 +44,7 @@ impl Typed {
         let own = |name: &[u8]| places.binary_search(&names.offset_of(name)?).ok();
         let others = typed.keys().filter(|name| own(name).is_none());
         links.extend(others.filter_map(|name| Some(Link::new(name, names.offset_of(name)?))));
-        links.sort_unstable_by(|a, b| a.hash.cmp(&b.hash));
+        links.sort_unstable_by_key(|link| link.hash);
         if has_twins(&links) {
             sealer.fail(SigningError::SameHash);
             return None;
