@@ -285,8 +285,8 @@ fn a_way_of_denial_is_nsec_or_nsec3() {
         let loaded = load_str("f", &text("example.com", written)).unwrap_or_else(|report| panic!("{report}"));
         assert_eq!(loaded.config.zones[0].dnssec.as_ref().unwrap().denial, read);
     }
-    let wrong = errors(&text("example.com", "nsec4"));
-    assert!(wrong[0].contains("`nsec4`") && wrong[0].contains("`nsec`, `nsec3`"), "{wrong:?}");
+    let wrong = errors(&text("example.com", "opt-out"));
+    assert!(wrong[0].contains("`opt-out`") && wrong[0].contains("`nsec`, `nsec3`"), "{wrong:?}");
     let label = "a".repeat(62);
     let long = [&label[..], &label, &label, &label[..32]].join(".");
     assert!(load_str("f", &text(&long, "nsec")).is_ok());

@@ -194,9 +194,7 @@ impl Sorted {
     fn rank(&self, key: u64) -> usize {
         let Some(above) = key.checked_sub(self.base) else { return 0 };
         let range = (above >> self.shift) as usize;
-        let (Some(from), Some(to)) = (self.roots.get(range), self.roots.get(range + 1)) else {
-            return self.keys.len();
-        };
+        let Some([from, to, ..]) = self.roots.get(range..) else { return self.keys.len() };
         let from = *from as usize;
         let few = self.keys.get(from..*to as usize).unwrap_or_default();
         from + few.partition_point(|other| *other < key)
