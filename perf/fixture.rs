@@ -76,16 +76,18 @@ zones:
   example.com: {ns: [ns1.example.com, ns2.example.com]}
 ";
 
-/// A signed zone besides, with the same pools: for `respond` alone, since it has keys of no folder.
-const SIGNED: &str = "  signed.example: {ns: [ns1.example.com, ns2.example.com], dnssec: {keys: none}}\n";
+/// Signed zones besides, with the same pools: for `respond` alone, since they have keys of no folder.
+const SIGNED: &str = "  signed.example: {ns: [ns1.example.com, ns2.example.com], dnssec: {keys: none}}
+  hashed.example: {ns: [ns1.example.com, ns2.example.com], dnssec: {keys: none, denial: nsec3}}
+";
 
-/// The configuration, and a signed zone beside it, as a worker's first generation, every member of a forced monitor as its
+/// The configuration, and signed zones beside it, as a worker's first generation, every member of a forced monitor as its
 /// verdict says.
 ///
 /// # Panics
 /// When the configuration above does not load.
 pub(crate) fn generation() -> Generation {
-    let names = "globalnames:\n  www.signed.example: {pool: web, ttl: 30}\n";
+    let names = "globalnames:\n  www.signed.example: {pool: web, ttl: 30}\n  www.hashed.example: {pool: web, ttl: 30}\n";
     generation_of(&(CONFIG.replacen("globalnames:\n", names, 1) + SIGNED))
 }
 
@@ -206,6 +208,8 @@ pub(crate) fn kinds() -> Vec<(&'static str, Vec<u8>)> {
         ("signed-soa", query("signed.example", Rtype::SOA, Opt::Plain)),
         ("signed-nodata", query("www.signed.example", Rtype::TXT, Opt::Plain)),
         ("signed-nxdomain", query("no.such.name.signed.example", Rtype::A, Opt::Plain)),
+        ("signed3-nodata", query("www.hashed.example", Rtype::TXT, Opt::Plain)),
+        ("signed3-nxdomain", query("no.such.name.hashed.example", Rtype::A, Opt::Plain)),
         ("any", query("www.example.com", Rtype::ANY, Opt::Plain)),
     ]
 }

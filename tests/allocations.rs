@@ -108,8 +108,15 @@ fn no_kind_of_answer_allocates() {
 fn no_answer_from_a_zone_file_allocates() {
     use steerd::state::counters::Counter;
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data");
-    for settings in ["", "minimal_responses: off, "] {
-        let mut generation = fixture::generation_of(&detours::config(folder, settings));
+    let full = "minimal_responses: off, ";
+    for text in [
+        detours::config(folder, ""),
+        detours::config(folder, full),
+        detours::signed(folder, "", "nsec"),
+        detours::signed(folder, full, "nsec3"),
+        detours::signed(folder, "", "nsec3"),
+    ] {
+        let mut generation = fixture::generation_of(&text);
         let mut worker = WorkerState::default();
         for (kind, message) in detours::kinds() {
             assert_free(&mut generation, &mut worker, &kind, &message);

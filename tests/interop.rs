@@ -1,11 +1,12 @@
 //! Programs that nobody here wrote: clients, a resolver, a load generator and a web server.
 #![allow(clippy::unwrap_used, reason = "test helpers fail by panicking")]
 
-use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::net::{Ipv4Addr, SocketAddr};
 
 mod common;
 
 use common::backend::{Backend, Manner};
+use common::unbound::start_unbound;
 use common::{Process, Server, config, run_tool, tool, wait_for, wait_until};
 
 const CONFIG: &str = "
@@ -195,61 +196,13 @@ fn delv_resolves_where_a_cookie_is_required() {
     assert_has(&output, &["www.example.com.", "IN A 192.0.2.1"]);
 }
 
-/// Unbound in front of a server: everything below these names is asked of it alone.
-fn unbound(server: SocketAddr, folder: &std::path::Path) -> (Process, SocketAddr) {
-    const ATTEMPTS: usize = 5;
-    for _ in 0..ATTEMPTS {
-        // Free a moment ago; taken since then: another attempt.
-        let port = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let text = format!(
-            "server:
-  directory: \"{folder}\"
-  chroot: \"\"
-  username: \"\"
-  pidfile: \"\"
-  logfile: \"\"
-  use-syslog: no
-  do-daemonize: no
-  num-threads: 1
-  interface: 127.0.0.1
-  port: {port}
-  # Nothing can leave this machine from there.
-  outgoing-interface: 127.0.0.1
-  do-ip6: no
-  do-not-query-localhost: no
-  qname-minimisation: yes
+/// What Unbound does besides: it asks label by label, in mixed case, and remembers next to nothing.
+const UNBOUND: &str = "  qname-minimisation: yes
   module-config: \"iterator\"
   use-caps-for-id: yes
   cache-max-ttl: 1
   cache-max-negative-ttl: 1
-  target-fetch-policy: \"0 0 0 0 0\"
-remote-control:
-  control-enable: no
-stub-zone:
-  name: \"example.com\"
-  stub-addr: {ip}@{dns}
-stub-zone:
-  name: \"alone.example.net\"
-  stub-addr: {ip}@{dns}
-",
-            folder = folder.display(),
-            ip = server.ip(),
-            dns = server.port(),
-        );
-        std::fs::write(folder.join("unbound.conf"), text).unwrap();
-        let mut process =
-            Process::start(tool("unbound").arg("-d").arg("-c").arg(folder.join("unbound.conf")));
-        let started = wait_for("unbound to start or to end", || {
-            let started = process.errors.all().iter().any(|line| line.contains("start of service"));
-            (started || !process.is_running()).then_some(started)
-        });
-        if started {
-            return (process, SocketAddr::from(([127, 0, 0, 1], port)));
-        }
-        eprintln!("unbound: {:#?}", process.errors.all());
-    }
-    panic!("unbound does not start");
-}
+";
 
 #[test]
 fn unbound_resolves_through_the_server_and_follows_a_failover() {
@@ -274,7 +227,8 @@ zones:
     ));
     server.wait_state("127.80.0.1", "up");
     let folder = tempfile::tempdir().unwrap();
-    let (_process, resolver) = unbound(server.dns(), folder.path());
+    let (_process, resolver) =
+        start_unbound(server.dns(), folder.path(), UNBOUND, &["example.com", "alone.example.net"]);
     let (at, port) = (format!("@{}", resolver.ip()), resolver.port().to_string());
     let ask = |name: &str, qtype: &str| run_tool("dig", &[&at, "-p", &port, name, qtype, "+tries=3"]);
     for name in ["www.example.com", "deep.ent.example.com", "alone.example.net", "x.y.alone.example.net"] {

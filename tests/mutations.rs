@@ -113,9 +113,16 @@ fn bent_queries_get_a_proper_reply_or_none() {
     let count = setting("STEERD_MUTATIONS", 200_000);
     let first = setting("STEERD_MUTATION_SEED", 0);
     let seeds = seeds();
-    // Answers that are minimal, and others.
-    let mut generations = ["", "minimal_responses: off, "]
-        .map(|settings| fixture::generation_of(&detours::config(DATA, settings)));
+    // Answers that are minimal, and others; zones that are not signed, and others.
+    let full = "minimal_responses: off, ";
+    let mut generations = [
+        detours::config(DATA, ""),
+        detours::config(DATA, full),
+        detours::signed(DATA, "", "nsec"),
+        detours::signed(DATA, full, "nsec3"),
+        detours::signed(DATA, "", "nsec3"),
+    ]
+    .map(|text| fixture::generation_of(&text));
     let mut worker = WorkerState::default();
     let mut buffer = vec![0xA5; 65_535];
     let (mut replies, mut drops) = (0u64, 0u64);
@@ -127,7 +134,8 @@ fn bent_queries_get_a_proper_reply_or_none() {
         let client =
             if series.below(2) == 0 { fixture::CLIENT } else { [10, 1, series.next() as u8, 1].into() };
         let transport = if series.below(4) == 0 { Transport::Tcp } else { Transport::Udp };
-        let generation = &mut generations[series.below(2)];
+        let which = series.below(generations.len());
+        let generation = &mut generations[which];
         let outcome = std::panic::catch_unwind(AssertUnwindSafe(|| {
             match respond(generation, &mut worker, client, transport, &message, &mut buffer) {
                 Outcome::Drop(_) => {

@@ -13,12 +13,9 @@ use steerd::wire::name::Name;
 mod common;
 
 use common::clock::FakeClock;
+use common::resolver::{FLAG_AD, ask_all};
 use common::unbound::start_unbound_as;
 use common::{Process, Server, config, run_tool, steerd, tool, wait_until};
-use resolver::{FLAG_AD, ask_all};
-
-#[path = "common/resolver.rs"]
-mod resolver;
 
 const CHILD: &str = "t.p.example";
 const HOUR: u64 = 3600;

@@ -28,9 +28,15 @@ const GUARDED: &str = "cookies: {require: always}, rrl: {responses: 1, slip: 2},
 const FULL: &str = "minimal_responses: off, ";
 
 thread_local! {
-    static WORKERS: RefCell<[(Generation, WorkerState); 2]> = RefCell::new(["", FULL].map(|settings| {
-        (fixture::generation_of(&detours::config(DATA, settings)), WorkerState::default())
-    }));
+    static WORKERS: RefCell<[(Generation, WorkerState); 4]> = RefCell::new(
+        [
+            detours::config(DATA, ""),
+            detours::config(DATA, FULL),
+            detours::signed(DATA, "", "nsec"),
+            detours::signed(DATA, FULL, "nsec3"),
+        ]
+        .map(|text| (fixture::generation_of(&text), WorkerState::default())),
+    );
     static GUARD: RefCell<(Generation, WorkerState, u32)> = RefCell::new((
         fixture::generation_of(&detours::config(DATA, GUARDED)),
         WorkerState::default(),

@@ -376,6 +376,9 @@ pub enum Cause {
     /// An `@` in a mailbox name.
     #[error("{text} is not a domain name: a mailbox is written with a dot in place of the `@`")]
     MailboxAt { text: Found, suggestion: Found },
+    /// Below the apex no name is long enough for a hash.
+    #[error("the zone's name is longer than {limit} octets, which leaves no room for the hashes of nsec3")]
+    NoRoomForHashes { limit: usize },
 
     // --- the whole
     /// Neither names nor zones.
@@ -542,6 +545,7 @@ impl Cause {
             Cause::BehindAnywhere => "put it last: members of all other regions follow then".to_owned(),
             Cause::TwrrWithoutTopology => "give `topology` or `topology_file`, or use `wrr`".to_owned(),
             Cause::RepeatsOrigin { .. } => "names are absolute here: leave out the second one".to_owned(),
+            Cause::NoRoomForHashes { .. } => "accepted is `nsec`".to_owned(),
             Cause::LongNegativeTtl { .. } => "RFC 2308 suggests one to three hours".to_owned(),
             _ => return None,
         };

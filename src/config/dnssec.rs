@@ -18,11 +18,12 @@ use std::time::Duration;
 use super::cause::Cause;
 use super::compile::LargestTtl;
 use super::decode::{Decoder, Field, Read, Section, key};
-use super::model::{Dnssec, Zone};
+use super::model::{Denial, Dnssec, OwnerName, Zone};
 use super::report::{FileId, Findings, Span};
 use super::scalars::{boolean, duration, text_octets, word};
 use super::server::join;
 use super::zones::MAX_PATH_OCTETS;
+use crate::dnssec::denial::MAX_NSEC3_APEX_OCTETS;
 use crate::dnssec::key::Algorithm;
 use crate::dnssec::keystore::{Keystore, StoreError};
 use crate::dnssec::policy::{Layout, Policy, PolicyError, Ttls};
@@ -36,6 +37,9 @@ const ALGORITHMS: &[(&str, Algorithm)] = &[
     ("ED25519", Algorithm::Ed25519),
 ];
 const ALGORITHM_WORDS: &str = "`13` (ECDSAP256SHA256), `15` (ED25519)";
+/// Ways of denial by name.
+const DENIALS: &[(&str, Denial)] = &[("nsec", Denial::Nsec), ("nsec3", Denial::Nsec3)];
+const DENIAL_WORDS: &str = "`nsec`, `nsec3`";
 /// The shortest life of a key, and the longest.
 const MIN_LIFETIME: Duration = Duration::from_secs(86_400);
 const MAX_LIFETIME: Duration = Duration::from_secs(10 * 365 * 86_400);
@@ -55,6 +59,7 @@ pub(super) static DNSSEC: Section = Section {
         key("generate_keys"),
         key("zsk_lifetime"),
         key("ksk_lifetime"),
+        key("denial"),
     ],
     may_be_empty: true,
 };
@@ -73,10 +78,11 @@ pub(super) struct Lifetimes<T> {
     ksk: T,
 }
 
-/// Reads the section; `None` where the zone is not signed. `directory` is what a relative `keys` is relative to.
+/// Reads the section of the zone `apex`; `None` where it is not signed. `directory` is what a relative `keys` is relative to.
 pub(super) fn read_dnssec<'t>(
     d: &mut Decoder<'t, '_>,
     field: Field<'t>,
+    apex: &OwnerName,
     directory: Option<&Path>,
 ) -> Read<Option<ReadDnssec>> {
     let mut dnssec = Dnssec {
@@ -86,6 +92,7 @@ pub(super) fn read_dnssec<'t>(
         generate_keys: true,
         zsk_lifetime: None,
         ksk_lifetime: None,
+        denial: Denial::Nsec,
     };
     let mut enabled = true;
     let seen = d.section(field, &DNSSEC, |d, name, field| {
@@ -110,6 +117,13 @@ pub(super) fn read_dnssec<'t>(
             "ksk_lifetime" => {
                 let read = d.value(field, duration(MIN_LIFETIME, MAX_LIFETIME))?;
                 dnssec.ksk_lifetime = read.map(|read| read.value);
+            }
+            "denial" => {
+                let Some(read) = d.value(field, word(DENIALS, DENIAL_WORDS))? else { return Ok(()) };
+                if read.value == Denial::Nsec3 && apex.as_wire().len() > MAX_NSEC3_APEX_OCTETS {
+                    d.error(read.span, Cause::NoRoomForHashes { limit: MAX_NSEC3_APEX_OCTETS });
+                }
+                dnssec.denial = read.value;
             }
             _ => d.skip(&field.node)?,
         }
@@ -323,6 +337,7 @@ mod tests {
         fn times_of_every_policy_fit_together(ttl in any::<u32>(), zsk in 86_400u64.., ksk in 86_400u64..) {
             let most = MAX_LIFETIME.as_secs();
             let dnssec = Dnssec {
+                denial: Denial::Nsec,
                 algorithm: Algorithm::Ed25519,
                 split_keys: true,
                 keys: None,

@@ -341,6 +341,17 @@ pub struct Dnssec {
     pub zsk_lifetime: Option<Duration>,
     /// After how long the KSK is rolled; `None`: by request.
     pub ksk_lifetime: Option<Duration>,
+    /// What proves that something is not there.
+    pub denial: Denial,
+}
+
+/// What proves that a name or type of a signed zone is not there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Denial {
+    /// The order of names (RFC 4034 §4): who asks from name to name learns all of them.
+    Nsec,
+    /// The order of their hashes (RFC 5155), without salt and further iterations (RFC 9276 §3.1).
+    Nsec3,
 }
 
 /// What a zone has beside steered names.

@@ -277,6 +277,26 @@ fn a_mistake_in_an_anchored_value_is_reported_once() {
 }
 
 #[test]
+fn a_way_of_denial_is_nsec_or_nsec3() {
+    let text = |apex: &str, denial: &str| {
+        format!("zones: {{{apex}: {{ns: ns.example.net, dnssec: {{keys: k, denial: {denial}}}}}}}\n")
+    };
+    for (written, read) in [("nsec", model::Denial::Nsec), ("nsec3", model::Denial::Nsec3)] {
+        let loaded = load_str("f", &text("example.com", written)).unwrap_or_else(|report| panic!("{report}"));
+        assert_eq!(loaded.config.zones[0].dnssec.as_ref().unwrap().denial, read);
+    }
+    let wrong = errors(&text("example.com", "opt-out"));
+    assert!(wrong[0].contains("`opt-out`") && wrong[0].contains("`nsec`, `nsec3`"), "{wrong:?}");
+    let label = "a".repeat(62);
+    let long = [&label[..], &label, &label, &label[..32]].join(".");
+    assert!(load_str("f", &text(&long, "nsec")).is_ok());
+    let refused = errors(&text(&long, "nsec3"));
+    assert_eq!(refused.len(), 1);
+    assert!(refused[0].contains("222 octets") && refused[0].contains("`nsec`"), "{refused:?}");
+    assert!(load_str("f", &text(&long[1..], "nsec3")).is_ok());
+}
+
+#[test]
 fn every_example_configuration_loads() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("config");
     let mut count = 0;

@@ -124,7 +124,7 @@ fn read_zone<'t>(
             }
             "ns" => name_servers = read_name_servers(d, field)?.unwrap_or_default(),
             "soa" => soa = read_soa(d, field)?,
-            "dnssec" => dnssec = read_dnssec(d, field, directory)?,
+            "dnssec" => dnssec = read_dnssec(d, field, &apex, directory)?,
             "ns_ttl" => {
                 let read = d.value(field, integer(0..=MAX_TTL_SECS))?;
                 ns_ttl_secs = read.map_or(ns_ttl_secs, |read| read.value);

@@ -50,6 +50,18 @@ pub fn choose_any_pool<'s>(
     choose_bound(snapshot, client, query, owner.binding(snapshot)?)
 }
 
+/// Decides from which pool a query for addresses of whatever family is answered, if from any.
+pub fn choose_either_family<'s>(
+    snapshot: &'s Snapshot,
+    client: &IpAddr,
+    query: Query<'_>,
+    owner: Owner<'s>,
+) -> Option<PoolChoice<'s>> {
+    let binding = owner.binding(snapshot)?;
+    let of = |family| choose_in_family(snapshot, client, query, binding, family);
+    of(Family::V4).or_else(|| of(Family::V6))
+}
+
 #[inline(always)]
 fn choose_bound<'s>(
     snapshot: &'s Snapshot,
@@ -57,7 +69,17 @@ fn choose_bound<'s>(
     query: Query<'_>,
     binding: Binding,
 ) -> Option<PoolChoice<'s>> {
-    let family = Family::asked_by(query.qtype())?;
+    choose_in_family(snapshot, client, query, binding, Family::asked_by(query.qtype())?)
+}
+
+#[inline(always)]
+fn choose_in_family<'s>(
+    snapshot: &'s Snapshot,
+    client: &IpAddr,
+    query: Query<'_>,
+    binding: Binding,
+    family: Family,
+) -> Option<PoolChoice<'s>> {
     let family = snapshot.pools[binding.pool as usize].family(family);
     if !family.has_members {
         return None;

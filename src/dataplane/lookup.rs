@@ -2,6 +2,7 @@
 //! RFC 6672).
 
 use super::parse::Query;
+use crate::state::hashes::{Hashes, OfName};
 use crate::state::names::{Flags, Node, Record};
 use crate::state::rrset::Block;
 use crate::state::snapshot::{Binding, Snapshot, Zone};
@@ -49,10 +50,24 @@ impl<'s> Owner<'s> {
         self.binding(snapshot).is_some() || !self.block(snapshot).is_empty()
     }
 
-    /// The owner whose NSEC record covers a name that owns none, in a zone that is signed.
-    pub fn covering(snapshot: &'s Snapshot, name: &[u8], in_zone: InZone) -> Option<Owner<'s>> {
-        let chain = in_zone.zone(snapshot).chain.as_ref()?;
-        chain.covering(&snapshot.names, name, usize::from(in_zone.apex_len)).map(Owner)
+    /// The owner at a place of the index of names.
+    pub fn at(snapshot: &'s Snapshot, place: u32) -> Option<Owner<'s>> {
+        snapshot.names.at(place).map(Owner)
+    }
+
+    /// Its place in the index of names.
+    pub fn place(self, snapshot: &Snapshot) -> u32 {
+        snapshot.names.place_of(self.0)
+    }
+
+    /// The NSEC3 records that a zone has of it.
+    pub fn hashed_in(self, snapshot: &Snapshot, hashes: &Hashes) -> Option<OfName> {
+        hashes.of_name(&snapshot.names, self.0)
+    }
+
+    /// An existing name, in any case.
+    pub fn find(snapshot: &'s Snapshot, name: &[u8]) -> Option<Owner<'s>> {
+        snapshot.names.find(name).map(Owner)
     }
 
     /// What a zone says of this owner, which may be the apex of one below it.

@@ -39,7 +39,7 @@ pub(super) fn answer_plainly(
         return None;
     }
     if is_special(qtype) {
-        if zone.chain.is_some() {
+        if zone.denial.is_some() {
             return None;
         }
         let is_any = qtype == Rtype::ANY && owner.owns_something(snapshot);
@@ -51,7 +51,7 @@ pub(super) fn answer_plainly(
             Some(write_answer(turn, query, rrset, place, reply))
         }
         // What is not there must be proved to who asks for proofs.
-        None if zone.chain.is_some() && query.wants_signatures() => None,
+        None if zone.denial.is_some() && query.wants_signatures() => None,
         Some(_) => None,
         None => Some(write_negative(
             turn,
@@ -80,7 +80,7 @@ pub(super) fn deny_plainly(turn: &Turn<'_>, query: Query<'_>, reply: &mut [u8]) 
         return None;
     }
     let place = place_in(query, in_zone);
-    if zone.chain.is_some() && query.wants_signatures() {
+    if zone.denial.is_some() && query.wants_signatures() {
         return Some(deny_with_proof(turn, query, encloser, place, reply));
     }
     Some(write_negative(
@@ -110,8 +110,7 @@ fn deny_with_proof(
         sections.put(Section::Authority, soa, Place { owner_at: apex_at, apex_at }, true);
     }
     let mut proofs = Proofs::default();
-    proofs.no_name(snapshot, query.qname(), in_zone, apex_at);
-    proofs.no_wildcard(snapshot, encloser, in_zone, apex_at);
+    proofs.no_name(snapshot, query.qname(), encloser, in_zone, apex_at);
     proofs.write(&mut sections, snapshot);
     Body::of_sections(&sections, Rcode::NXDOMAIN, FLAG_AA, Counter::NxDomain)
 }

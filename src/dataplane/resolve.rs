@@ -5,7 +5,7 @@
 //! response code and what is in the authority section are the last step's.
 
 use super::chain::{Seen, Target, first_name};
-use super::choose::{PoolChoice, chaos, choose_any_pool};
+use super::choose::{PoolChoice, chaos, choose_any_pool, choose_either_family};
 use super::denial::Proofs;
 use super::lookup::{Found, InZone, Owner, locate, place};
 use super::parse::Query;
@@ -122,8 +122,8 @@ struct Resolution<'t, 'r> {
     signed: bool,
     scope_len: u8,
     extended: Option<ExtendedError>,
-    /// NSEC records that are in the answer.
-    proofs: Proofs<'t>,
+    /// What of the answer proves that something is not there.
+    proofs: Proofs,
 }
 
 impl<'t> Resolution<'t, '_> {
@@ -135,18 +135,21 @@ impl<'t> Resolution<'t, '_> {
         match found {
             Found::Exact(owner) => self.answer(owner, name, place),
             Found::Wildcard(owner) => {
-                // That the name itself is not there, so that the wildcard stands for it (RFC 4035 §3.1.3.3).
                 if self.signed {
-                    self.proofs.no_name(snapshot, name, in_zone, place.apex_at);
+                    self.proofs.only_wildcard(snapshot, name, owner, in_zone, place.apex_at);
                 }
-                self.answer(owner, name, place)
+                let next = self.answer(owner, name, place);
+                if self.signed && matches!(&next, Next::Done(end) if end.counter == Counter::NoData) {
+                    self.proofs.encloser_of(snapshot, owner, in_zone, place.apex_at);
+                }
+                next
             }
             Found::Cut(cut) => {
                 let is_itself = cut.name_len() == name.len();
                 Next::Done(match self.query.qtype() {
                     Rtype::DS if is_itself => self.answer_at_cut(cut, place),
                     // The parent's record of the chain; the zone below has one of its own.
-                    Rtype::NSEC if is_itself && in_zone.zone(snapshot).chain.is_some() => {
+                    Rtype::NSEC if is_itself && in_zone.zone(snapshot).has_nsec() => {
                         self.answer_at_cut(cut, place)
                     }
                     _ => self.refer(cut, name, place),
@@ -156,8 +159,7 @@ impl<'t> Resolution<'t, '_> {
             Found::Missing(encloser) => {
                 let end = self.deny(in_zone.zone(snapshot).negative_soa(), place, End::NO_NAME);
                 if self.signed {
-                    self.proofs.no_name(snapshot, name, in_zone, place.apex_at);
-                    self.proofs.no_wildcard(snapshot, encloser, in_zone, place.apex_at);
+                    self.proofs.no_name(snapshot, name, encloser, in_zone, place.apex_at);
                 }
                 Next::Done(end)
             }
@@ -204,7 +206,11 @@ impl<'t> Resolution<'t, '_> {
         if qtype == Rtype::DS && owner.is_apex() {
             return Next::Done(self.answer_ds_of_apex(owner, name, place));
         }
-        if let Some(choice) = choose_any_pool(snapshot, self.turn.client, self.query, owner) {
+        let choice = match choose_any_pool(snapshot, self.turn.client, self.query, owner) {
+            None if qtype == Rtype::ANY && self.signed => self.choose_for_any(owner),
+            choice => choice,
+        };
+        if let Some(choice) = choice {
             return Next::Done(self.draw(choice, owner, place));
         }
         let block = owner.block(snapshot);
@@ -220,12 +226,13 @@ impl<'t> Resolution<'t, '_> {
             return Next::Done(End::ANSWERED);
         }
         let is_own = place.owner_at == QNAME_AT;
-        // In a signed zone only what is signed: HINFO would be refused by who validates.
+        // In a signed zone only what is signed: HINFO would be refused by who validates. Any one RRset will do (RFC 8482 §4.1).
         if qtype == Rtype::ANY
             && self.signed
-            && let Some(nsec) = block.get(Rtype::NSEC)
+            && owner.in_zone().zone(snapshot).denial.is_some()
+            && let Some(rrset) = block.get(Rtype::NSEC).or_else(|| block.any_signed())
         {
-            self.sections.put(Section::Answer, nsec, place, true);
+            self.sections.put(Section::Answer, rrset, place, true);
             return Next::Done(End::ANSWERED);
         }
         if qtype == Rtype::ANY && is_own && owner.owns_something(snapshot) {
@@ -242,6 +249,17 @@ impl<'t> Resolution<'t, '_> {
                 }
             }
             None => Next::Done(self.deny_type(owner, place)),
+        }
+    }
+
+    /// The pool that answers for ANY in a signed zone, where the name has no other signed RRset.
+    #[cold]
+    fn choose_for_any(&self, owner: Owner<'t>) -> Option<PoolChoice<'t>> {
+        let snapshot = self.turn.snapshot;
+        owner.in_zone().zone(snapshot).denial.as_ref()?;
+        match owner.block(snapshot).any_signed() {
+            Some(_) => None,
+            None => choose_either_family(snapshot, self.turn.client, self.query, owner),
         }
     }
 
@@ -386,7 +404,7 @@ impl<'t> Resolution<'t, '_> {
     fn answer_ds_of_apex(&mut self, owner: Owner<'t>, name: &[u8], place: Place) -> End {
         let snapshot = self.turn.snapshot;
         let zone = owner.in_zone().zone(snapshot);
-        let Some(parent) = &zone.parent else { return self.deny(zone.negative_soa(), place, End::NO_DATA) };
+        let Some(parent) = &zone.parent else { return self.deny_type(owner, place) };
         let above = InZone { zone: parent.zone, apex_len: parent.apex_len };
         // The target of an alias may be no more than a pointer to this apex: the one above stands where that leads.
         let spelled_at = self.sections.follow_pointers(place.owner_at);
@@ -432,8 +450,13 @@ impl<'t> Resolution<'t, '_> {
             if self.sections.put(Section::Authority, servers, place, false) {
                 // Of use only to who can prove it: in an unsigned zone nobody can.
                 let proof = block.get(Rtype::DS).or_else(|| block.get(Rtype::NSEC));
-                if let Some(proof) = proof.filter(|proof| self.signed && proof.signature_count() > 0) {
-                    self.sections.put(Section::Authority, proof, place, true);
+                match proof.filter(|proof| self.signed && proof.signature_count() > 0) {
+                    Some(proof) => _ = self.sections.put(Section::Authority, proof, place, true),
+                    None if self.signed => {
+                        let snapshot = self.turn.snapshot;
+                        self.proofs.unsigned_below(snapshot, cut, cut.in_zone(), place.apex_at);
+                    }
+                    None => {}
                 }
                 self.write_proofs();
                 self.sections.put_extras(servers, at, self.signed, None);
@@ -501,7 +524,7 @@ impl<'t> Resolution<'t, '_> {
 
     /// Writes the proofs that are needed so far: before anything of the additional section.
     fn write_proofs(&mut self) {
-        if self.signed {
+        if self.proofs.are_pending() {
             self.proofs.write(&mut self.sections, self.turn.snapshot);
         }
     }

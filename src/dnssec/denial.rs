@@ -4,10 +4,11 @@
 //! Makes record data from what it is told; which names are in the chain and in what order the caller knows
 //! (`canonical::canonical_name_cmp` for NSEC, order of hashes for NSEC3).
 
-use ring::digest;
+use crate::wire::name::MAX_NAME_OCTETS;
+use crate::wire::sha1::{SHA1_OCTETS, sha1};
 
 /// Octets of a SHA-1 hash.
-pub const NSEC3_HASH_OCTETS: usize = 20;
+pub const NSEC3_HASH_OCTETS: usize = SHA1_OCTETS;
 /// The only hash algorithm of NSEC3 (RFC 5155 §11).
 const NSEC3_SHA1: u8 = 1;
 /// NSEC3 flag: unsigned delegations may lie in the gap (RFC 5155 §3.1.2.1).
@@ -16,6 +17,8 @@ const FLAG_OPT_OUT: u8 = 1;
 const BASE32_HEX: &[u8; 32] = b"0123456789abcdefghijklmnopqrstuv";
 /// Characters of a hash in base32: 20 octets without remainder, so never padded.
 const NSEC3_LABEL_OCTETS: usize = NSEC3_HASH_OCTETS * 8 / 5;
+/// Longest apex below which there is room for a hash.
+pub const MAX_NSEC3_APEX_OCTETS: usize = MAX_NAME_OCTETS - 1 - NSEC3_LABEL_OCTETS;
 
 /// The bitmap of types, in any order, each as often as it likes.
 pub fn type_bitmap(types: impl IntoIterator<Item = u16>) -> Vec<u8> {
@@ -46,20 +49,7 @@ pub fn nsec_rdata(next: &[u8], types: impl IntoIterator<Item = u16>) -> Vec<u8> 
 
 /// The hash of a lower-case name as this server's NSEC3 chains have it.
 pub fn nsec3_hash(name: &[u8]) -> [u8; NSEC3_HASH_OCTETS] {
-    nsec3_hash_with(name, &[], 0)
-}
-
-/// The hash of a lower-case name with salt and additional iterations (RFC 5155 §5).
-fn nsec3_hash_with(name: &[u8], salt: &[u8], iterations: u16) -> [u8; NSEC3_HASH_OCTETS] {
-    let once = |octets: &[u8]| {
-        let mut context = digest::Context::new(&digest::SHA1_FOR_LEGACY_USE_ONLY);
-        context.update(octets);
-        context.update(salt);
-        let mut hash = [0; NSEC3_HASH_OCTETS];
-        hash.copy_from_slice(context.finish().as_ref());
-        hash
-    };
-    (0..iterations).fold(once(name), |hash, _| once(&hash))
+    sha1(name)
 }
 
 /// The data of an NSEC3 record; `next` is the next hash of the chain. An empty non-terminal has no types.
@@ -79,14 +69,14 @@ pub fn nsec3param_rdata() -> [u8; 5] {
     [NSEC3_SHA1, 0, 0, 0, 0]
 }
 
-/// The owner of an NSEC3 record: the hash as one label in front of the apex. An apex of more than 222 octets has no room
-/// for it: `None`, and such a zone must use NSEC.
+/// The owner of an NSEC3 record: the hash as one label in front of the apex. An apex of more than [`MAX_NSEC3_APEX_OCTETS`]
+/// has no room for it: `None`, and such a zone must use NSEC.
 pub fn nsec3_owner(hash: &[u8; NSEC3_HASH_OCTETS], apex: &[u8]) -> Option<Vec<u8>> {
     let mut owner = Vec::with_capacity(1 + NSEC3_LABEL_OCTETS + apex.len());
     owner.push(NSEC3_LABEL_OCTETS as u8);
     owner.extend_from_slice(&base32_hex(hash));
     owner.extend_from_slice(apex);
-    (owner.len() <= crate::wire::name::MAX_NAME_OCTETS).then_some(owner)
+    (owner.len() <= MAX_NAME_OCTETS).then_some(owner)
 }
 
 /// A hash in base32 with extended hex alphabet.
@@ -106,6 +96,7 @@ mod tests {
     use super::*;
     use crate::wire::name::Name;
     use proptest::prelude::*;
+    use ring::digest;
     use std::collections::BTreeSet;
 
     fn wire(text: &str) -> Vec<u8> {
@@ -136,7 +127,9 @@ mod tests {
             ("x.y.w.example", "2vptu5timamqttgl4luu9kg21e0aor3s"),
             ("xx.example", "t644ebqk9bibcna874givr6joj62mlhv"),
         ] {
-            let made = nsec3_hash_with(&wire(name), &[0xAA, 0xBB, 0xCC, 0xDD], 12);
+            // With a salt and further iterations, of which this server's chains have none (RFC 5155 §5).
+            let once = |octets: &[u8]| sha1(&[octets, &[0xAA, 0xBB, 0xCC, 0xDD]].concat());
+            let made = (0..12).fold(once(&wire(name)), |hash, _| once(&hash));
             assert_eq!(std::str::from_utf8(&base32_hex(&made)).unwrap(), hash, "{name}");
         }
     }
@@ -152,7 +145,7 @@ mod tests {
         assert_eq!(nsec3_rdata(&hash, true, []).len(), 26);
         let owner = nsec3_owner(&hash, b"\x07example\x00").unwrap();
         assert_eq!((owner[0], owner.len()), (32, 42));
-        assert_eq!(nsec3_owner(&hash, &[1; 223]), None);
+        assert_eq!(nsec3_owner(&hash, &[1; MAX_NSEC3_APEX_OCTETS + 1]), None);
         assert_eq!(nsec3param_rdata(), [1, 0, 0, 0, 0]);
     }
 

@@ -2,7 +2,7 @@
 //!
 //! Made once with the zone; a search allocates nothing. The NSEC records themselves stand behind their owners.
 
-use super::names::{NameIndex, Record};
+use super::names::NameIndex;
 use crate::wire::name::{canonical_cmp, canonical_prefix};
 
 /// The owners of NSEC records in canonical order; the apex is the first.
@@ -22,8 +22,9 @@ impl Chain {
         Chain { prefixes: prefixes.into(), at: at.into() }
     }
 
-    /// The owner whose NSEC record covers a name that is not an owner itself: the last one before it. `None` only without any.
-    pub fn covering<'i>(&self, names: &'i NameIndex, name: &[u8], apex_len: usize) -> Option<Record<'i>> {
+    /// Where the owner stands whose NSEC record covers a name that is not an owner itself: the last one before it. `None` only
+    /// without any.
+    pub fn covering(&self, names: &NameIndex, name: &[u8], apex_len: usize) -> Option<u32> {
         let labels = name.get(..name.len().checked_sub(apex_len)?)?;
         let prefix = canonical_prefix(labels);
         let below = self.prefixes.partition_point(|other| *other < prefix);
@@ -32,7 +33,7 @@ impl Chain {
         let is_before =
             |at: &u32| names.at(*at).is_some_and(|record| canonical_cmp(record.name(), name).is_lt());
         let before = below + self.at.get(below..below + alike)?.partition_point(is_before);
-        names.at(*self.at.get(before.checked_sub(1)?)?)
+        self.at.get(before.checked_sub(1)?).copied()
     }
 
     /// Number of owners.

@@ -12,6 +12,8 @@ pub mod counters;
 pub mod guard;
 /// Which member a client's network belongs to.
 pub mod hash_slots;
+/// The NSEC3 records of a signed zone in order.
+pub mod hashes;
 /// Verdicts of the probes, under a sequence lock.
 pub mod health_table;
 /// Maps by name, hashed as the index does.

@@ -249,6 +249,17 @@ impl NameIndex {
         record(&self.arena, offset)
     }
 
+    /// The place of a record of this index.
+    pub fn place_of(&self, record: Record<'_>) -> u32 {
+        (self.octets_before(record) / RECORD_ALIGN) as u32
+    }
+
+    /// Where in the arena a record begins: it is a window of that.
+    #[inline(always)]
+    fn octets_before(&self, record: Record<'_>) -> usize {
+        (record.0.as_ptr().addr()).wrapping_sub(self.arena.as_ptr().addr())
+    }
+
     /// The static RRsets of a name, those of an apex left out: they belong to its zone.
     #[inline]
     pub fn block(&self, record: Record<'_>) -> Block<'_> {
@@ -256,9 +267,8 @@ impl NameIndex {
         if !node.flags.has(Flags::BLOCK) {
             return Block::EMPTY;
         }
-        // A record is a window of this arena: how far in it begins tells where its RRsets do.
-        let at = (record.0.as_ptr().addr()).wrapping_sub(self.arena.as_ptr().addr());
-        Block::at(self.arena.get(at + block_offset(node.name_len)..).unwrap_or_default())
+        let at = self.octets_before(record) + block_offset(node.name_len);
+        Block::at(self.arena.get(at..).unwrap_or_default())
     }
 }
 
@@ -402,6 +412,17 @@ impl NameIndexBuilder {
     /// Where a name stands, if it is there.
     pub fn offset_of(&self, lower: &[u8]) -> Option<u32> {
         self.slot_of(lower, hash_name(lower)).ok().map(|at| self.slots[at] as u32)
+    }
+
+    /// The places of all names with their nodes, in no order.
+    pub fn iter(&self) -> impl Iterator<Item = (u32, Node)> {
+        let taken = self.slots.iter().map(|slot| *slot as u32).filter(|offset| *offset != 0);
+        taken.map(|offset| (offset, head_and_name(&self.arena, offset).0))
+    }
+
+    /// The name at a place that [`NameIndexBuilder::offset_of`] or [`NameIndexBuilder::iter`] gave.
+    pub fn name_at(&self, offset: u32) -> &[u8] {
+        head_and_name(&self.arena, offset).1
     }
 
     /// Adds flags to a name that is there; `false` where it is not.

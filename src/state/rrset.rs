@@ -78,6 +78,11 @@ impl<'s> Block<'s> {
         Rrset::at(self.0, head)
     }
 
+    /// An RRset that is signed, whichever comes first.
+    pub fn any_signed(self) -> Option<Rrset<'s>> {
+        { self.heads() }.filter_map(|head| Rrset::at(self.0, head)).find(|rrset| rrset.signature_count() > 0)
+    }
+
     /// The entries, in the order in which they were added.
     #[inline(always)]
     fn heads(self) -> impl Iterator<Item = &'s [u8; ENTRY]> {

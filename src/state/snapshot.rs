@@ -5,6 +5,7 @@
 use std::sync::Arc;
 
 use super::chain::Chain;
+use super::hashes::Hashes;
 use super::health_table::HealthTable;
 use super::names::NameIndex;
 use super::policy::{CookiePolicy, RatePolicy};
@@ -92,8 +93,16 @@ pub struct Zone {
     pub is_loaded: bool,
     /// Whether its answers leave out what nobody asked for.
     pub is_minimal: bool,
-    /// The names of a signed zone in order.
-    pub chain: Option<Chain>,
+    /// What proves that something is not there, in a signed zone.
+    pub denial: Option<Denial>,
+}
+
+/// How a signed zone proves that something is not there.
+pub enum Denial {
+    /// By the order of its names.
+    Nsec(Chain),
+    /// By the order of their hashes (RFC 5155).
+    Nsec3(Box<Hashes>),
 }
 
 impl Zone {
@@ -101,6 +110,11 @@ impl Zone {
     #[inline(always)]
     pub fn is_plain(&self) -> bool {
         self.is_loaded && self.refused_with_pool.is_none()
+    }
+
+    /// Whether its names own NSEC records.
+    pub fn has_nsec(&self) -> bool {
+        matches!(self.denial, Some(Denial::Nsec(_)))
     }
 
     /// The RRsets of the apex.

@@ -18,5 +18,7 @@ pub mod message;
 pub mod name;
 /// A walk over resource records.
 pub mod record;
+/// SHA-1, for NSEC3.
+pub mod sha1;
 /// A bounded writer.
 pub mod writer;

@@ -31,6 +31,17 @@ pub(crate) fn config(folder: &str, settings: &str) -> String {
     })
 }
 
+/// The same with the largest of the zones signed; `denial` is how it proves what is not there.
+///
+/// # Panics
+/// When the configuration has another form.
+pub(crate) fn signed(folder: &str, settings: &str, denial: &str) -> String {
+    let text = config(folder, settings);
+    let file = format!("{{file: '{folder}/detours.zone'");
+    assert!(text.contains(&file), "the zone is there");
+    text.replacen(&file, &format!("{file}, dnssec: {{keys: none, denial: {denial}}}"), 1)
+}
+
 /// The kinds of answer there are besides the fixture's, by name; each with every sort of OPT record that changes an answer.
 pub(crate) fn kinds() -> Vec<(String, Vec<u8>)> {
     const HTTPS: Rtype = Rtype(65);

@@ -25,6 +25,8 @@ pub mod clock;
 pub mod dns;
 /// What is true of every reply.
 pub mod reply;
+/// Questions to a resolver.
+pub mod resolver;
 /// Unbound in front of a server.
 pub mod unbound;
 
@@ -405,7 +407,7 @@ pub fn tool(program: &str) -> Command {
     let package = match program {
         "dig" | "delv" => "bind9-dnsutils",
         "kdig" => "knot-dnsutils",
-        "drill" | "ldns-verify-zone" => "ldnsutils",
+        "drill" | "ldns-signzone" | "ldns-verify-zone" => "ldnsutils",
         "dnssec-keygen" | "dnssec-dsfromkey" | "dnssec-signzone" | "dnssec-verify" => "bind9-utils",
         "dnsperf" => "dnsperf",
         "unbound" => "unbound",

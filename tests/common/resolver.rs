@@ -8,10 +8,10 @@ use steerd::wire::message::{Header, Rtype};
 use steerd::wire::name::Name;
 
 /// Flag AD: the resolver has validated the answer (RFC 4035 §3.2.3).
-pub(crate) const FLAG_AD: u16 = 0x0020;
+pub const FLAG_AD: u16 = 0x0020;
 
 /// A query with DO.
-pub(crate) fn query(id: u16, name: &Name, rtype: Rtype, recursive: bool) -> Vec<u8> {
+pub fn query(id: u16, name: &Name, rtype: Rtype, recursive: bool) -> Vec<u8> {
     let flags = if recursive { 0x0100 } else { 0 };
     let header = Header { id, flags, qdcount: 1, ancount: 0, nscount: 0, arcount: 1 };
     let mut octets = header.to_octets().to_vec();
@@ -22,7 +22,7 @@ pub(crate) fn query(id: u16, name: &Name, rtype: Rtype, recursive: bool) -> Vec<
 }
 
 /// Asks many questions, some at a time; gives the flags of each reply.
-pub(crate) fn ask_all(resolver: SocketAddr, questions: &[(Name, Rtype)]) -> Vec<u16> {
+pub fn ask_all(resolver: SocketAddr, questions: &[(Name, Rtype)]) -> Vec<u16> {
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
     socket.connect(resolver).unwrap();
     socket.set_read_timeout(Some(Duration::from_secs(20))).unwrap();

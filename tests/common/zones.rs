@@ -13,6 +13,35 @@ pub(crate) const FILES: &[(&str, &str)] =
 /// Types asked for: A, NS, CNAME, SOA, PTR, MX, TXT, AAAA, SRV, NAPTR, DNAME, DS, SSHFP, DNSKEY, TLSA, HTTPS, CAA, a type without
 /// a name.
 pub(crate) const TYPES: &[u16] = &[1, 2, 5, 6, 15, 16, 28, 33, 39, 43, 65, 257, 65_400];
+/// Types as tools write them, where that is no `TYPE` and a number.
+#[allow(dead_code, reason = "of use to who reads a tool's file")]
+const TYPE_NAMES: &[(&str, u16)] = &[
+    ("A", 1),
+    ("NS", 2),
+    ("CNAME", 5),
+    ("SOA", 6),
+    ("MX", 15),
+    ("TXT", 16),
+    ("AAAA", 28),
+    ("SRV", 33),
+    ("NAPTR", 35),
+    ("DNAME", 39),
+    ("DS", 43),
+    ("SSHFP", 44),
+    ("RRSIG", 46),
+    ("DNSKEY", 48),
+    ("NSEC3PARAM", 51),
+    ("HTTPS", 65),
+    ("CAA", 257),
+];
+
+/// The number of a type as tools write it.
+#[allow(dead_code, reason = "of use to who reads a tool's file")]
+pub(crate) fn type_number(name: &str) -> u16 {
+    let known = TYPE_NAMES.iter().find(|(known, _)| *known == name).map(|(_, number)| *number);
+    known.or_else(|| name.strip_prefix("TYPE")?.parse().ok()).unwrap_or_else(|| panic!("{name}"))
+}
+
 /// Names of each kind.
 const EACH: usize = 90;
 

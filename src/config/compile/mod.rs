@@ -16,6 +16,8 @@ use crate::wire::edns::{Understood, opt_record};
 mod apexes;
 /// What workers take along to the next generation.
 mod carry;
+/// The NSEC3 chain of a zone.
+mod hashed;
 /// Owner names into the index.
 mod names;
 /// Pools, families, regions.

@@ -5,11 +5,10 @@
 use std::collections::HashMap;
 
 use super::apexes::{Apex, Apexes, Synthesized, block, has_room_below, ns, soa};
-use super::seal::{SetRoom, sign_steered};
+use super::seal::{Sealer, SetRoom, sign_steered};
 use super::signing::{Signing, SteeredSets};
 use super::zones::{Beside, add_enclosers, compile_zone};
 use crate::config::model::{self, Config, ZoneRecords};
-use crate::state::chain::Chain;
 use crate::state::name_map::NameMap;
 use crate::state::names::{Flags, NameIndexBuilder};
 use crate::state::pool::Pool;
@@ -25,8 +24,6 @@ pub(super) struct Owners {
     pub(super) bindings: Vec<Option<Binding>>,
     pub(super) zones: Vec<Zone>,
     pub(super) signed: Vec<SignedName>,
-    /// The owners of NSEC records of signed zones in canonical order, by number of the zone.
-    pub(super) chains: Vec<(u32, Vec<Box<[u8]>>)>,
     by_binding: HashMap<Binding, u32>,
 }
 
@@ -42,7 +39,6 @@ impl Owners {
             bindings: vec![None],
             zones: Vec::new(),
             signed: vec![SignedName::default()],
-            chains: Vec::new(),
             by_binding: HashMap::new(),
         };
         let apexes = Apexes::new(config.zones.iter().map(|zone| &zone.apex));
@@ -51,9 +47,11 @@ impl Owners {
         }
         let steered = Steered::new(config, pools, &apexes, signing, &mut owners);
         let beside = Beside { config, apexes: &apexes, steered: &steered, pools, signing };
+        let mut sealers = Vec::new();
         for (id, zone) in config.zones.iter().enumerate() {
             if let Some(data) = zone.records.data() {
-                compile_zone(&beside, id as u32, data, &mut owners);
+                let sealer = compile_zone(&beside, id as u32, data, &mut owners);
+                sealers.extend(sealer.map(|sealer| (id as u32, sealer)));
             }
         }
         owners.add_globalnames(config, &apexes, &steered);
@@ -71,15 +69,26 @@ impl Owners {
         for name in names {
             owners.add_enclosers(name);
         }
-        for (zone, order) in std::mem::take(&mut owners.chains) {
-            let apex_len = config.zones[zone as usize].apex.as_wire().len();
-            let placed = order.iter().filter_map(|name| {
-                let at = owners.names.offset_of(name)?;
-                Some((&name[..name.len() - apex_len], at))
-            });
-            owners.zones[zone as usize].chain = Some(Chain::new(placed));
-        }
+        owners.finish_chains(sealers);
         owners
+    }
+
+    /// Lets signed zones prove what is not there, now that all that is there is known.
+    fn finish_chains(&mut self, sealers: Vec<(u32, Sealer<'_>)>) {
+        let hashed = sealers.iter().filter(|(_, sealer)| sealer.is_hashed());
+        let mut places: HashMap<u32, Vec<u32>> = hashed.map(|(zone, _)| (*zone, Vec::new())).collect();
+        if !places.is_empty() {
+            for (at, node) in self.names.iter() {
+                if let Some(places) = places.get_mut(&node.zone) {
+                    places.push(at);
+                }
+            }
+        }
+        for (zone, sealer) in sealers {
+            let mut places = places.remove(&zone).unwrap_or_default();
+            places.sort_unstable();
+            self.zones[zone as usize].denial = sealer.into_denial(&self.names, &places);
+        }
     }
 
     /// A configured zone, its file left out.
@@ -96,7 +105,7 @@ impl Owners {
             parent: above.map(|(zone, apex_len)| ParentSide { zone, apex_len, block: block([]) }),
             is_loaded: !matches!(zone.records, ZoneRecords::Failed) && !is_withheld(zone, signing),
             is_minimal,
-            chain: None,
+            denial: None,
         });
     }
 
@@ -119,7 +128,7 @@ impl Owners {
                         parent: None,
                         is_loaded: true,
                         is_minimal: config.server.minimal_responses,
-                        chain: None,
+                        denial: None,
                     });
                     self.zones.len() as u32 - 1
                 });

@@ -1,4 +1,5 @@
-//! What signing adds to a zone: RRSIG records, the keys, and the chain that proves what is not there (RFC 4034, RFC 4035 §2).
+//! What signing adds to a zone: RRSIG records, the keys, and the chain that proves what is not there (RFC 4034, RFC 4035 §2,
+//! RFC 5155 §7.1).
 //!
 //! Names do not change with health, so the whole chain is made once; steered names have a signature for each address they
 //! may be answered with, and are in the chain with the types they may be answered for.
@@ -6,41 +7,52 @@
 use std::collections::HashMap;
 
 use super::apexes::Apexes;
+use super::hashed::Typed;
 use super::names::Steered;
 use super::signing::{SigningError, ZoneSigning};
 use crate::config::zone::assemble::is_made_by_signing;
 use crate::config::zone::{ZoneData, whole_name};
 use crate::dnssec::canonical::{canonical_name_cmp, canonical_records};
-use crate::dnssec::denial::nsec_rdata;
+use crate::dnssec::denial::{nsec_rdata, nsec3param_rdata};
+use crate::state::chain::Chain;
+use crate::state::names::NameIndexBuilder;
 use crate::state::pool::{Family, FamilyPool, Method, Pool};
 use crate::state::rrset_builder::{RECORD_HEAD_OCTETS, RrsetBuilder, push_record};
 use crate::state::set_signatures::SetSignatures;
-use crate::state::snapshot::{SignedFamily, SignedName};
+use crate::state::snapshot::{Denial, SignedFamily, SignedName};
 use crate::wire::message::Rtype;
 
 /// Signs what is compiled of one zone.
 pub(super) struct Sealer<'s> {
     signing: &'s ZoneSigning,
     apex: &'s [u8],
-    /// TTL of the NSEC records: that of negative answers (RFC 9077).
+    /// TTL of the NSEC or NSEC3 records: that of negative answers (RFC 9077).
     nsec_ttl_secs: u32,
-    /// The owners of NSEC records in canonical order.
-    order: Vec<Box<[u8]>>,
-    /// Where each owner is in that order.
-    place: HashMap<Box<[u8]>, usize>,
+    links: Links,
 }
 
-impl<'s> Sealer<'s> {
-    /// For the zone with this number.
-    pub(super) fn new(
-        signing: &'s ZoneSigning,
-        apex: &'s [u8],
-        nsec_ttl_secs: u32,
+/// What the chain goes through.
+pub(super) enum Links {
+    /// Names.
+    Nsec {
+        /// The owners of NSEC records in canonical order.
+        order: Vec<Box<[u8]>>,
+        /// Where each owner is in that order.
+        place: HashMap<Box<[u8]>, usize>,
+    },
+    /// Hashes of names, which are all known only in the end.
+    Nsec3(Typed),
+}
+
+impl Links {
+    /// NSEC records for the zone with this number.
+    pub(super) fn of_names(
+        apex: &[u8],
         id: u32,
         data: &ZoneData,
         apexes: &Apexes<'_>,
         steered: &Steered<'_>,
-    ) -> Sealer<'s> {
+    ) -> Links {
         let is_own = |name: &[u8]| apexes.above(name).is_some_and(|(of, _)| of == id);
         let mut order: Vec<Box<[u8]>> = vec![apex.into()];
         data.for_each_owner(|records| {
@@ -59,12 +71,50 @@ impl<'s> Sealer<'s> {
         order.sort_by(|a, b| canonical_name_cmp(a, b));
         order.dedup();
         let place = order.iter().cloned().zip(0..).collect();
-        Sealer { signing, apex, nsec_ttl_secs, order, place }
+        Links::Nsec { order, place }
+    }
+}
+
+impl<'s> Sealer<'s> {
+    /// For a zone whose chain is this.
+    pub(super) fn new(
+        signing: &'s ZoneSigning,
+        apex: &'s [u8],
+        nsec_ttl_secs: u32,
+        links: Links,
+    ) -> Sealer<'s> {
+        Sealer { signing, apex, nsec_ttl_secs, links }
     }
 
-    /// The owners of NSEC records in canonical order.
-    pub(super) fn into_order(self) -> Vec<Box<[u8]>> {
-        self.order
+    /// Whether the chain goes through hashes.
+    pub(super) fn is_hashed(&self) -> bool {
+        matches!(self.links, Links::Nsec3(_))
+    }
+
+    /// The finished chain, once all names are in the index; `places` are those of the zone's in ascending order, of use where
+    /// the chain goes through hashes.
+    pub(super) fn into_denial(mut self, names: &NameIndexBuilder, places: &[u32]) -> Option<Denial> {
+        match std::mem::replace(&mut self.links, Links::Nsec3(Typed::default())) {
+            Links::Nsec { order, .. } => {
+                let placed = order
+                    .iter()
+                    .filter_map(|name| Some((&name[..name.len() - self.apex.len()], names.offset_of(name)?)));
+                Some(Denial::Nsec(Chain::new(placed)))
+            }
+            Links::Nsec3(typed) => {
+                typed.into_hashes(&self, names, places).map(|hashes| Denial::Nsec3(hashes.into()))
+            }
+        }
+    }
+
+    /// The zone's apex.
+    pub(super) fn apex(&self) -> &[u8] {
+        self.apex
+    }
+
+    /// Notes why the zone cannot be signed.
+    pub(super) fn fail(&self, error: SigningError) {
+        self.signing.fail(error);
     }
 
     /// Signs an RRset; `ttl_secs` is what it is served with, `original_secs` what the zone says.
@@ -95,20 +145,37 @@ impl<'s> Sealer<'s> {
         rrset
     }
 
-    /// DNSKEY, and CDS and CDNSKEY where there are any.
-    pub(super) fn keys(&self) -> Vec<RrsetBuilder> {
+    /// What the apex owns besides: DNSKEY, CDS and CDNSKEY where there are any, and how names are hashed where they are.
+    pub(super) fn of_apex(&self) -> Vec<RrsetBuilder> {
         let keys = &self.signing.keys;
         let sets = [(Rtype::DNSKEY, &keys.dnskey), (Rtype::CDS, &keys.cds), (Rtype::CDNSKEY, &keys.cdnskey)];
         let there = sets.into_iter().filter(|(_, records)| !records.is_empty());
-        there.map(|(rtype, records)| self.made(self.apex, rtype, keys.ttl_secs, records)).collect()
+        let made = there.map(|(rtype, records)| self.made(self.apex, rtype, keys.ttl_secs, records));
+        let parameters = self.is_hashed().then(|| {
+            let rdata = nsec3param_rdata().to_vec();
+            self.made(self.apex, Rtype::NSEC3PARAM, self.nsec_ttl_secs, &[rdata])
+        });
+        made.chain(parameters).collect()
     }
 
-    /// The NSEC record of an owner that has these types besides.
-    pub(super) fn nsec(&self, owner: &[u8], types: impl Iterator<Item = Rtype>) -> RrsetBuilder {
-        let next = self.place.get(owner).map_or(0, |place| (place + 1) % self.order.len());
+    /// Takes an owner of these types into the chain; gives its NSEC record, if that is what it gets.
+    pub(super) fn link(&self, owner: &[u8], types: impl Iterator<Item = Rtype>) -> Option<RrsetBuilder> {
+        let (order, place) = match &self.links {
+            Links::Nsec { order, place } => (order, place),
+            Links::Nsec3(typed) => {
+                typed.note(self.apex, owner, types);
+                return None;
+            }
+        };
+        let next = place.get(owner).map_or(0, |place| (place + 1) % order.len());
         let own = [Rtype::RRSIG, Rtype::NSEC].into_iter();
-        let rdata = nsec_rdata(&self.order[next], types.chain(own).map(|rtype| rtype.0));
-        self.made(owner, Rtype::NSEC, self.nsec_ttl_secs, &[rdata])
+        let rdata = nsec_rdata(&order[next], types.chain(own).map(|rtype| rtype.0));
+        Some(self.made(owner, Rtype::NSEC, self.nsec_ttl_secs, &[rdata]))
+    }
+
+    /// An NSEC3 record.
+    pub(super) fn nsec3(&self, owner: &[u8], rdata: Vec<u8>) -> RrsetBuilder {
+        self.made(owner, Rtype::NSEC3, self.nsec_ttl_secs, &[rdata])
     }
 }
 

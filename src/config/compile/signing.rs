@@ -85,6 +85,12 @@ pub enum SigningError {
     /// More signatures than a message has room for.
     #[error("an RRset has more signatures than fit beside it")]
     TooLarge,
+    /// Two names that NSEC3 cannot tell apart.
+    #[error("two names have the same SHA-1 hash, which NSEC3 cannot prove anything with: set `denial: nsec`")]
+    SameHash,
+    /// No name below the apex has room for a hash.
+    #[error("the apex leaves no room for the hashes of NSEC3: set `denial: nsec`")]
+    ApexTooLong,
 }
 
 /// What signing a zone came to.

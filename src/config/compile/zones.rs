@@ -6,7 +6,7 @@ use std::collections::HashMap;
 
 use super::apexes::Apexes;
 use super::names::{Owners, Steered};
-use super::seal::{Sealer, steered_types};
+use super::seal::{Links, Sealer, steered_types};
 use super::signing::Signing;
 use crate::config::model::{self, Config};
 use crate::config::zone::assemble::is_made_by_signing;
@@ -32,15 +32,24 @@ pub(super) struct Beside<'c> {
     pub(super) signing: &'c Signing,
 }
 
-/// Adds the records of the zone with this number to the index.
-pub(super) fn compile_zone(beside: &Beside<'_>, id: u32, data: &ZoneData, owners: &mut Owners) {
+/// Adds the records of the zone with this number to the index; gives what is to finish its chain, if it is signed.
+pub(super) fn compile_zone<'c>(
+    beside: &Beside<'c>,
+    id: u32,
+    data: &'c ZoneData,
+    owners: &mut Owners,
+) -> Option<Sealer<'c>> {
     let Beside { config, apexes, steered, pools, signing } = *beside;
     let zone = &config.zones[id as usize];
     let apex = zone.apex.as_wire();
     let addresses = Addresses::collect(data, apex, config.server.minimal_responses);
-    let sealer = signing
-        .of(&zone.apex)
-        .map(|signing| Sealer::new(signing, apex, negative_ttl_of(zone, data), id, data, apexes, steered));
+    let sealer = signing.of(&zone.apex).map(|signing| {
+        let links = match zone.dnssec.as_ref().map(|dnssec| dnssec.denial) {
+            Some(model::Denial::Nsec3) => Links::Nsec3(Default::default()),
+            Some(model::Denial::Nsec) | None => Links::of_names(apex, id, data, apexes, steered),
+        };
+        Sealer::new(signing, apex, negative_ttl_of(zone, data), links)
+    });
     let compiler = Compiler { apex, data, addresses, steered, pools, sealer };
     owners.names.insert(apex, steered.binding_of(apex), id, apex.len() as u8);
     let mut has_apex = false;
@@ -72,7 +81,7 @@ pub(super) fn compile_zone(beside: &Beside<'_>, id: u32, data: &ZoneData, owners
                 {
                     let mut rrsets = compiler.rrsets(records, |rtype| rtype == Rtype::DS);
                     if data.is_cut(owner) {
-                        compiler.add_nsec(&name, &mut rrsets, Some(Rtype::NS));
+                        compiler.link(&name, &mut rrsets, Some(Rtype::NS));
                     }
                     let mut block = Vec::new();
                     push_block(&rrsets, &mut block);
@@ -87,7 +96,7 @@ pub(super) fn compile_zone(beside: &Beside<'_>, id: u32, data: &ZoneData, owners
             true => compiler.rrsets(records, |rtype| matches!(rtype, Rtype::NS | Rtype::DS)),
             false => compiler.rrsets(records, |_| true),
         };
-        compiler.add_nsec(&name, &mut rrsets, None);
+        compiler.link(&name, &mut rrsets, None);
         let mut flags = if is_cut { Flags::CUT } else { Flags::NONE };
         if data.is_renamed(owner) && !is_cut {
             flags = flags.and(Flags::DNAME);
@@ -104,16 +113,12 @@ pub(super) fn compile_zone(beside: &Beside<'_>, id: u32, data: &ZoneData, owners
         let is_new = owners.names.insert_with(&name, binding, id, apex.len() as u8, flags, block);
         debug_assert!(is_new, "an owner is there before its records");
     });
-    if compiler.sealer.is_none() {
-        return;
-    }
+    compiler.sealer.as_ref()?;
     if !has_apex {
         compiler.compile_apex(zone, &[], &mut owners.zones[id as usize]);
     }
     compiler.compile_steered(id, apexes, owners);
-    if let Some(sealer) = compiler.sealer {
-        owners.chains.push((id, sealer.into_order()));
-    }
+    compiler.sealer
 }
 
 /// TTL of negative answers (RFC 2308 §3): the smaller of the SOA's own and its MINIMUM.
@@ -174,8 +179,8 @@ impl Compiler<'_> {
             records.extend(zone.ns.iter().map(|name| given(Rtype::NS, zone.ns_ttl_secs, name.as_wire())));
         }
         let mut rrsets = self.rrsets(&records, |_| true);
-        rrsets.extend(self.sealer.iter().flat_map(Sealer::keys));
-        self.add_nsec(self.apex, &mut rrsets, None);
+        rrsets.extend(self.sealer.iter().flat_map(Sealer::of_apex));
+        self.link(self.apex, &mut rrsets, None);
         let mut block = Vec::new();
         push_block(&rrsets, &mut block);
         into.apex = block.into();
@@ -194,20 +199,24 @@ impl Compiler<'_> {
                 continue;
             }
             let mut rrsets = Vec::new();
-            self.add_nsec(name, &mut rrsets, None);
+            self.link(name, &mut rrsets, None);
             let binding = self.steered.binding_of(name);
-            let block = |arena: &mut Vec<u8>| push_block(&rrsets, arena);
+            let block = |arena: &mut Vec<u8>| {
+                if !rrsets.is_empty() {
+                    push_block(&rrsets, arena);
+                }
+            };
             owners.names.insert_with(name, binding, id, self.apex.len() as u8, Flags::NONE, block);
         }
     }
 
-    /// Adds the NSEC record of an owner of these RRsets, where the zone is signed. `beside` is a type that is not among them.
-    fn add_nsec(&self, name: &[u8], rrsets: &mut Vec<RrsetBuilder>, beside: Option<Rtype>) {
+    /// Takes an owner of these RRsets into the chain, where the zone is signed. `beside` is a type that is not among them.
+    fn link(&self, name: &[u8], rrsets: &mut Vec<RrsetBuilder>, beside: Option<Rtype>) {
         let Some(sealer) = &self.sealer else { return };
         let pool = self.steered.pool_of(name).map(|pool| &self.pools[pool as usize]);
         let of_pool = pool.into_iter().flat_map(steered_types);
         let types: Vec<Rtype> = rrsets.iter().map(RrsetBuilder::rtype).chain(beside).chain(of_pool).collect();
-        rrsets.push(sealer.nsec(name, types.into_iter()));
+        rrsets.extend(sealer.link(name, types.into_iter()));
     }
 
     /// The RRsets of an owner, of the types that are wanted.
