@@ -189,10 +189,20 @@ impl Server {
     /// The same, with further arguments made from the folder of the configuration.
     #[track_caller]
     pub fn start_with(text: &str, arguments: impl FnOnce(&Path) -> Vec<String>) -> Server {
+        Server::start_in(text, steerd(), arguments)
+    }
+
+    /// The same by another command: steerd with changes, or a program that runs it.
+    #[track_caller]
+    pub fn start_command(text: &str, command: Command) -> Server {
+        Server::start_in(text, command, |_| Vec::new())
+    }
+
+    #[track_caller]
+    fn start_in(text: &str, mut command: Command, arguments: impl FnOnce(&Path) -> Vec<String>) -> Server {
         let folder = tempfile::tempdir().unwrap();
         let text = if text.contains("server:") { text.to_owned() } else { config("workers: 1", text) };
         std::fs::write(folder.path().join("steerd.yaml"), text).unwrap();
-        let mut command = steerd();
         command.args(["serve", "--log-format", "json", "-c"]).arg(folder.path().join("steerd.yaml"));
         command.args(arguments(folder.path()));
         let mut process = Process::start(&mut command);
@@ -399,6 +409,9 @@ pub fn tool(program: &str) -> Command {
         "nsd" => "nsd",
         "knotd" => "knot",
         "nginx" => "nginx-light",
+        "ip" => "iproute2",
+        "nsenter" | "setpriv" | "unshare" => "util-linux",
+        "openssl" => "openssl",
         other => panic!("no package known for {other}"),
     };
     let folders = std::env::var("PATH").unwrap_or_default() + ":/usr/sbin:/sbin";

@@ -160,7 +160,11 @@ fn each_bad_parameter_is_an_error_at_its_place() {
             "{port: 1, match_re: '(a'}",
             "7:41: the regular expression `(a` does not compile: unclosed group",
         ),
-        ("ftp", "{}", "6:14: `ftp` is not accepted here (did you mean `tcp`?)"),
+        (
+            "ftp",
+            "{}",
+            "6:14: `ftp` is not accepted here (accepted are `tcp`, `tcp_content`, `http`, `https`, `tls`, `dns`, `icmp`, `agent` and `forced`)",
+        ),
     ] {
         assert_eq!(errors(&with(kind, parameters)), [expected], "{kind} {parameters}");
     }
@@ -290,12 +294,12 @@ pools:
                 .replace("MORE", ", monitor_ip: 127.0.0.9")
                 .replace("'::1'", "127.0.0.8")
         ),
-        ["7:43: `source` has a second IPv4 address (accepted are one IPv4 and one IPv6 address)"]
+        ["7:51: `source` has a second IPv4 address (accepted are one IPv4 and one IPv6 address)"]
     );
     assert_eq!(
         errors(&text.replace("MORE", "").replace("'::1'", "224.0.0.1")),
         [
-            "5:41: `224.0.0.1` is not an address of one machine (accepted are unicast addresses that need no interface beside them)"
+            "5:39: `224.0.0.1` is not an address of one machine (accepted are unicast addresses that need no interface beside them)"
         ]
     );
 }
@@ -329,16 +333,16 @@ fn each_bad_new_parameter_is_an_error_at_its_place() {
             "7:22: the monitor `tls` takes no `url_path` (it is a parameter of `http` and `https`)",
         ),
         ("http", "{min_days_left: 5}", "7:22: `min_days_left` needs TLS, which this monitor does not use"),
-        ("tls", "{min_days_left: 3651}", "7:38: `3651` is out of range (accepted are 0 to 3650)"),
+        ("tls", "{min_days_left: 3651}", "7:37: `3651` is out of range (accepted are 0 to 3650)"),
         (
             "tls",
             "{pinned_sha256: abc}",
-            "7:38: `abc` is not a SHA-256 (accepted are 64 hexadecimal digits, with or without colons, and 44 characters of base64)",
+            "7:37: `abc` is not a SHA-256 (accepted are 64 hexadecimal digits, with or without colons, and 44 characters of base64)",
         ),
         (
             "tls",
             "{server_name: 192.0.2.1}",
-            "7:36: `192.0.2.1` cannot be the server name of a TLS connection (accepted is a domain name, without underscores at its ends)",
+            "7:35: `192.0.2.1` cannot be the server name of a TLS connection (accepted is a domain name, without underscores at its ends)",
         ),
         (
             "http",
@@ -351,7 +355,7 @@ fn each_bad_new_parameter_is_an_error_at_its_place() {
             r#"{headers: {a: "b\r\nc"}}"#,
             "7:35: a header's value must not contain the character '\\r'",
         ),
-        ("http", "{headers: {a: b, A: c}}", "7:38: duplicate header `A` (first given on line 7)"),
+        ("http", "{headers: {a: b, A: c}}", "7:38: the header `A` is given twice (first given on line 7)"),
         ("http", "{headers: [a]}", "7:31: expected a mapping, found a list"),
         (
             "http",
@@ -367,7 +371,7 @@ fn each_bad_new_parameter_is_an_error_at_its_place() {
         (
             "http",
             "{match_re: x, match_limit: 65537}",
-            "7:49: `65537` is out of range (accepted are 1 to 65536)",
+            "7:48: `65537` is out of range (accepted are 1 to 65536)",
         ),
         (
             "dns",
