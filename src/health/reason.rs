@@ -96,6 +96,8 @@ pub enum Reason {
     NoReply,
     /// The header fields of an HTTP reply are malformed, or too many.
     HttpFields,
+    /// The connection ended inside the header fields of an HTTP reply.
+    HttpFieldsCut,
     /// The connection ended inside the body of an HTTP reply.
     HttpBodyCut,
     /// The body of an HTTP reply is coded in a way that is not read.
@@ -295,7 +297,8 @@ impl fmt::Display for Reason {
                 write!(f, "reply does not match `{pattern}` within {} ms", budget.as_millis())
             }
             Reason::NoReply => f.write_str("connection closed without a reply"),
-            Reason::HttpFields => f.write_str("header fields of the reply are malformed"),
+            Reason::HttpFields => f.write_str("header fields of the reply are malformed or too long"),
+            Reason::HttpFieldsCut => f.write_str("connection closed within the header fields"),
             Reason::HttpBodyCut => f.write_str("connection closed within the body"),
             Reason::HttpBodyCoding { coding } => write!(f, "body is coded as `{coding}`, which is not read"),
             Reason::HttpChunks => f.write_str("chunks of the body are malformed"),

@@ -33,8 +33,18 @@ fn every_monitor_that_hangs_keeps_its_budget() {
             });
         }
     });
+    // Truncates over UDP after half of the budget, and then has nothing to say over TCP.
+    let truncates = UdpSocket::bind(("127.0.0.1", mute.port())).unwrap();
+    std::thread::spawn(move || {
+        let mut octets = [0; 512];
+        while let Ok((length, from)) = truncates.recv_from(&mut octets) {
+            std::thread::park_timeout(std::time::Duration::from_millis(150));
+            octets[2] |= 0x82;
+            truncates.send_to(&octets[..length], from).unwrap_or_default();
+        }
+    });
     let port = mute.port();
-    let hangs: [(&str, &str, &str, String); 12] = [
+    let hangs: [(&str, &str, &str, String); 13] = [
         ("tcpconnect", NOBODY, "tcp", "port: 80".into()),
         ("httpconnect", NOBODY, "http", String::new()),
         ("httpreceive", "127.0.0.1", "http", format!("port: {port}")),
@@ -45,6 +55,7 @@ fn every_monitor_that_hangs_keeps_its_budget() {
         ("content", "127.0.0.1", "tcp_content", format!("port: {port}, match_re: x")),
         ("dnsudp", "127.0.0.1", "dns", "port: 5301, query_name: a.test".into()),
         ("dnstcp", "127.0.0.1", "dns", format!("port: {port}, query_name: a.test, transport: tcp")),
+        ("dnsboth", "127.0.0.1", "dns", format!("port: {port}, query_name: a.test")),
         ("echo", NOBODY, "icmp", String::new()),
         ("agent", "127.0.0.1", "agent", format!("port: {port}")),
     ];

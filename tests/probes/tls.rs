@@ -4,7 +4,7 @@ use std::path::Path;
 
 use crate::common::backend::{Backend, Manner};
 use crate::common::{Process, run_tool, tool};
-use crate::room::{NOBODY, Room, expect, make_certificates, pool, serve, serve_by, start_listening};
+use crate::room::{NOBODY, Room, expect, make_certificates, member, pool, serve, serve_by, start_listening};
 
 fn s_server(folder: &Path, extra: &[&str]) -> Process {
     let mut command = tool("openssl");
@@ -102,4 +102,20 @@ fn peers_that_stall_or_speak_no_tls_say_so() {
     expect(&server, "mute", "down", "timeout after 300 ms in TLS handshake");
     expect(&server, "talks", "down", "tls: *");
     expect(&server, "nobody", "down", "timeout after 300 ms in connect");
+}
+
+#[test]
+fn request_is_told_to_no_one_but_the_pinned() {
+    let Some(_room) = Room::enter() else { return };
+    let backend = Backend::start([127, 0, 0, 1].into(), Manner::Https(200));
+    let pins = |pin: &str| format!("port: {}, pinned_sha256: '{}'", backend.port(), pin);
+    let server = serve(&[pool("foreign", "127.0.0.1", "https", &pins(&"0".repeat(64)))]);
+    expect(&server, "foreign", "down", "tls: certificate fits no pin: its sha256 is *");
+    let reason = member(&server, "foreign")["reason"].as_str().unwrap().to_owned();
+    assert_eq!(backend.requests(), Vec::<String>::new());
+    drop(server);
+    let shown = reason.rsplit(' ').next().unwrap();
+    let server = serve(&[pool("own", "127.0.0.1", "https", &pins(shown))]);
+    expect(&server, "own", "up", "status 200");
+    assert!(!backend.requests().is_empty());
 }

@@ -210,9 +210,11 @@ impl Flight {
         script.write_request(self.address, self.leg, &mut outgoing);
         if let Some(tls) = script.tls() {
             let mut client = tls.connect(self.address)?;
-            // Kept by the client until the handshake is done, then sealed. The default limit is 64 KiB.
-            client.writer().write_all(&outgoing).map_err(|error| Reason::Tls(error.to_string().into()))?;
-            outgoing.clear();
+            // A peer whose certificate is to be looked at hears nothing before. What others hear is kept by the client until
+            // the handshake is done, then sealed.
+            if !tls.asks_for_certificate() {
+                seal(&mut client, &mut outgoing)?;
+            }
             self.tls = Some(Box::new(Sealed { client, octets: 0 }));
         }
         self.outgoing = outgoing;
@@ -251,6 +253,7 @@ impl Flight {
             drop(sealed.flush(&self.socket));
         }
         let days_left = tls.judge_peer(&sealed.client, SystemTime::now())?;
+        seal(&mut sealed.client, &mut self.outgoing)?;
         Ok(script.ends_with_handshake().then(|| Conclusion::success(Reason::Handshake { days_left })))
     }
 
@@ -406,6 +409,13 @@ impl Sealed {
             drop(self.flush(socket));
         }
     }
+}
+
+/// Hands octets to a client, which has room for 64 KiB by default.
+fn seal(client: &mut ClientConnection, outgoing: &mut Vec<u8>) -> Result<(), Reason> {
+    client.writer().write_all(outgoing).map_err(|error| Reason::Tls(error.to_string().into()))?;
+    outgoing.clear();
+    Ok(())
 }
 
 /// The reason inside an error, if it is of TLS and not of the connection.

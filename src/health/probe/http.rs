@@ -118,8 +118,9 @@ impl Http {
                             let octets = &received[reply_at + octets..];
                             self.judge_body(pattern, framing.read(octets, self.match_limit), ending)
                         }
-                        Ok(Head::Partial) if is_full || ending == Ending::Closed => {
-                            Some(Conclusion::failure(Reason::HttpFields))
+                        Ok(Head::Partial) if is_full => Some(Conclusion::failure(Reason::HttpFields)),
+                        Ok(Head::Partial) if ending == Ending::Closed => {
+                            Some(Conclusion::failure(Reason::HttpFieldsCut))
                         }
                         Ok(Head::Partial) => None,
                         Err(reason) => Some(Conclusion::failure(reason)),
@@ -326,11 +327,11 @@ mod tests {
                 Ending::Closed,
                 "connection closed within the body",
             ),
-            (b"HTTP/1.1 200 OK\r\nContent-Le", Ending::Closed, "header fields of the reply are malformed"),
+            (b"HTTP/1.1 200 OK\r\nContent-Le", Ending::Closed, "connection closed within the header fields"),
             (
                 b"HTTP/1.1 200 OK\r\nbro\x00ken: y\r\n\r\n",
                 Ending::Open,
-                "header fields of the reply are malformed",
+                "header fields of the reply are malformed or too long",
             ),
             (
                 b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\n",
@@ -352,7 +353,10 @@ mod tests {
         let mut endless = b"HTTP/1.1 200 OK\r\nX: ".to_vec();
         endless.resize(HEAD_MAX_OCTETS, b'x');
         assert_eq!(said(&http, &endless[..HEAD_MAX_OCTETS - 1], Ending::Open), "waits");
-        assert_eq!(said(&http, &endless, Ending::Open), "header fields of the reply are malformed");
+        assert_eq!(
+            said(&http, &endless, Ending::Open),
+            "header fields of the reply are malformed or too long"
+        );
     }
 
     #[test]

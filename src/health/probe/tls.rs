@@ -59,6 +59,11 @@ impl Tls {
 }
 
 impl Tls {
+    /// Whether more is asked of the certificate than that it verifies.
+    pub(super) fn asks_for_certificate(&self) -> bool {
+        !self.demands.is_empty()
+    }
+
     /// Looks at the certificate of a peer with which the handshake is done; the days it has left, where that was asked.
     pub(super) fn judge_peer(
         &self,
