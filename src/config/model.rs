@@ -19,7 +19,7 @@ use crate::wire::name::{Name, fmt_wire};
 
 /// Parts of monitors.
 mod probes;
-pub use probes::{DNS_RCODES, DnsProbe, DnsTransport, Sources};
+pub use probes::{DNS_RCODES, DnsProbe, DnsTransport, HttpProbe, Sources, TlsProbe};
 
 /// A whole configuration, every file of it read.
 #[derive(Clone, Debug)]
@@ -488,44 +488,6 @@ pub enum Probe {
         /// The verdict.
         up: bool,
     },
-}
-
-/// The request of an `http` or `https` monitor.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct HttpProbe {
-    /// Port, 1..=65535 (default 80, with TLS 443).
-    pub port: u16,
-    /// `Some`: inside TLS.
-    pub tls: Option<TlsProbe>,
-    /// Request method, a token of RFC 9110 §5.6.2 (default GET).
-    pub method: String,
-    /// Request target, sent byte for byte; begins with `/`.
-    pub path: String,
-    /// The Host field's value; `None`: the member's address (never with a port, as in polaris-gslb).
-    pub host: Option<String>,
-    /// Status codes that mean success: 1..=8 inclusive ranges inside 100..=599.
-    pub expected_codes: Vec<(u16, u16)>,
-    /// Further header fields in the order they are sent; at most 16. None of them frames the message or names the host.
-    pub headers: Vec<(String, String)>,
-    /// Content of the request, at most 4096 octets.
-    pub body: Option<Vec<u8>>,
-    /// Pattern searched in the reply's body as in [`Probe::TcpContent`]; `None`: the status suffices.
-    pub match_re: Option<String>,
-    /// Octets of the body that are searched, 1..=65536.
-    pub match_limit: u32,
-}
-
-/// The TLS part of a `tls` or `https` monitor.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-pub struct TlsProbe {
-    /// Whether the certificate chain and name must verify against the machine's own roots (off by default, as in the seed).
-    pub verify: bool,
-    /// Server name indication and name to verify; `None`: none is sent, and the member's address is verified.
-    pub server_name: Option<String>,
-    /// Days that the server's certificate must still be valid, 0..=3650.
-    pub min_days_left: Option<u16>,
-    /// SHA-256 of the certificate or of its public key (SubjectPublicKeyInfo), one of which must fit; at most 8. Empty: any.
-    pub pins: Vec<[u8; 32]>,
 }
 
 /// Regions and their prefixes.

@@ -1,5 +1,6 @@
 //! Parameters of every monitor: defaults, ranges, aliases, and what is said of a bad one.
 
+use super::super::model::{DnsProbe, HttpProbe, TlsProbe};
 use super::super::tests::{errors, loaded};
 use super::*;
 
