@@ -11,6 +11,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use super::guard::SecretFault;
+use super::monitor::ParameterCause;
 use crate::wire::name::NameTextError;
 
 /// Longest quotation of a file's text in a message, in characters; the source line is shown anyway.
@@ -351,6 +352,9 @@ pub enum Cause {
     /// No status code and no range of them.
     #[error("{text} is neither a status code nor a range of them")]
     NotStatusCode { text: Found },
+    /// What else a monitor's parameter can be refused for.
+    #[error(transparent)]
+    Parameter(ParameterCause),
 
     // --- topology
     /// No prefix.
@@ -457,6 +461,7 @@ impl Cause {
             Cause::Syntax(info) if info.contains("simple key") || info.contains("mapping values") => {
                 "is a `:` missing behind the key on this line or the one before?".to_owned()
             }
+            Cause::Parameter(cause) => return cause.help(),
             Cause::SecretFile { fault, .. } => return fault.help().map(str::to_owned),
             Cause::SecondDocument => "a configuration is one document: remove the `---`".to_owned(),
             Cause::Tag => "remove the `!…`: what a value is depends on its key".to_owned(),

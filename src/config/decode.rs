@@ -12,7 +12,7 @@ use super::report::{FileId, Findings, Span};
 use super::suggest;
 
 /// Most keys a section may know.
-const MAX_KEYS: usize = 24;
+const MAX_KEYS: usize = 40;
 
 /// The stream cannot be read any further; why has been reported.
 #[derive(Debug)]
@@ -269,7 +269,7 @@ impl<'t, 'f> Decoder<'t, 'f> {
         self.small_section(field, section, read)
     }
 
-    /// The same for a section of at most `KEYS` keys: what is read a million times is not cleared and moved for 24.
+    /// The same for a section of at most `KEYS` keys: what is read a million times is not cleared and moved for 40.
     pub(super) fn small_section<const KEYS: usize>(
         &mut self,
         field: Field<'t>,

@@ -18,6 +18,10 @@ use crate::state::policy::{Require, ResponseClass};
 use crate::wire::cookie::Secrets;
 use crate::wire::name::{Name, fmt_wire};
 
+/// Parts of monitors.
+mod probes;
+pub use probes::{DNS_RCODES, DnsProbe, DnsTransport, HttpProbe, Sources, TlsProbe};
+
 /// A whole configuration, every file of it read.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -452,7 +456,7 @@ pub enum Fallback {
 /// One address of a pool.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Member {
-    /// The address that is answered and probed.
+    /// The address that is answered, and probed unless `monitor_ip` says otherwise.
     pub ip: IpAddr,
     /// The member's name in logs, metrics and explanations, 1..=256 characters.
     pub name: String,
@@ -460,6 +464,15 @@ pub struct Member {
     pub weight: u32,
     /// `false`: as if not listed, but still probed.
     pub enabled: bool,
+    /// The address that is probed in place of `ip`: the member's own `monitor_ip`, else that of the monitor.
+    pub monitor_ip: Option<IpAddr>,
+}
+
+impl Member {
+    /// The address that is probed.
+    pub fn probed_at(&self) -> IpAddr {
+        self.monitor_ip.unwrap_or(self.ip)
+    }
 }
 
 /// How the members of a pool are probed. Two equal monitors of the same address are one probe.
@@ -475,6 +488,8 @@ pub struct Monitor {
     pub retries: u32,
     /// Consecutive successes that make UP. 1..=100.
     pub rise: u32,
+    /// Addresses that probes are sent from.
+    pub source: Sources,
 }
 
 /// What a probe does.
@@ -495,39 +510,31 @@ pub enum Probe {
         /// `regex::bytes`. `None`: connecting (and sending) suffices.
         match_re: Option<String>,
     },
-    /// An HTTP/1.1 request whose status is one of the expected.
+    /// An HTTP/1.1 request whose status is one of the expected, and whose body matches.
     Http(HttpProbe),
+    /// A TLS handshake, and nothing inside of it.
+    Tls {
+        /// Port, 1..=65535 (default 443).
+        port: u16,
+        /// What is expected of the certificate.
+        tls: TlsProbe,
+    },
+    /// A DNS query, and what its reply must say.
+    Dns(DnsProbe),
+    /// An ICMP echo request that is answered.
+    Icmp,
+    /// One line of an agent that speaks as HAProxy's do.
+    Agent {
+        /// Port, 1..=65535.
+        port: u16,
+        /// Octets sent after connecting; empty sends nothing. At most 4096.
+        send: Vec<u8>,
+    },
     /// No probe at all: the verdict is given.
     Forced {
         /// The verdict.
         up: bool,
     },
-}
-
-/// The request of an `http` or `https` monitor.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct HttpProbe {
-    /// Port, 1..=65535 (default 80, with TLS 443).
-    pub port: u16,
-    /// `Some`: inside TLS.
-    pub tls: Option<TlsProbe>,
-    /// Request method, a token of RFC 9110 §5.6.2 (default GET).
-    pub method: String,
-    /// Request target, sent byte for byte; begins with `/`.
-    pub path: String,
-    /// The Host field's value; `None`: the member's address (never with a port, as in polaris-gslb).
-    pub host: Option<String>,
-    /// Status codes that mean success: 1..=8 inclusive ranges inside 100..=599.
-    pub expected_codes: Vec<(u16, u16)>,
-}
-
-/// The TLS part of an `https` monitor.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct TlsProbe {
-    /// Whether the certificate chain and name must verify against the machine's own roots (off by default, as in the seed).
-    pub verify: bool,
-    /// Server name indication and name to verify; `None`: none is sent, and the member's address is verified.
-    pub server_name: Option<String>,
 }
 
 /// Regions and their prefixes.

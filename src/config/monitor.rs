@@ -13,9 +13,21 @@ use rustls::pki_types::DnsName;
 use super::cause::{Cause, Found};
 use super::decode::{Decoder, Field, Placed, Read, Section, Seen, key, key_or};
 use super::events::Scalar;
-use super::model::{HttpProbe, Monitor, Probe, TlsProbe};
+use super::model::{DnsTransport, Monitor, Probe, Sources};
 use super::report::Span;
-use super::scalars::{boolean, duration, integer, text_octets, word};
+use super::scalars::{boolean, duration, integer, parse_any_name, text_octets, word};
+use crate::wire::message::{Rcode, Rtype};
+use crate::wire::name::Name;
+
+/// Probes that have several parameters.
+mod build;
+/// What can be wrong with a parameter.
+pub(super) mod cause;
+/// Values that only parameters have.
+mod values;
+
+pub(super) use cause::ParameterCause;
+pub(super) use values::probe_address;
 
 const INTERVAL: RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_secs(3600);
 const DEFAULT_INTERVAL: Duration = Duration::from_secs(10);
@@ -31,6 +43,8 @@ const MAX_HOSTNAME_OCTETS: usize = 255;
 const MAX_METHOD_OCTETS: usize = 32;
 /// Items of `expected_codes`.
 const MAX_CODES: usize = 8;
+/// Octets of a reply's body that are searched at most, and by default.
+const MAX_MATCH_LIMIT: u32 = 65_536;
 /// Memory of a compiled regular expression; a pattern that needs more is refused.
 const MAX_REGEX_OCTETS: usize = 1 << 20;
 /// The part of a regular expression's error that is shown.
@@ -43,6 +57,10 @@ pub(super) enum MonitorKind {
     TcpContent,
     Http,
     Https,
+    Tls,
+    Dns,
+    Icmp,
+    Agent,
     Forced,
 }
 
@@ -51,14 +69,20 @@ const MONITORS: &[(&str, MonitorKind)] = &[
     ("tcp_content", MonitorKind::TcpContent),
     ("http", MonitorKind::Http),
     ("https", MonitorKind::Https),
+    ("tls", MonitorKind::Tls),
+    ("dns", MonitorKind::Dns),
+    ("icmp", MonitorKind::Icmp),
+    ("agent", MonitorKind::Agent),
     ("forced", MonitorKind::Forced),
     ("tcp_connect", MonitorKind::Tcp),
     ("http_status", MonitorKind::Http),
     ("https_status", MonitorKind::Https),
+    ("ping", MonitorKind::Icmp),
 ];
 
 /// The monitors, for messages.
-pub(super) const MONITOR_WORDS: &str = "`tcp`, `tcp_content`, `http`, `https` and `forced`";
+pub(super) const MONITOR_WORDS: &str =
+    "`tcp`, `tcp_content`, `http`, `https`, `tls`, `dns`, `icmp`, `agent` and `forced`";
 
 impl MonitorKind {
     fn name(self) -> &'static str {
@@ -67,18 +91,63 @@ impl MonitorKind {
             MonitorKind::TcpContent => "tcp_content",
             MonitorKind::Http => "http",
             MonitorKind::Https => "https",
+            MonitorKind::Tls => "tls",
+            MonitorKind::Dns => "dns",
+            MonitorKind::Icmp => "icmp",
+            MonitorKind::Agent => "agent",
             MonitorKind::Forced => "forced",
         }
     }
 
-    /// Parameters besides [`COMMON`].
+    /// The parameters of such a monitor, as a section of a message.
+    fn section(self) -> &'static str {
+        match self {
+            MonitorKind::Tcp => "the parameters of a `tcp` monitor",
+            MonitorKind::TcpContent => "the parameters of a `tcp_content` monitor",
+            MonitorKind::Http => "the parameters of an `http` monitor",
+            MonitorKind::Https => "the parameters of an `https` monitor",
+            MonitorKind::Tls => "the parameters of a `tls` monitor",
+            MonitorKind::Dns => "the parameters of a `dns` monitor",
+            MonitorKind::Icmp => "the parameters of an `icmp` monitor",
+            MonitorKind::Agent => "the parameters of an `agent` monitor",
+            MonitorKind::Forced => "the parameters of a `forced` monitor",
+        }
+    }
+
+    /// Whether it takes this parameter.
+    fn takes(self, parameter: &str) -> bool {
+        COMMON.contains(&parameter)
+            || (self != MonitorKind::Forced && PROBED.contains(&parameter))
+            || self.parameters().contains(&parameter)
+    }
+
+    /// Parameters besides [`COMMON`] and [`PROBED`].
     fn parameters(self) -> &'static [&'static str] {
         match self {
             MonitorKind::Tcp => &["port"],
             MonitorKind::TcpContent => &["port", "send", "match_re"],
-            MonitorKind::Http | MonitorKind::Https => {
-                &["port", "use_ssl", "verify", "method", "url_path", "hostname", "expected_codes"]
+            MonitorKind::Http | MonitorKind::Https => &[
+                "port",
+                "use_ssl",
+                "verify",
+                "method",
+                "url_path",
+                "hostname",
+                "expected_codes",
+                "headers",
+                "body",
+                "match_re",
+                "match_limit",
+                "server_name",
+                "min_days_left",
+                "pinned_sha256",
+            ],
+            MonitorKind::Tls => &["port", "verify", "server_name", "min_days_left", "pinned_sha256"],
+            MonitorKind::Dns => {
+                &["port", "query_name", "query_type", "transport", "expected_rcode", "expected_addresses"]
             }
+            MonitorKind::Icmp => &[],
+            MonitorKind::Agent => &["port", "send"],
             MonitorKind::Forced => &["status"],
         }
     }
@@ -86,6 +155,9 @@ impl MonitorKind {
 
 /// Parameters of every monitor.
 const COMMON: [&str; 4] = ["interval", "timeout", "retries", "rise"];
+
+/// Parameters of every monitor that probes.
+const PROBED: [&str; 2] = ["source", "monitor_ip"];
 
 pub(super) static PARAMETERS: Section = Section {
     title: "`monitor_params`",
@@ -104,6 +176,19 @@ pub(super) static PARAMETERS: Section = Section {
         key("hostname"),
         key("expected_codes"),
         key("status"),
+        key("headers"),
+        key("body"),
+        key_or("match_limit", &["body_limit"]),
+        key_or("server_name", &["sni"]),
+        key("min_days_left"),
+        key("pinned_sha256"),
+        key_or("query_name", &["qname"]),
+        key_or("query_type", &["qtype"]),
+        key("transport"),
+        key_or("expected_rcode", &["expected_rcodes"]),
+        key_or("expected_addresses", &["expected_address"]),
+        key_or("source", &["source_ip"]),
+        key("monitor_ip"),
     ],
     may_be_empty: true,
 };
@@ -126,6 +211,19 @@ pub(super) struct Parameters {
     hostname: Option<Placed<String>>,
     expected_codes: Vec<(u16, u16)>,
     status: Option<Placed<bool>>,
+    headers: Vec<(String, String)>,
+    body: Option<Placed<String>>,
+    match_limit: Option<Placed<u32>>,
+    server_name: Option<Placed<String>>,
+    min_days_left: Option<Placed<u16>>,
+    pins: Vec<[u8; 32]>,
+    query_name: Option<Placed<Name>>,
+    query_type: Option<Placed<Rtype>>,
+    transport: Option<Placed<DnsTransport>>,
+    rcodes: Vec<Rcode>,
+    addresses: Vec<IpAddr>,
+    source: Sources,
+    monitor_ip: Option<Placed<IpAddr>>,
 }
 
 /// Reads `monitor`.
@@ -154,6 +252,22 @@ pub(super) fn read_parameters<'t>(d: &mut Decoder<'t, '_>, field: Field<'t>) -> 
             "status" => {
                 p.status = d.value(field, word(&[("up", true), ("down", false)], "`up` and `down`"))?
             }
+            "headers" => p.headers = values::read_headers(d, field)?,
+            "body" => p.body = d.value(field, |s| text_octets(&s.text, MAX_SEND_OCTETS))?,
+            "match_limit" => p.match_limit = d.value(field, integer(1..=MAX_MATCH_LIMIT.into()))?,
+            "server_name" => p.server_name = d.value(field, values::tls_name)?,
+            "min_days_left" => p.min_days_left = d.value(field, integer(0..=3650))?,
+            "pinned_sha256" => p.pins = values::read_pins(d, field)?,
+            "query_name" => p.query_name = d.value(field, |s| parse_any_name(&s.text))?,
+            "query_type" => p.query_type = d.value(field, values::query_type)?,
+            "transport" => {
+                let words = &[("udp", DnsTransport::Udp), ("tcp", DnsTransport::Tcp)];
+                p.transport = d.value(field, word(words, "`udp` and `tcp`"))?;
+            }
+            "expected_rcode" => p.rcodes = values::read_rcodes(d, field)?,
+            "expected_addresses" => p.addresses = values::read_addresses(d, field)?,
+            "source" => p.source = values::read_sources(d, field)?,
+            "monitor_ip" => p.monitor_ip = d.value(field, |s| values::probe_address(&s.text))?,
             _ => d.skip(&field.node)?,
         }
         Ok(())
@@ -176,6 +290,7 @@ impl Parameters {
         }
         let retries = self.retries.map_or(DEFAULT_RETRIES, |retries| retries.value);
         let rise = self.rise.map_or(DEFAULT_RISE, |rise| rise.value);
+        let source = self.source;
         let probe = match kind {
             MonitorKind::Tcp => Probe::Tcp { port: self.needed_port(d, kind, at) },
             MonitorKind::TcpContent => Probe::TcpContent {
@@ -184,6 +299,16 @@ impl Parameters {
                 match_re: self.match_re.map(|pattern| pattern.value),
             },
             MonitorKind::Http | MonitorKind::Https => Probe::Http(self.build_http(d, kind)),
+            MonitorKind::Tls => Probe::Tls {
+                port: self.port.as_ref().map_or(443, |port| port.value),
+                tls: self.build_tls(None),
+            },
+            MonitorKind::Dns => Probe::Dns(self.build_dns(d, at)),
+            MonitorKind::Icmp => Probe::Icmp,
+            MonitorKind::Agent => Probe::Agent {
+                port: self.needed_port(d, kind, at),
+                send: self.send.map_or_else(Vec::new, |send| send.value.into_bytes()),
+            },
             MonitorKind::Forced => {
                 if self.place("status").is_none() {
                     let cause = Cause::MissingKey {
@@ -196,18 +321,23 @@ impl Parameters {
                 Probe::Forced { up: self.status.is_some_and(|status| status.value) }
             }
         };
-        Monitor { probe, interval, timeout, retries, rise }
+        Monitor { probe, interval, timeout, retries, rise, source }
     }
 
-    fn place(&self, name: &str) -> Option<Span> {
+    /// The address that is probed in place of each member's.
+    pub(super) fn monitor_ip(&self) -> Option<IpAddr> {
+        self.monitor_ip.as_ref().map(|ip| ip.value)
+    }
+
+    /// Where a parameter stands.
+    pub(super) fn place(&self, name: &str) -> Option<Span> {
         self.seen.as_ref()?.place(name)
     }
 
     /// Reports parameters that the monitor does not take.
     fn refuse_others(&self, d: &mut Decoder<'_, '_>, kind: MonitorKind) {
         for key in PARAMETERS.keys {
-            let taken = COMMON.contains(&key.name) || kind.parameters().contains(&key.name);
-            if let Some(span) = self.place(key.name).filter(|_| !taken) {
+            if let Some(span) = self.place(key.name).filter(|_| !kind.takes(key.name)) {
                 let takers = takers(key.name);
                 d.error(span, Cause::ParameterOfOther { monitor: kind.name(), parameter: key.name, takers });
             }
@@ -216,50 +346,23 @@ impl Parameters {
 
     fn needed_port(&self, d: &mut Decoder<'_, '_>, kind: MonitorKind, at: Span) -> u16 {
         if self.place("port").is_none() {
-            let section = match kind {
-                MonitorKind::TcpContent => "the parameters of a `tcp_content` monitor",
-                _ => "the parameters of a `tcp` monitor",
-            };
+            let section = kind.section();
             d.error(at, Cause::MissingKey { key: "port", section, accepted: "1 to 65535" });
         }
-        self.port.map_or(1, |port| port.value)
-    }
-
-    fn build_http(self, d: &mut Decoder<'_, '_>, kind: MonitorKind) -> HttpProbe {
-        let https = kind == MonitorKind::Https;
-        if let Some(Placed { span, .. }) = self.use_ssl.filter(|use_ssl| https && !use_ssl.value) {
-            d.error(span, Cause::TlsContradiction { monitor: kind.name() });
-        }
-        let uses_tls = https || self.use_ssl.is_some_and(|use_ssl| use_ssl.value);
-        if let Some(Placed { span, .. }) = self.verify.filter(|_| !uses_tls) {
-            d.error(span, Cause::VerifyWithoutTls);
-        }
-        let tls = uses_tls.then(|| TlsProbe {
-            verify: self.verify.is_some_and(|verify| verify.value),
-            server_name: self.hostname.as_ref().and_then(|hostname| server_name(d, hostname)),
-        });
-        let default_port = if uses_tls { 443 } else { 80 };
-        HttpProbe {
-            port: self.port.map_or(default_port, |port| port.value),
-            tls,
-            method: self.method.map_or_else(|| "GET".to_owned(), |method| method.value),
-            path: self.url_path.map_or_else(|| "/".to_owned(), |path| path.value),
-            host: self.hostname.map(|hostname| hostname.value),
-            expected_codes: if self.expected_codes.is_empty() {
-                vec![(200, 200)]
-            } else {
-                self.expected_codes
-            },
-        }
+        self.port.as_ref().map_or(1, |port| port.value)
     }
 }
 
 /// The monitors that take a parameter, for messages.
 fn takers(parameter: &str) -> &'static str {
     match parameter {
-        "port" => "`tcp`, `tcp_content`, `http` and `https`",
-        "send" | "match_re" => "`tcp_content`",
+        "port" => "`tcp`, `tcp_content`, `http`, `https`, `tls`, `dns` and `agent`",
+        "send" => "`tcp_content` and `agent`",
+        "match_re" => "`tcp_content`, `http` and `https`",
+        "verify" | "server_name" | "min_days_left" | "pinned_sha256" => "`http`, `https` and `tls`",
+        "query_name" | "query_type" | "transport" | "expected_rcode" | "expected_addresses" => "`dns`",
         "status" => "`forced`",
+        "source" | "monitor_ip" => "every monitor but `forced`",
         _ => "`http` and `https`",
     }
 }
@@ -355,171 +458,4 @@ fn code_range(scalar: &Scalar<'_>) -> Result<(u16, u16), Cause> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::super::tests::{errors, loaded};
-    use super::*;
-
-    /// A configuration whose one pool has the monitor of these lines.
-    fn with(monitor: &str, parameters: &str) -> String {
-        format!(
-            "globalnames: {{a.example: p}}\npools:\n  p:\n    lb_method: wrr\n    members: {{127.0.0.1: }}\n    \
-             monitor: {monitor}\n    monitor_params: {parameters}\n"
-        )
-    }
-
-    fn monitor(kind: &str, parameters: &str) -> Monitor {
-        (*loaded(&with(kind, parameters)).pools[0].monitor).clone()
-    }
-
-    #[test]
-    fn every_monitor_has_its_defaults() {
-        let tcp = monitor("tcp_connect", "{port: 25}");
-        assert_eq!(tcp.probe, Probe::Tcp { port: 25 });
-        assert_eq!(
-            (tcp.interval, tcp.timeout, tcp.retries, tcp.rise),
-            (DEFAULT_INTERVAL, DEFAULT_TIMEOUT, 2, 1)
-        );
-        let http = HttpProbe {
-            port: 80,
-            tls: None,
-            method: "GET".into(),
-            path: "/".into(),
-            host: None,
-            expected_codes: vec![(200, 200)],
-        };
-        assert_eq!(monitor("http", "").probe, Probe::Http(http.clone()));
-        let tls = Some(TlsProbe { verify: false, server_name: None });
-        assert_eq!(
-            monitor("https_status", "{}").probe,
-            Probe::Http(HttpProbe { port: 443, tls: tls.clone(), ..http.clone() })
-        );
-        assert_eq!(monitor("http", "{use_ssl: on}").probe, Probe::Http(HttpProbe { port: 443, tls, ..http }));
-        assert_eq!(monitor("forced", "{status: down}").probe, Probe::Forced { up: false });
-    }
-
-    #[test]
-    fn every_parameter_is_read() {
-        let content = monitor(
-            "tcp_content",
-            r#"{port: 25, send_string: "EHLO x\r\n", match: '^250', frequency: 2, timeout: 500ms, retries: 0, rise: 3}"#,
-        );
-        let probe =
-            Probe::TcpContent { port: 25, send: b"EHLO x\r\n".to_vec(), match_re: Some("^250".into()) };
-        assert_eq!(content.probe, probe);
-        assert_eq!((content.interval, content.timeout), (Duration::from_secs(2), Duration::from_millis(500)));
-        assert_eq!((content.retries, content.rise), (0, 3));
-        let https = monitor(
-            "https",
-            "{hostname: 'www.example.com:8443', path: health?a=1, method: HEAD, verify: true, expected_codes: [204, 300-399]}",
-        );
-        let Probe::Http(http) = https.probe else { panic!("no http") };
-        assert_eq!(
-            (http.host.as_deref(), http.path.as_str(), http.method.as_str()),
-            (Some("www.example.com:8443"), "/health?a=1", "HEAD")
-        );
-        assert_eq!(http.tls, Some(TlsProbe { verify: true, server_name: Some("www.example.com".into()) }));
-        assert_eq!(http.expected_codes, [(204, 204), (300, 399)]);
-    }
-
-    #[test]
-    fn an_address_is_never_sent_as_server_name() {
-        for host in ["192.0.2.1", "'192.0.2.1:8443'", "'[2001:db8::1]:8443'", "'2001:db8::1'"] {
-            let Probe::Http(http) = monitor("https", &format!("{{hostname: {host}}}")).probe else {
-                panic!("no http")
-            };
-            assert_eq!(http.tls, Some(TlsProbe { verify: false, server_name: None }), "{host}");
-        }
-    }
-
-    #[test]
-    fn a_short_interval_shortens_the_default_timeout() {
-        assert_eq!(monitor("tcp", "{port: 1, interval: 2}").timeout, Duration::from_secs(2));
-    }
-
-    #[test]
-    fn each_bad_parameter_is_an_error_at_its_place() {
-        for (kind, parameters, expected) in [
-            (
-                "tcp",
-                "{}",
-                "3:3: `port` is missing in the parameters of a `tcp` monitor (accepted are 1 to 65535)",
-            ),
-            (
-                "forced",
-                "{}",
-                "3:3: `status` is missing in the parameters of a `forced` monitor (accepted are `up` and `down`)",
-            ),
-            (
-                "tcp",
-                "{port: 1, interval: 5, timeout: 6}",
-                "7:53: the timeout (6 s) is longer than the interval (5 s): probes would overlap (accepted are 10 ms to 5 s)",
-            ),
-            ("tcp", "{port: 0}", "7:28: `0` is out of range (accepted are 1 to 65535)"),
-            (
-                "tcp",
-                "{port: 1, hostname: a}",
-                "7:31: the monitor `tcp` takes no `hostname` (it is a parameter of `http` and `https`)",
-            ),
-            (
-                "http",
-                "{intervall: 1}",
-                "7:22: unknown key `intervall` in `monitor_params` (did you mean `interval`?)",
-            ),
-            (
-                "http",
-                "{interval: 1, frequency: 1}",
-                "7:35: `frequency` and `interval` are the same key (first given on line 7)",
-            ),
-            (
-                "http",
-                "{interval: 50ms}",
-                "7:32: the duration `50ms` is out of range (accepted are 100 ms to 3600 s)",
-            ),
-            (
-                "http",
-                "{verify: true}",
-                "7:30: `verify` needs TLS, which this monitor does not use (use the monitor `https`, or set `use_ssl: true`)",
-            ),
-            (
-                "https",
-                "{use_ssl: no}",
-                "7:31: the monitor `https` always uses TLS, but `use_ssl` is false (use the monitor `http`)",
-            ),
-            ("http", r#"{path: "/a b"}"#, "7:28: a path must not contain the character ' '"),
-            ("http", r#"{hostname: "a\r\nb"}"#, "7:32: a hostname must not contain the character '\\r'"),
-            ("http", "{method: 'GE T'}", "7:30: a method must not contain the character ' '"),
-            (
-                "https",
-                "{hostname: -a-}",
-                "7:32: `-a-` cannot be the server name of a TLS connection (accepted is a domain name, without underscores at its ends)",
-            ),
-            (
-                "http",
-                "{expected_codes: [99]}",
-                "7:39: `99` is neither a status code nor a range of them (accepted are `200` and `200-299`, each code 100 to 599)",
-            ),
-            (
-                "http",
-                "{expected_codes: [299-200]}",
-                "7:39: `299-200` is neither a status code nor a range of them (accepted are `200` and `200-299`, each code 100 to 599)",
-            ),
-            (
-                "http",
-                "{expected_codes: [200,201,202,203,204,205,206,207,208]}",
-                "7:22: more than 8 items in `expected_codes`",
-            ),
-            (
-                "tcp_content",
-                "{port: 1, match_re: '(a'}",
-                "7:41: the regular expression `(a` does not compile: unclosed group",
-            ),
-            (
-                "icmp",
-                "{}",
-                "6:14: `icmp` is not accepted here (accepted are `tcp`, `tcp_content`, `http`, `https` and `forced`)",
-            ),
-        ] {
-            assert_eq!(errors(&with(kind, parameters)), [expected], "{kind} {parameters}");
-        }
-    }
-}
+mod tests;

@@ -10,8 +10,8 @@ use super::cause::{Cause, Found, Kind};
 use super::decode::{Decoder, Field, Placed, Read, Section, key};
 use super::events::Node;
 use super::method::{METHOD_WORDS, ReadMethod};
-use super::model::{Fallback, Member, Pool};
-use super::monitor::{MONITOR_WORDS, Parameters, read_kind, read_parameters};
+use super::model::{Fallback, Member, Pool, Sources};
+use super::monitor::{MONITOR_WORDS, ParameterCause, Parameters, probe_address, read_kind, read_parameters};
 use super::report::Span;
 use super::scalars::{address, boolean, integer, text_chars};
 // Of a pool, and of fallback addresses besides.
@@ -40,14 +40,20 @@ pub(super) static POOL: Section = Section {
     may_be_empty: false,
 };
 
+/// Room for the keys of a member: there may be very many.
+const MEMBER_KEYS: usize = 8;
+
 /// A member under its address.
-static MEMBER: Section =
-    Section { title: "a member", keys: &[key("name"), key("weight"), key("enabled")], may_be_empty: true };
+static MEMBER: Section = Section {
+    title: "a member",
+    keys: &[key("name"), key("weight"), key("enabled"), key("monitor_ip")],
+    may_be_empty: true,
+};
 
 /// A member of a list.
 pub(super) static LISTED_MEMBER: Section = Section {
     title: "a member",
-    keys: &[key("ip"), key("name"), key("weight"), key("enabled")],
+    keys: &[key("ip"), key("name"), key("weight"), key("enabled"), key("monitor_ip")],
     may_be_empty: false,
 };
 
@@ -123,7 +129,16 @@ fn read_pool<'t>(d: &mut Decoder<'t, '_>, field: Field<'t>, name: String) -> Rea
         d.warning(at, Cause::NeverDrawn { pool: Found::new(&read.name) });
     }
     check_fallback_families(d, &members, &fallback_places);
+    let source_at = parameters.as_ref().and_then(|parameters| parameters.place("source"));
+    if let Some(shared) = parameters.as_ref().and_then(Parameters::monitor_ip) {
+        for member in &mut members {
+            member.monitor_ip.get_or_insert(shared);
+        }
+    }
     let monitor = kind.zip(parameters).map(|(kind, parameters)| parameters.build(d, kind.value, at));
+    if let (Some(at), Some(monitor)) = (source_at, &monitor) {
+        check_source_families(d, at, monitor.source, &members);
+    }
     let built = method.build(d);
     read.method = method;
     if let (Some(method), Some(monitor)) = (built, monitor) {
@@ -131,6 +146,21 @@ fn read_pool<'t>(d: &mut Decoder<'t, '_>, field: Field<'t>, name: String) -> Rea
         read.pool = Some(Pool { name, method, fallback, max_addrs_returned, members, monitor });
     }
     Ok(read)
+}
+
+/// Reports the first target of each family that has no source, where there is a source at all.
+fn check_source_families(d: &mut Decoder<'_, '_>, at: Span, source: Sources, members: &[Member]) {
+    if source.is_empty() {
+        return;
+    }
+    for (family, is_of_family) in
+        [("IPv4", IpAddr::is_ipv4 as fn(&IpAddr) -> bool), ("IPv6", IpAddr::is_ipv6)]
+    {
+        let mut targets = members.iter().map(Member::probed_at).filter(is_of_family);
+        if let Some(target) = targets.next().filter(|target| source.toward(*target).is_none()) {
+            d.error(at, ParameterCause::SourceFamily { family, target }.into());
+        }
+    }
 }
 
 /// Warns about the first fallback address of each family in which the pool has no member: for want of any, a query for
@@ -243,7 +273,9 @@ fn read_member<'t>(d: &mut Decoder<'t, '_>, field: Field<'t>) -> Read<Option<Pla
     let at = field.at;
     let ip = address(&field.name);
     let mut member = new_member();
-    d.section(field, &MEMBER, |d, key, field| read_member_key(d, key, field, &mut member))?;
+    d.small_section::<MEMBER_KEYS>(field, &MEMBER, |d, key, field| {
+        read_member_key(d, key, field, &mut member)
+    })?;
     match ip {
         Ok(ip) => Ok(Some(finish_member(d, member, Placed { value: ip, span: at }))),
         Err(cause) => {
@@ -262,7 +294,7 @@ fn read_listed_member<'t>(d: &mut Decoder<'t, '_>, item: Field<'t>) -> Read<Opti
     let at = item.at;
     let mut member = new_member();
     let mut ip = None;
-    let seen = d.section(item, &LISTED_MEMBER, |d, key, field| {
+    let seen = d.small_section::<MEMBER_KEYS>(item, &LISTED_MEMBER, |d, key, field| {
         if key == "ip" {
             ip = d.value(field, |scalar| address(&scalar.text))?;
             return Ok(());
@@ -298,6 +330,10 @@ fn read_member_key<'t>(
             member.weight = weight.map_or(DEFAULT_WEIGHT, |weight| weight.value);
         }
         "enabled" => member.enabled = d.value(field, boolean)?.is_none_or(|enabled| enabled.value),
+        "monitor_ip" => {
+            let ip = d.value(field, |scalar| probe_address(&scalar.text))?;
+            member.monitor_ip = ip.map(|ip| ip.value);
+        }
         _ => d.skip(&field.node)?,
     }
     Ok(())
@@ -306,7 +342,7 @@ fn read_member_key<'t>(
 /// A member of which nothing is known yet.
 fn new_member() -> Member {
     let ip = IpAddr::from([0, 0, 0, 0]);
-    Member { ip, name: String::new(), weight: DEFAULT_WEIGHT, enabled: true }
+    Member { ip, name: String::new(), weight: DEFAULT_WEIGHT, enabled: true, monitor_ip: None }
 }
 
 /// Gives a member its address, and where it has no name of its own, the address as name.
@@ -394,7 +430,7 @@ mod tests {
         assert_eq!(
             errors(&with(pool)),
             [
-                "3:3: `monitor` is missing in a pool (accepted are `tcp`, `tcp_content`, `http`, `https` and `forced`)",
+                "3:3: `monitor` is missing in a pool (accepted are `tcp`, `tcp_content`, `http`, `https`, `tls`, `dns`, `icmp`, `agent` and `forced`)",
                 "4:16: `rr` is not accepted here (did you mean `wrr`?)",
                 "5:15: `refused` is not accepted here (did you mean `refuse`?)",
                 "6:25: `0` is out of range (accepted are 1 to 1024)",

@@ -100,7 +100,8 @@ fn inherit_by_place(old: &Roster, plan: &Plan, heirs: &mut [Inheritance]) {
         }
         let inherited = target.places.iter().find_map(|place| {
             let pool = &plan.pools[place.pool as usize];
-            let old_target = *member_of.get(&(&*pool.name, target.address))? as usize;
+            let member = &pool.members[place.member as usize];
+            let old_target = *member_of.get(&(&*pool.name, member.address))? as usize;
             let known = old.sheet.targets[old_target].lock().state.state != State::Unknown;
             known.then_some(old_target)
         });

@@ -17,15 +17,6 @@ pub enum Outcome {
     Inconclusive,
 }
 
-/// What a target says of itself beside being well.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub struct Advice {
-    /// Thousandths of its configured weight that it can bear, 0..=1000; `None`: it does not say.
-    pub weight_permille: Option<u16>,
-    /// Whether it wants no new clients.
-    pub drain: bool,
-}
-
 /// The state of a target with what it takes to change it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct MemberState {

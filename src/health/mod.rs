@@ -19,6 +19,8 @@
 
 /// What the keeper takes over from one plan to the next; pure.
 mod adoption;
+/// What a target says of itself beside being up or down.
+pub mod advice;
 /// Threads and channels: start, adopt, shut down.
 mod engine;
 /// The thread that logs, so that a stuck log never delays a verdict.

@@ -22,6 +22,7 @@ pub struct Plan {
 
 /// An address with a monitor, and every member that is one of it.
 pub(super) struct PlanTarget {
+    /// The address that is probed.
     pub(super) address: IpAddr,
     /// Index into [`Plan::scripts`].
     pub(super) script: u32,
@@ -44,6 +45,7 @@ pub(super) struct PlanPool {
 /// A member's name and target.
 pub(super) struct PlanMember {
     pub(super) name: Arc<str>,
+    /// The address that is answered.
     pub(super) address: IpAddr,
     /// Index into [`Plan::targets`].
     pub(super) target: u32,
@@ -69,8 +71,9 @@ impl Plan {
                 (scripts.len() - 1) as u32
             });
             let members = pool.members.iter().enumerate().map(|(member_index, member)| {
-                let target = *target_of.entry((member.ip, script)).or_insert_with(|| {
-                    targets.push(PlanTarget { address: member.ip, script, places: Vec::with_capacity(1) });
+                let address = member.probed_at();
+                let target = *target_of.entry((address, script)).or_insert_with(|| {
+                    targets.push(PlanTarget { address, script, places: Vec::with_capacity(1) });
                     (targets.len() - 1) as u32
                 });
                 let place = Place { pool: pool_index as u32, member: member_index as u32 };
@@ -104,6 +107,18 @@ mod tests {
         assert_eq!(plan.targets[0].places, [Place { pool: 0, member: 0 }, Place { pool: 1, member: 1 }]);
         assert_eq!(plan.targets[2].places, [Place { pool: 2, member: 0 }]);
         assert_eq!(plan.pools[1].members[0].target, 1);
+    }
+
+    #[test]
+    fn members_probed_at_one_address_are_one_target_and_keep_their_own() {
+        let mut web = pool("a", tcp_monitor(80), &["127.0.0.1", "127.0.0.2", "127.0.0.9"]);
+        web.members[0].monitor_ip = Some("127.0.0.9".parse().unwrap());
+        web.members[1].monitor_ip = Some("127.0.0.9".parse().unwrap());
+        let plan = plan(&[web]);
+        assert_eq!(plan.targets.len(), 1);
+        assert_eq!(plan.targets[0].address, "127.0.0.9".parse::<IpAddr>().unwrap());
+        assert_eq!(plan.targets[0].places.len(), 3);
+        assert_eq!(plan.pools[0].members[1].address, "127.0.0.2".parse::<IpAddr>().unwrap());
     }
 
     #[test]

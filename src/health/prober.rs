@@ -18,7 +18,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use crossbeam::channel::Sender;
-use mio::{Events, Interest, Poll, Token, Waker};
+use mio::{Events, Poll, Token, Waker};
 use parking_lot::Mutex;
 
 use super::keeper::Message;
@@ -281,25 +281,17 @@ impl Prober {
         self.counters.lateness.record(started.saturating_duration_since(job.schedule.due()));
         self.counters.started.fetch_add(1, Ordering::Relaxed);
         let deadline = started + job.script.monitor.timeout;
-        match Flight::open(&job.script, job.address) {
+        match Flight::open(&job.script, job.address, self.prng.next_bits()) {
             Ok(flight) => {
                 let ticket = slot.renew(index);
                 let mut under_way = Box::new(UnderWay { flight, started });
-                let both = Interest::READABLE | Interest::WRITABLE;
-                let registered =
-                    self.poll.registry().register(under_way.flight.stream(), ticket.token(), both);
+                let registered = under_way.flight.register(self.poll.registry(), ticket.token());
                 slot.flight = Some(under_way);
                 self.in_flight += 1;
                 self.counters.in_flight.store(self.in_flight as u64, Ordering::Relaxed);
                 match registered {
                     Ok(()) => self.timers.push(Reverse((deadline, ticket))),
-                    Err(error) => {
-                        let reason = Reason::of_local_error(&error);
-                        self.conclude(
-                            index,
-                            Conclusion { outcome: Outcome::Inconclusive, reason, advice: None },
-                        );
-                    }
+                    Err(error) => self.conclude(index, not_registered(&error)),
                 }
             }
             Err(conclusion) => self.report(index, started, conclusion),
@@ -312,7 +304,12 @@ impl Prober {
             return;
         }
         let (Some(job), Some(under_way)) = (&slot.job, &mut slot.flight) else { return };
-        if let Some(conclusion) = under_way.flight.advance(&job.script, &mut self.tools) {
+        let verdict = under_way.flight.advance(&job.script, &mut self.tools).or_else(|| {
+            // The flight may go on with another socket; the old one took its registration along.
+            let registered = under_way.flight.register(self.poll.registry(), ticket.token());
+            registered.err().map(|error| not_registered(&error))
+        });
+        if let Some(conclusion) = verdict {
             self.conclude(ticket.slot, conclusion);
         }
     }
@@ -349,6 +346,11 @@ impl Prober {
         self.in_flight -= 1;
         self.counters.in_flight.store(self.in_flight as u64, Ordering::Relaxed);
     }
+}
+
+/// The verdict where the kernel does not tell of a socket's events.
+fn not_registered(error: &io::Error) -> Conclusion {
+    Conclusion { outcome: Outcome::Inconclusive, reason: Reason::of_local_error(error), advice: None }
 }
 
 impl Slot {

@@ -4,8 +4,15 @@
 
 use std::fmt;
 use std::io;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
+
+use crate::config::model::DNS_RCODES;
+use crate::wire::message::Rcode;
+
+/// The part of a peer's text that is shown.
+const PEER_TEXT_MAX_CHARS: usize = 80;
 
 /// Why an outcome is what it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,6 +30,25 @@ pub enum Reason {
     Status {
         /// The status code.
         status: u16,
+    },
+    /// A TLS handshake was all that was asked.
+    Handshake {
+        /// Whole days until the certificate expires, where it was looked at.
+        days_left: Option<i64>,
+    },
+    /// An expected DNS reply.
+    DnsAnswered {
+        /// The response code.
+        rcode: Rcode,
+        /// Records in its answer section.
+        answers: u16,
+    },
+    /// The echo request was answered.
+    Echoed,
+    /// An agent's line: a success or a failure, as it says.
+    AgentSays {
+        /// The line, fit to be shown.
+        line: Arc<str>,
     },
     /// No probe: the verdict is configured.
     Forced {
@@ -68,6 +94,64 @@ pub enum Reason {
     },
     /// The connection ended without a single octet.
     NoReply,
+    /// The header fields of an HTTP reply are malformed, or too many.
+    HttpFields,
+    /// The connection ended inside the header fields of an HTTP reply.
+    HttpFieldsCut,
+    /// The connection ended inside the body of an HTTP reply.
+    HttpBodyCut,
+    /// The body of an HTTP reply is coded in a way that is not read.
+    HttpBodyCoding {
+        /// Its transfer coding, fit to be shown.
+        coding: Arc<str>,
+    },
+    /// The chunks of an HTTP reply's body are malformed.
+    HttpChunks,
+    /// The octets around the chunks of an HTTP reply's body outgrow the body.
+    HttpBodyFrames {
+        /// How much was read.
+        limit_octets: usize,
+    },
+    /// Another DNS response code than expected.
+    DnsRcode {
+        /// The response code.
+        rcode: Rcode,
+        /// Those expected.
+        expected: Arc<[Rcode]>,
+    },
+    /// An expected address is not in the answer.
+    DnsLacks {
+        /// The first that is not.
+        address: IpAddr,
+    },
+    /// What came is cut short or no DNS message.
+    DnsMalformed,
+    /// Over TCP, a message that does not answer the query.
+    DnsForeign,
+    /// A datagram did not reach its target, as the network says.
+    Undelivered(ConnectFault),
+    /// No word of an agent's line is known.
+    AgentUnknown {
+        /// The line, fit to be shown.
+        line: Arc<str>,
+    },
+    /// An agent's line does not end.
+    AgentEndless {
+        /// How much was read.
+        limit_octets: usize,
+    },
+    /// The certificate expires too soon, or has.
+    CertificateExpires {
+        /// Whole days left; negative once expired.
+        days_left: i64,
+        /// How many there should be.
+        least_days: u16,
+    },
+    /// The certificate is none of the pinned ones.
+    CertificatePin {
+        /// Its SHA-256, in hexadecimal.
+        sha256: Arc<str>,
+    },
     /// The peer's certificate was refused.
     TlsCertificate(Arc<str>),
     /// TLS failed otherwise.
@@ -123,6 +207,8 @@ pub enum ProberFault {
     Roots(Arc<str>),
     /// A pattern that compiles; the configuration lets none other pass.
     Pattern,
+    /// The right to send ICMP echo requests.
+    Icmp,
     /// Another error of the operating system, by number.
     Other(i32),
 }
@@ -158,6 +244,14 @@ impl Reason {
         })
     }
 
+    /// The cause of an error while a datagram is sent or waited for.
+    pub(super) fn of_datagram_error(error: &io::Error) -> Reason {
+        match Reason::of_connect_error(error) {
+            Reason::Connect(fault) => Reason::Undelivered(fault),
+            other => other,
+        }
+    }
+
     /// The cause of an error that is this machine's own, whatever it is.
     pub(super) fn of_local_error(error: &io::Error) -> Reason {
         match Reason::of_connect_error(error) {
@@ -174,6 +268,16 @@ impl fmt::Display for Reason {
             Reason::Sent => f.write_str("connected and sent"),
             Reason::Matched { pattern } => write!(f, "reply matches `{pattern}`"),
             Reason::Status { status } => write!(f, "status {status}"),
+            Reason::Handshake { days_left: None } => f.write_str("TLS handshake done"),
+            Reason::Handshake { days_left: Some(days) } => {
+                write!(f, "TLS handshake done, certificate has {days} {} left", plural(*days, "day", "days"))
+            }
+            Reason::DnsAnswered { rcode, answers } => {
+                let noun = plural(i64::from(*answers), "answer", "answers");
+                write!(f, "{}, {answers} {noun}", RcodeWord(*rcode))
+            }
+            Reason::Echoed => f.write_str("echo reply"),
+            Reason::AgentSays { line } => write!(f, "agent: {line}"),
             Reason::Forced { up } => write!(f, "forced {}", if *up { "up" } else { "down" }),
             Reason::Connect(fault) => write!(f, "connect: {fault}"),
             Reason::Timeout { phase, budget } => {
@@ -193,12 +297,50 @@ impl fmt::Display for Reason {
                 write!(f, "reply does not match `{pattern}` within {} ms", budget.as_millis())
             }
             Reason::NoReply => f.write_str("connection closed without a reply"),
+            Reason::HttpFields => f.write_str("header fields of the reply are malformed or too long"),
+            Reason::HttpFieldsCut => f.write_str("connection closed within the header fields"),
+            Reason::HttpBodyCut => f.write_str("connection closed within the body"),
+            Reason::HttpBodyCoding { coding } => write!(f, "body is coded as `{coding}`, which is not read"),
+            Reason::HttpChunks => f.write_str("chunks of the body are malformed"),
+            Reason::HttpBodyFrames { limit_octets } => {
+                write!(f, "chunks of the body are too small: no end in {limit_octets} octets")
+            }
+            Reason::DnsRcode { rcode, expected } => {
+                write!(f, "rcode {}, expected ", RcodeWord(*rcode))?;
+                fmt_list(f, expected.iter().map(|rcode| RcodeWord(*rcode)))
+            }
+            Reason::DnsLacks { address } => write!(f, "answer lacks {address}"),
+            Reason::DnsMalformed => f.write_str("reply is no whole DNS message"),
+            Reason::DnsForeign => f.write_str("reply to another question"),
+            // What a closed UDP port has its host say (RFC 792): the probe was waiting for a reply then.
+            Reason::Undelivered(ConnectFault::Refused) => f.write_str("receive: port unreachable"),
+            Reason::Undelivered(fault) => write!(f, "receive: {fault}"),
+            Reason::AgentUnknown { line } => write!(f, "agent: not understood: `{line}`"),
+            Reason::AgentEndless { limit_octets } => write!(f, "agent: no line end in {limit_octets} octets"),
+            Reason::CertificateExpires { days_left, .. } if *days_left < 0 => {
+                write!(f, "tls: certificate expired {} {} ago", -days_left, plural(-days_left, "day", "days"))
+            }
+            Reason::CertificateExpires { days_left, least_days } => {
+                let noun = plural(*days_left, "day", "days");
+                write!(f, "tls: certificate has {days_left} {noun} left, at least {least_days} expected")
+            }
+            Reason::CertificatePin { sha256 } => {
+                write!(f, "tls: certificate fits no pin: its sha256 is {sha256}")
+            }
             Reason::TlsCertificate(what) => write!(f, "tls: certificate {what}"),
             Reason::Tls(what) => write!(f, "tls: {what}"),
             Reason::TlsClosed => f.write_str("tls: connection closed in the handshake"),
             Reason::Prober(fault) => write!(f, "prober: {fault}"),
         }
     }
+}
+
+/// Items with commas between them.
+fn fmt_list(f: &mut fmt::Formatter<'_>, items: impl Iterator<Item = impl fmt::Display>) -> fmt::Result {
+    for (index, item) in items.enumerate() {
+        write!(f, "{}{item}", if index > 0 { ", " } else { "" })?;
+    }
+    Ok(())
 }
 
 /// Inclusive ranges as an operator writes them: `200, 300-399`.
@@ -249,9 +391,41 @@ impl fmt::Display for ProberFault {
             ProberFault::Family => f.write_str("address family not supported"),
             ProberFault::Roots(what) => write!(f, "no trusted roots: {what}"),
             ProberFault::Pattern => f.write_str("match_re does not compile"),
+            ProberFault::Icmp => f.write_str(
+                "ICMP is not permitted: put the group of this process into net.ipv4.ping_group_range (sysctl), or give it \
+                 CAP_NET_RAW",
+            ),
             ProberFault::Other(number) => fmt_os_error(f, *number),
         }
     }
+}
+
+/// A response code as operators know it (RFC 6895 §2.3).
+struct RcodeWord(Rcode);
+
+impl fmt::Display for RcodeWord {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match DNS_RCODES.iter().find(|(_, rcode)| *rcode == self.0) {
+            Some((word, _)) => f.write_str(word),
+            None => write!(f, "{}", self.0.0),
+        }
+    }
+}
+
+fn plural(count: i64, one: &'static str, many: &'static str) -> &'static str {
+    if count == 1 { one } else { many }
+}
+
+/// Octets of a peer as text that is fit for a log: clipped, control characters escaped.
+pub(super) fn peer_text(octets: &[u8]) -> Arc<str> {
+    let mut text = String::new();
+    for c in String::from_utf8_lossy(octets).chars().take(PEER_TEXT_MAX_CHARS) {
+        match c {
+            c if c.is_control() => text.extend(c.escape_default()),
+            c => text.push(c),
+        }
+    }
+    text.into()
 }
 
 /// The operating system's words for an error number.

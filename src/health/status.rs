@@ -104,7 +104,7 @@ pub struct PoolStatus {
 pub struct MemberStatus {
     /// The member's name.
     pub name: Arc<str>,
-    /// The address that is answered and probed.
+    /// The address that is answered.
     pub address: IpAddr,
     /// Number of its target: members that share a probe have the same.
     pub target: u32,

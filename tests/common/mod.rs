@@ -198,7 +198,13 @@ impl Server {
         Server::start_as(steerd(), text, arguments)
     }
 
-    /// The same with a command of one's own.
+    /// The same by another command: steerd with changes, or a program that runs it.
+    #[track_caller]
+    pub fn start_command(text: &str, command: Command) -> Server {
+        Server::start_as(command, text, |_| Vec::new())
+    }
+
+    /// The same by another command, with further arguments.
     #[track_caller]
     pub fn start_as(
         mut command: Command,
@@ -414,6 +420,9 @@ pub fn tool(program: &str) -> Command {
         "nsd" => "nsd",
         "knotd" => "knot",
         "nginx" => "nginx-light",
+        "ip" => "iproute2",
+        "nsenter" | "setpriv" | "unshare" => "util-linux",
+        "openssl" => "openssl",
         other => panic!("no package known for {other}"),
     };
     let folders = std::env::var("PATH").unwrap_or_default() + ":/usr/sbin:/sbin";

@@ -1,19 +1,33 @@
 //! What one probe says and what it waits for, one file a monitor.
 //!
 //! A `Script` is the pure part: the octets to send and the judgement of the octets received so far. A
-//! `Flight` is the connection that carries it. A script knows no sockets, a flight no HTTP; another
-//! monitor over TCP or TLS is another file with a request and a judgement.
+//! `Flight` is the socket that carries it. A script knows no sockets, a flight no HTTP; another monitor is another file
+//! with a request and a judgement.
 //!
 //! # Bounds
 //! What is received is bounded by `Script::receive_limit`; it never grows with what a target sends.
 
-/// The connection that carries a script: connect, handshake, send, receive.
+/// `agent`: a line of words.
+mod agent;
+/// Bodies of HTTP replies.
+mod body;
+/// What is asked of a certificate beside its chain.
+mod certificate;
+/// `dns`: a query and its reply.
+mod dns;
+/// The socket that carries a script: connect, handshake, send, receive.
 pub(super) mod flight;
-/// The judge of HTTP replies, opened to the fuzzer.
+/// The judges of replies, opened to the fuzzer.
 #[cfg(fuzzing)]
 pub mod fuzzing;
-/// HTTP/1.1 request and status line.
+/// HTTP/1.1 request, status line and body.
 mod http;
+/// `icmp`: an echo request and its reply.
+mod icmp;
+/// `match_re`.
+mod pattern;
+/// Sockets of every kind that probes need.
+mod socket;
 /// `tcp_content`: octets sent, a pattern searched in the reply.
 mod tcp;
 /// Client configuration and certificate verification.
@@ -23,7 +37,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use crate::config::model::{Monitor, Probe};
-use crate::health::machine::{Advice, Outcome};
+use crate::health::advice::Advice;
+use crate::health::machine::Outcome;
 use crate::health::reason::{Phase, ProberFault, Reason};
 
 /// What a probe came to.
@@ -33,7 +48,7 @@ pub(super) struct Conclusion {
     pub(super) outcome: Outcome,
     /// For people.
     pub(super) reason: Reason,
-    /// What the target said of itself; `None`: nothing.
+    /// What the target says of its weight, for the keeper; only agents say anything.
     pub(super) advice: Option<Advice>,
 }
 
@@ -50,6 +65,27 @@ impl Conclusion {
         };
         Conclusion { outcome, reason, advice: None }
     }
+}
+
+/// What carries a conversation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Carrier {
+    /// A TCP connection.
+    Stream,
+    /// UDP.
+    Datagram,
+    /// A datagram socket of ICMP.
+    Echo,
+    /// A raw socket of ICMP.
+    RawEcho,
+}
+
+/// What request and judgement of one probe have in common.
+#[derive(Clone, Copy, Debug)]
+struct Leg {
+    carrier: Carrier,
+    /// Random octets by which a reply is known as this probe's.
+    seed: u64,
 }
 
 /// Whether more octets may follow those received.
@@ -78,8 +114,16 @@ enum Exchange {
     Connect { port: u16 },
     /// Octets and a pattern.
     Content(tcp::Content),
-    /// A request and a status line, perhaps inside TLS.
+    /// A request and a reply, perhaps inside TLS.
     Http(http::Http),
+    /// A handshake, and nothing inside.
+    Tls { port: u16, tls: tls::Tls },
+    /// A query.
+    Dns(dns::Dns),
+    /// An echo request.
+    Icmp,
+    /// A line.
+    Agent(agent::Agent),
     /// Nothing at all.
     Forced { up: bool },
 }
@@ -93,6 +137,10 @@ impl Script {
                 Exchange::Content(tcp::Content::new(*port, send, match_re.as_deref(), monitor.timeout))
             }
             Probe::Http(probe) => Exchange::Http(http::Http::new(probe)),
+            Probe::Tls { port, tls } => Exchange::Tls { port: *port, tls: tls::Tls::new(tls) },
+            Probe::Dns(probe) => Exchange::Dns(dns::Dns::new(probe)),
+            Probe::Icmp => Exchange::Icmp,
+            Probe::Agent { port, send } => Exchange::Agent(agent::Agent::new(*port, send)),
             Probe::Forced { up } => Exchange::Forced { up: *up },
         };
         Script { monitor: monitor.clone(), exchange }
@@ -109,18 +157,40 @@ impl Script {
     pub(super) fn forced(&self) -> Option<bool> {
         match self.exchange {
             Exchange::Forced { up } => Some(up),
-            Exchange::Connect { .. } | Exchange::Content(_) | Exchange::Http(_) => None,
+            Exchange::Connect { .. }
+            | Exchange::Content(_)
+            | Exchange::Http(_)
+            | Exchange::Tls { .. }
+            | Exchange::Dns(_)
+            | Exchange::Icmp
+            | Exchange::Agent(_) => None,
         }
     }
 
-    /// Where a member of this address is probed.
+    /// What the conversation begins on.
+    fn carrier(&self) -> Carrier {
+        match &self.exchange {
+            Exchange::Dns(dns) => dns.carrier(),
+            Exchange::Icmp => Carrier::Echo,
+            Exchange::Connect { .. }
+            | Exchange::Content(_)
+            | Exchange::Http(_)
+            | Exchange::Tls { .. }
+            | Exchange::Agent(_)
+            | Exchange::Forced { .. } => Carrier::Stream,
+        }
+    }
+
+    /// Where a target of this address is probed.
     fn endpoint(&self, address: IpAddr) -> SocketAddr {
         let port = match &self.exchange {
-            Exchange::Connect { port } => *port,
+            Exchange::Connect { port } | Exchange::Tls { port, .. } => *port,
             Exchange::Content(content) => content.port,
             Exchange::Http(http) => http.port,
-            // Never probed.
-            Exchange::Forced { .. } => 0,
+            Exchange::Dns(dns) => dns.port,
+            Exchange::Agent(agent) => agent.port,
+            // ICMP has none, and forced ones are never probed.
+            Exchange::Icmp | Exchange::Forced { .. } => 0,
         };
         SocketAddr::new(address, port)
     }
@@ -129,16 +199,30 @@ impl Script {
     fn tls(&self) -> Option<&tls::Tls> {
         match &self.exchange {
             Exchange::Http(http) => http.tls.as_ref(),
-            Exchange::Connect { .. } | Exchange::Content(_) | Exchange::Forced { .. } => None,
+            Exchange::Tls { tls, .. } => Some(tls),
+            Exchange::Connect { .. }
+            | Exchange::Content(_)
+            | Exchange::Dns(_)
+            | Exchange::Icmp
+            | Exchange::Agent(_)
+            | Exchange::Forced { .. } => None,
         }
     }
 
-    /// Appends the octets to send to a member of this address.
-    fn write_request(&self, address: IpAddr, into: &mut Vec<u8>) {
+    /// Whether nothing is said inside TLS.
+    fn ends_with_handshake(&self) -> bool {
+        matches!(self.exchange, Exchange::Tls { .. })
+    }
+
+    /// Appends the octets to send to a target of this address.
+    fn write_request(&self, address: IpAddr, leg: Leg, into: &mut Vec<u8>) {
         match &self.exchange {
-            Exchange::Connect { .. } | Exchange::Forced { .. } => {}
+            Exchange::Connect { .. } | Exchange::Tls { .. } | Exchange::Forced { .. } => {}
             Exchange::Content(content) => into.extend_from_slice(&content.send),
             Exchange::Http(http) => http.write_request(address, into),
+            Exchange::Dns(dns) => dns.write_request(leg, into),
+            Exchange::Icmp => icmp::write_request(address, leg.seed, into),
+            Exchange::Agent(agent) => into.extend_from_slice(&agent.send),
         }
     }
 
@@ -147,7 +231,11 @@ impl Script {
         match &self.exchange {
             Exchange::Connect { .. } => Some(Conclusion::success(Reason::Connected)),
             Exchange::Content(content) => content.judge_sent(),
-            Exchange::Http(_) => None,
+            Exchange::Http(_)
+            | Exchange::Tls { .. }
+            | Exchange::Dns(_)
+            | Exchange::Icmp
+            | Exchange::Agent(_) => None,
             Exchange::Forced { up } => Some(Conclusion::success(Reason::Forced { up: *up })),
         }
     }
@@ -155,24 +243,45 @@ impl Script {
     /// Most octets of a reply that are looked at.
     fn receive_limit(&self) -> usize {
         match &self.exchange {
-            Exchange::Connect { .. } | Exchange::Forced { .. } => 0,
+            Exchange::Connect { .. } | Exchange::Tls { .. } | Exchange::Forced { .. } => 0,
             Exchange::Content(_) => tcp::RECEIVE_MAX_OCTETS,
-            Exchange::Http(_) => http::HEAD_MAX_OCTETS,
+            Exchange::Http(http) => http.receive_limit(),
+            Exchange::Dns(_) => dns::RECEIVE_MAX_OCTETS,
+            Exchange::Icmp => icmp::RECEIVE_MAX_OCTETS,
+            Exchange::Agent(_) => agent::LINE_MAX_OCTETS,
         }
     }
 
-    /// The verdict on what has been received, or `None` while it may still change (never when nothing can follow).
-    fn judge(&self, received: &[u8], ending: Ending) -> Option<Conclusion> {
+    /// The verdict on what has been received, or `None` while it may still change (over a stream never when nothing can
+    /// follow). Over a stream that is all octets so far, else one datagram.
+    fn judge(&self, received: &[u8], ending: Ending, leg: Leg) -> Option<Conclusion> {
         let verdict = match &self.exchange {
-            Exchange::Connect { .. } | Exchange::Forced { .. } => None,
+            Exchange::Connect { .. } | Exchange::Tls { .. } | Exchange::Forced { .. } => None,
             Exchange::Content(content) => content.judge(received, ending),
             Exchange::Http(http) => http.judge(received, ending),
+            Exchange::Dns(dns) => dns.judge(received, ending, leg),
+            Exchange::Icmp => icmp::judge(received, leg),
+            Exchange::Agent(agent) => agent.judge(received, ending),
         };
         match (verdict, ending) {
             (Some(conclusion), _) => Some(conclusion),
             (None, Ending::Open) => None,
             (None, Ending::TimedOut) => Some(self.timed_out(Phase::Receive)),
             (None, Ending::Closed | Ending::Full) => Some(Conclusion::failure(Reason::NoReply)),
+        }
+    }
+
+    /// Whether this datagram says that the conversation goes on over a stream.
+    fn goes_on_over_stream(&self, datagram: &[u8], leg: Leg) -> bool {
+        match &self.exchange {
+            Exchange::Dns(dns) => dns.is_truncated(datagram, leg),
+            Exchange::Connect { .. }
+            | Exchange::Content(_)
+            | Exchange::Http(_)
+            | Exchange::Tls { .. }
+            | Exchange::Icmp
+            | Exchange::Agent(_)
+            | Exchange::Forced { .. } => false,
         }
     }
 
@@ -183,12 +292,17 @@ impl Script {
 
     /// A verdict for a monitor that cannot be carried out on this machine, known before anything is sent.
     pub(super) fn impediment(&self) -> Option<Conclusion> {
-        match &self.exchange {
-            Exchange::Content(content) => {
-                content.is_broken().then(|| Conclusion::failure(Reason::Prober(ProberFault::Pattern)))
-            }
-            Exchange::Http(http) => http.tls.as_ref()?.impediment().map(Conclusion::failure),
-            Exchange::Connect { .. } | Exchange::Forced { .. } => None,
-        }
+        let is_broken = match &self.exchange {
+            Exchange::Content(content) => content.is_broken(),
+            Exchange::Http(http) => http.is_broken(),
+            Exchange::Connect { .. }
+            | Exchange::Tls { .. }
+            | Exchange::Dns(_)
+            | Exchange::Icmp
+            | Exchange::Agent(_)
+            | Exchange::Forced { .. } => false,
+        };
+        let broken = is_broken.then_some(Reason::Prober(ProberFault::Pattern));
+        broken.or_else(|| self.tls()?.impediment()).map(Conclusion::failure)
     }
 }

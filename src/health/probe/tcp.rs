@@ -6,8 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use regex::bytes::{Regex, RegexBuilder};
-
+use super::pattern::Pattern;
 use super::{Conclusion, Ending};
 use crate::health::reason::Reason;
 
@@ -23,25 +22,14 @@ pub(super) struct Content {
     budget: Duration,
 }
 
-/// A pattern and its text.
-struct Pattern {
-    text: Arc<str>,
-    /// `None` when it does not compile, which the configuration does not let pass.
-    regex: Option<Regex>,
-}
-
 impl Content {
     pub(super) fn new(port: u16, send: &[u8], match_re: Option<&str>, budget: Duration) -> Content {
-        let pattern = match_re.map(|text| Pattern {
-            text: text.into(),
-            regex: RegexBuilder::new(text).case_insensitive(true).build().ok(),
-        });
-        Content { port, send: send.into(), pattern, budget }
+        Content { port, send: send.into(), pattern: match_re.map(Pattern::new), budget }
     }
 
     /// Whether the pattern is unusable.
     pub(super) fn is_broken(&self) -> bool {
-        self.pattern.as_ref().is_some_and(|pattern| pattern.regex.is_none())
+        self.pattern.as_ref().is_some_and(Pattern::is_broken)
     }
 
     pub(super) fn judge_sent(&self) -> Option<Conclusion> {
@@ -56,7 +44,7 @@ impl Content {
         let pattern = self.pattern.as_ref()?;
         // A pattern that matches nothing at all must still not succeed before the target has said something.
         let heard = !received.is_empty() || ending == Ending::Closed;
-        if heard && pattern.regex.as_ref().is_some_and(|regex| regex.is_match(received)) {
+        if heard && pattern.is_match(received) {
             return Some(Conclusion::success(Reason::Matched { pattern: pattern.text.clone() }));
         }
         let pattern = pattern.text.clone();

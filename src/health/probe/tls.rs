@@ -1,4 +1,4 @@
-//! The TLS part of `https`: client configuration, server name, certificate verification.
+//! The TLS part of `tls` and `https`: client configuration, server name, certificate verification.
 //!
 //! By default any certificate is accepted (as in polaris-gslb), but the handshake's signatures are still checked with
 //! the key in it, so that a peer which does not hold that key fails. (A certificate that webpki cannot read, X.509 v1
@@ -9,6 +9,7 @@
 //! what a new client sees. No ALPN is offered.
 
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use parking_lot::Mutex;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
@@ -19,6 +20,7 @@ use rustls::{
     CertificateError, ClientConfig, ClientConnection, DigitallySignedStruct, RootCertStore, SignatureScheme,
 };
 
+use super::certificate::Demands;
 use crate::config::model::TlsProbe;
 use crate::health::reason::{ProberFault, Reason};
 
@@ -27,14 +29,19 @@ pub(super) struct Tls {
     config: Result<Arc<ClientConfig>, Reason>,
     /// `None`: the member's address, of which no indication is sent (RFC 6066 §3).
     server_name: Option<ServerName<'static>>,
+    demands: Demands,
 }
 
 impl Tls {
     pub(super) fn new(probe: &TlsProbe) -> Tls {
         let (config, server_name) = (shared_config(probe.verify), probe.server_name.clone());
         match server_name.map(ServerName::try_from).transpose() {
-            Ok(server_name) => Tls { config, server_name },
-            Err(error) => Tls { config: Err(Reason::Tls(error.to_string().into())), server_name: None },
+            Ok(server_name) => Tls { config, server_name, demands: Demands::new(probe) },
+            Err(error) => Tls {
+                config: Err(Reason::Tls(error.to_string().into())),
+                server_name: None,
+                demands: Demands::new(probe),
+            },
         }
     }
 
@@ -48,6 +55,28 @@ impl Tls {
         let config = self.config.clone()?;
         let name = self.server_name.clone().unwrap_or_else(|| ServerName::IpAddress(address.into()));
         ClientConnection::new(config, name).map_err(|error| reason_of(&error))
+    }
+}
+
+impl Tls {
+    /// Whether more is asked of the certificate than that it verifies.
+    pub(super) fn asks_for_certificate(&self) -> bool {
+        !self.demands.is_empty()
+    }
+
+    /// Looks at the certificate of a peer with which the handshake is done; the days it has left, where that was asked.
+    pub(super) fn judge_peer(
+        &self,
+        client: &ClientConnection,
+        now: SystemTime,
+    ) -> Result<Option<i64>, Reason> {
+        if self.demands.is_empty() {
+            return Ok(None);
+        }
+        match client.peer_certificates().and_then(<[_]>::first) {
+            Some(certificate) => self.demands.judge(certificate, now).map(Some),
+            None => Err(Reason::TlsCertificate("missing".into())),
+        }
     }
 }
 
@@ -204,6 +233,7 @@ pub(in crate::health) mod tests {
         Tls {
             config: config.map(Arc::new),
             server_name: Some(ServerName::try_from(server_name.to_string()).unwrap()),
+            demands: Demands::new(&TlsProbe::default()),
         }
     }
 
@@ -211,7 +241,7 @@ pub(in crate::health) mod tests {
     fn without_verification_any_certificate_will_do() {
         let (server, _) = server_config("other.example.com");
         for server_name in [None, Some("www.example.com".to_string())] {
-            let client = Tls::new(&TlsProbe { verify: false, server_name });
+            let client = Tls::new(&TlsProbe { server_name, ..TlsProbe::default() });
             assert_eq!(handshake(&client, server.clone()), Ok(()));
         }
     }

@@ -2,7 +2,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::config::model::{Fallback, Member, Method, Monitor, Pool, Probe};
+use crate::config::model::{Fallback, Member, Method, Monitor, Pool, Probe, Sources};
 
 /// A monitor with these parts, quick enough for tests.
 pub(super) fn monitor(probe: Probe) -> Arc<Monitor> {
@@ -12,6 +12,7 @@ pub(super) fn monitor(probe: Probe) -> Arc<Monitor> {
         timeout: Duration::from_secs(10),
         retries: 0,
         rise: 1,
+        source: Sources::default(),
     })
 }
 
@@ -30,6 +31,7 @@ pub(super) fn pool(name: &str, monitor: Arc<Monitor>, addresses: &[&str]) -> Poo
         name: format!("{name}-{index}"),
         weight: 1,
         enabled: true,
+        monitor_ip: None,
     };
     Pool {
         name: name.into(),

@@ -141,12 +141,19 @@ pub(super) fn http(port: u16) -> HttpProbe {
         path: "/healthz".into(),
         host: None,
         expected_codes: vec![(200, 200)],
+        headers: Vec::new(),
+        body: None,
+        match_re: None,
+        match_limit: 65_536,
     }
 }
 
 pub(super) fn https(port: u16, verify: bool) -> Probe {
     let server_name = Some("www.example.com".to_string());
-    Probe::Http(HttpProbe { tls: Some(TlsProbe { verify, server_name }), ..http(port) })
+    Probe::Http(HttpProbe {
+        tls: Some(TlsProbe { verify, server_name, ..TlsProbe::default() }),
+        ..http(port)
+    })
 }
 
 pub(super) fn content(port: u16, send: &[u8], match_re: &str) -> Probe {

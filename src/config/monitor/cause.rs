@@ -1,0 +1,53 @@
+//! What can be wrong with a monitor's parameters beyond what can be with any value, and the words for it.
+
+use std::net::IpAddr;
+
+use super::super::cause::Found;
+
+/// One reason a parameter is refused.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ParameterCause {
+    /// A parameter that something else is needed for.
+    #[error("`{parameter}` needs {needs}")]
+    Needs { parameter: &'static str, needs: &'static str },
+    /// A header that the request has already.
+    #[error("the header {name} is set by the monitor itself")]
+    ReservedHeader { name: Found, instead: &'static str },
+    /// No SHA-256.
+    #[error("{text} is not a SHA-256")]
+    NotPin { text: Found },
+    /// An address that no probe can be sent to or from.
+    #[error("{text} is not an address of one machine")]
+    NotProbeAddress { text: Found },
+    /// Two sources for one family.
+    #[error("`source` has a second {family} address")]
+    SecondSource { family: &'static str },
+    /// A target that no source can reach.
+    #[error("`source` has no {family} address, but {target} is probed")]
+    SourceFamily { family: &'static str, target: IpAddr },
+}
+
+impl ParameterCause {
+    /// What would be accepted.
+    pub fn help(&self) -> Option<String> {
+        let text = match self {
+            ParameterCause::Needs { .. } => return None,
+            ParameterCause::ReservedHeader { instead, .. } => instead,
+            ParameterCause::NotPin { .. } => {
+                "accepted are 64 hexadecimal digits, with or without colons, and 44 characters of base64"
+            }
+            ParameterCause::NotProbeAddress { .. } => {
+                "accepted are unicast addresses that need no interface beside them"
+            }
+            ParameterCause::SecondSource { .. } => "accepted are one IPv4 and one IPv6 address",
+            ParameterCause::SourceFamily { .. } => "give a list of one IPv4 and one IPv6 address",
+        };
+        Some(text.to_owned())
+    }
+}
+
+impl From<ParameterCause> for super::Cause {
+    fn from(cause: ParameterCause) -> super::Cause {
+        super::Cause::Parameter(cause)
+    }
+}
