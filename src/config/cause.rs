@@ -318,6 +318,20 @@ pub enum Cause {
         "the timeout ({}) is longer than the interval ({}): probes would overlap", Human(*.timeout), Human(*.interval)
     )]
     TimeoutAboveInterval { timeout: Duration, interval: Duration },
+    /// Probes of a verdict in doubt would be rarer than others.
+    #[error(
+        "the retry interval ({}) is longer than the interval ({})", Human(*.retry_interval), Human(*.interval)
+    )]
+    RetryAboveInterval { retry_interval: Duration, interval: Duration },
+    /// A penalty that suppresses would be forgotten at once.
+    #[error("reuse ({reuse}) is above suppress ({suppress}): nobody would be kept down")]
+    ReuseAboveSuppress { reuse: u32, suppress: u32 },
+    /// No number of hundredths, or none of those accepted.
+    #[error("{text} is not a share")]
+    NotShare { text: Found, min: u8, max: u8 },
+    /// Fewer members than `min_up`.
+    #[error("the pool never counts as up: {countable} members can be drawn, and `min_up` is {min_up}")]
+    NeverUp { min_up: u16, countable: usize },
     /// `regex` does not compile it.
     #[error("the regular expression {text} does not compile: {error}")]
     NotRegex { text: Found, error: String },
@@ -477,6 +491,9 @@ impl Cause {
             }
             Cause::UndefinedPool { closest, known, .. } => undefined_pool_help(closest.as_ref(), known),
             Cause::ParameterOfOther { takers, .. } => format!("it is a parameter of {takers}"),
+            Cause::RetryAboveInterval { interval, .. } => format!("accepted are 100 ms to {}", Human(*interval)),
+            Cause::ReuseAboveSuppress { suppress, .. } => format!("accepted are 1 to {suppress}"),
+            Cause::NotShare { min, max, .. } => format!("accepted are `{min}%` to `{max}%`"),
             Cause::TimeoutAboveInterval { interval, .. } => {
                 format!("accepted are 10 ms to {}", Human(*interval))
             }

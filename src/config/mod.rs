@@ -24,6 +24,8 @@ pub mod model;
 pub mod guard;
 /// `monitor` and `monitor_params` of a pool.
 mod monitor;
+/// What beside counts decides over a verdict.
+mod discipline;
 /// `globalnames`.
 mod names;
 /// `pools`.

@@ -376,6 +376,23 @@ pub struct Pool {
     pub members: Vec<Member>,
     /// How members are probed.
     pub monitor: Arc<Monitor>,
+    /// When the pool counts as up for who refers to it.
+    pub up_when: UpWhen,
+}
+
+/// When a pool counts as up: both must hold. It changes no answer of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UpWhen {
+    /// Members that are UP and weigh something. 1..=1024.
+    pub min_up: u16,
+    /// Hundredths of the members' weight that is UP. 0..=100.
+    pub weight_percent: u8,
+}
+
+impl Default for UpWhen {
+    fn default() -> UpWhen {
+        UpWhen { min_up: 1, weight_percent: 0 }
+    }
 }
 
 /// How members are chosen (`lb_method`).
@@ -428,6 +445,32 @@ pub struct Monitor {
     pub retries: u32,
     /// Consecutive successes that make UP. 1..=100.
     pub rise: u32,
+    /// What else it takes to be UP again, and how.
+    pub discipline: Discipline,
+}
+
+/// What beside counts decides over a verdict; by default nothing does.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Discipline {
+    /// Time between the starts of two probes while a verdict is in doubt; `None`: the interval. 100 ms..=the interval.
+    pub retry_interval: Option<Duration>,
+    /// Time that the successes of a DOWN member must span before it is UP. 0..=1 h.
+    pub hold_down: Duration,
+    /// Time in which a member that is UP again gets all of its weight. 0..=1 h.
+    pub warmup: Duration,
+    /// What is made of flapping; `None`: nothing.
+    pub damping: Option<Damping>,
+}
+
+/// When a member that flaps is kept DOWN (after RFC 2439). Each change between UP and DOWN adds 1000.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Damping {
+    /// Time in which a penalty halves. 1 s..=24 h.
+    pub half_life: Duration,
+    /// Penalty above which a member that goes DOWN stays so. 1000..=100,000.
+    pub suppress: u32,
+    /// Penalty below which it may be UP again. 1..=suppress.
+    pub reuse: u32,
 }
 
 /// What a probe does.

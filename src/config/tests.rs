@@ -307,6 +307,7 @@ fn the_reference_example_has_every_key_and_no_warning() {
         &pools::POOL,
         &pools::LISTED_MEMBER,
         &monitor::PARAMETERS,
+        &discipline::DAMPING,
         &zones::ZONE,
         &zones::SOA,
         &dnssec::DNSSEC,

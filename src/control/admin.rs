@@ -18,6 +18,7 @@ use super::gate::Gate;
 use super::live::Live;
 use super::metrics;
 use crate::io::pin::stand_back;
+use crate::state::health_table::Flags;
 
 /// The running listener.
 pub(super) struct Admin {
@@ -106,8 +107,13 @@ async fn state(State(live): State<Arc<Live>>) -> axum::Json<Value> {
             members.push(json!({
                 "name": &*member.name,
                 "address": member.address.to_string(),
-                "state": health.state.state.as_str(),
-                "since": health.since_secs,
+                "state": member.word.state().as_str(),
+                "since": member.word.since_secs(),
+                "probed_state": health.state.state.as_str(),
+                "draining": member.word.flags().has_any(Flags::DRAINING),
+                "weight": member.word.base_weight(member.weight),
+                "weight_permille": member.word.permille(),
+                "flap_penalty": health.state.penalty,
                 "reason": health.reason.as_ref().map(ToString::to_string),
                 "consecutive_successes": health.state.successes,
                 "consecutive_failures": health.state.failures,
@@ -119,7 +125,7 @@ async fn state(State(live): State<Arc<Live>>) -> axum::Json<Value> {
             }));
             index += 1;
         }
-        pools.push(json!({ "name": &*pool.name, "members": members }));
+        pools.push(json!({ "name": &*pool.name, "up": pool.word.is_up, "members": members }));
     }
     axum::Json(json!({ "generation": current.generation, "names": current.names, "pools": pools }))
 }

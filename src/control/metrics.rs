@@ -159,17 +159,36 @@ fn write_members(page: &mut Page, current: &Current, status: &Status) {
             ));
         }
     }
+    let name = "steerd_pool_up";
+    page.head(
+        name,
+        "gauge",
+        "1 for a pool that counts as up: enough of its members, and enough of its weight.",
+    );
+    for pool in &status.pools {
+        page.line(format_args!("{name}{{pool=\"{}\"}} {}", escape(&pool.name), u8::from(pool.word.is_up)));
+    }
     let members = || status.pools.iter().flat_map(|pool| &pool.members).zip(&labels);
     let name = "steerd_member_state";
-    page.head(name, "gauge", "1 for the state a member is in: up, down or unknown.");
+    page.head(name, "gauge", "1 for the state in force of a member: up, down or unknown.");
     for (member, labels) in members() {
-        let state = member.health.state.state.as_str();
+        let state = member.word.state().as_str();
         page.line(format_args!("{name}{{{labels},state=\"{state}\"}} 1"));
     }
     let name = "steerd_member_state_since_seconds";
     page.head(name, "gauge", "Since when the state holds; 0 before the first verdict.");
     for (member, labels) in members() {
-        page.line(format_args!("{name}{{{labels}}} {}", member.health.since_secs));
+        page.line(format_args!("{name}{{{labels}}} {}", member.word.since_secs()));
+    }
+    let name = "steerd_member_weight";
+    page.head(
+        name,
+        "gauge",
+        "The weight that counts: less than configured while a member warms up, drains or asks for less.",
+    );
+    for (member, labels) in members() {
+        let weight = member.word.effective_weight(member.weight) as f64 / 1000.0;
+        page.line(format_args!("{name}{{{labels}}} {weight}"));
     }
     let name = "steerd_member_answers_total";
     page.head(name, "counter", "Answers whose first address was this member's.");

@@ -155,7 +155,7 @@ mod tests {
     /// A roster of this plan, every target in `state`.
     fn roster(plan: Plan, state: State) -> Roster {
         let status = TargetStatus {
-            state: MemberState { state, successes: 3, failures: 0 },
+            state: MemberState { state, successes: 3, ..MemberState::default() },
             since_secs: 7,
             succeeded: 9,
             ..TargetStatus::default()
@@ -171,7 +171,7 @@ mod tests {
         Roster {
             scripts: plan.scripts,
             targets,
-            sheet: Arc::new(Sheet { pools: plan.pools, targets: statuses }),
+            sheet: Arc::new(Sheet { pools: plan.pools, targets: statuses, table: plan.table }),
         }
     }
 
@@ -216,7 +216,7 @@ mod tests {
         let old = roster(plan(&[pool("a", forced_monitor(true), &["127.0.0.1"])]), State::Up);
         let inherited = old.sheet.targets[0].lock().clone();
         let status = first_status(Inheritance::StateOf(0), inherited.clone(), None, 100);
-        assert_eq!(status.state, MemberState { state: State::Up, successes: 0, failures: 0 });
+        assert_eq!(status.state, MemberState { state: State::Up, ..MemberState::default() });
         assert_eq!((status.since_secs, status.succeeded), (7, 0));
         assert_eq!(first_status(Inheritance::All(0), inherited, None, 100).succeeded, 9);
     }

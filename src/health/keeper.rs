@@ -7,22 +7,25 @@
 //! # Bounds
 //! `MESSAGES_MAX` messages wait; a prober that finds no room waits for it (it never makes the keeper wait).
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use crossbeam::channel::Receiver;
+use crossbeam::channel::{Receiver, RecvTimeoutError};
 use parking_lot::Mutex;
 
 use super::adoption::{Inheritance, Kept, Roster, first_status, inheritances};
+use super::clock::Clock;
 use super::herald::{Event, Mouth, News};
-use super::machine::{Change, Outcome, step};
+use super::machine::{Change, Outcome, Rules, step};
+use super::overrides::Effect;
 use super::plan::{Plan, PlanTarget};
 use super::prober::{Job, Mailbox, Order, Report, TargetId};
 use super::reason::Reason;
 use super::schedule::{Prng, Schedule};
 use super::status::{ChangeTimes, Sheet, StatusBoard, TargetStatus};
-use crate::state::health_table::{HealthTable, State, Word};
+use super::words::{Writer, member_word};
+use crate::state::health_table::{HealthTable, State};
 
 /// Messages that wait for the keeper: 0.8 s of the largest fleet designed for (100,000 targets every 10 s), which is
 /// more than adopting a plan of that size takes.
@@ -47,12 +50,15 @@ pub(super) struct Keeper {
     probers: Vec<Arc<Mailbox>>,
     board: Arc<StatusBoard>,
     mouth: Mouth,
-    table: Arc<HealthTable>,
+    clock: Clock,
+    writer: Writer,
     roster: Roster,
     index_of: HashMap<TargetId, u32>,
     next_id: u64,
     prng: Prng,
     not_probed: NotProbed,
+    /// When words change by the time alone, with the target. A set: whoever is shown again meanwhile is due once.
+    agenda: BTreeSet<(u64, u32)>,
 }
 
 /// What has to be said about probes that could not be made.
@@ -70,29 +76,73 @@ impl Keeper {
         mouth: Mouth,
         seed: u64,
     ) -> Keeper {
-        let sheet = Arc::new(Sheet { pools: Box::default(), targets: Box::default() });
+        let sheet = Arc::new(Sheet::empty());
         Keeper {
             messages,
             probers,
             board,
             mouth,
-            table: Arc::new(HealthTable::new([])),
+            clock: Clock::start(),
+            writer: Writer::new(Arc::new(HealthTable::new([]))),
             roster: Roster { scripts: Vec::new(), targets: Vec::new(), sheet },
             index_of: HashMap::new(),
             next_id: 0,
             prng: Prng::new(seed),
             not_probed: NotProbed { said_at: None, unsaid: 0 },
+            agenda: BTreeSet::new(),
         }
     }
 
     /// Keeps until told to stop, then ends the probers.
     pub(super) fn run(mut self) {
-        while let Ok(message) = self.messages.recv() {
-            match message {
-                Message::Report(report) => self.take(report),
-                Message::Adopt(plan, publish) => self.adopt(*plan, publish),
-                Message::Stop => break,
+        loop {
+            match self.next_message() {
+                Ok(Message::Report(report)) => self.take(report),
+                Ok(Message::Adopt(plan, publish)) => self.adopt(*plan, publish),
+                Ok(Message::Stop) | Err(RecvTimeoutError::Disconnected) => break,
+                Err(RecvTimeoutError::Timeout) => {}
             }
+            self.serve_agenda();
+        }
+    }
+
+    /// The next message, or that something is due by the time alone.
+    fn next_message(&self) -> Result<Message, RecvTimeoutError> {
+        match self.agenda.first() {
+            Some((due_ms, _)) => self.messages.recv_deadline(self.clock.instant(*due_ms)),
+            None => self.messages.recv().map_err(|_| RecvTimeoutError::Disconnected),
+        }
+    }
+
+    /// Gives targets that warm up the weight that is due.
+    fn serve_agenda(&mut self) {
+        while let Some((due_ms, index)) = self.agenda.first().copied() {
+            let now_ms = self.clock.now_ms();
+            if due_ms > now_ms {
+                return;
+            }
+            self.agenda.pop_first();
+            self.show(index as usize, now_ms);
+        }
+    }
+
+    /// Writes the words of a target's places, where they are others now.
+    fn show(&mut self, index: usize, now_ms: u64) {
+        let Roster { scripts, targets, sheet } = &self.roster;
+        let kept = &targets[index];
+        let script = &scripts[kept.script as usize];
+        let status = sheet.targets[index].lock();
+        let mut due_ms = None;
+        for place in &kept.places {
+            let effect = Effect::default();
+            let is_forced = script.forced().is_some();
+            let (word, next_ms) = member_word(&status, &script.monitor, is_forced, &effect, false, now_ms);
+            self.writer.write(&sheet.pools, place.pool as usize, place.member as usize, word);
+            due_ms = next_ms;
+        }
+        drop(status);
+        if let Some(due_ms) = due_ms {
+            self.agenda.insert((due_ms, index as u32));
         }
     }
 
@@ -104,15 +154,25 @@ impl Keeper {
         let monitor = &self.roster.scripts[kept.script as usize].monitor;
         let Report { conclusion, duration, verdict_at, .. } = report;
 
+        let now_ms = self.clock.ms(verdict_at);
         let mut status = self.roster.sheet.targets[index].lock();
-        let (state, change) = step(status.state, conclusion.outcome, monitor.rise, monitor.retries);
+        let before = status.state;
+        let (state, change) = step(before, conclusion.outcome, &Rules::of(monitor), now_ms);
         status.state = state;
-        if let Some(change) = change {
+        let is_other = match conclusion.advice {
+            Some(advice) => std::mem::replace(&mut status.advice, advice) != advice,
+            None => false,
+        };
+        if change.is_some() {
             status.since_secs = now_secs();
-            let word = Word::new(change.state, status.since_secs);
-            for place in &kept.places {
-                self.table.write(place.pool as usize, [(place.member as usize, word)]);
-            }
+        }
+        // Most outcomes change nothing that a word tells.
+        if change.is_some() || is_other || state.flip_secs(monitor) != before.flip_secs(monitor) {
+            drop(status);
+            self.show(index, now_ms);
+            status = self.roster.sheet.targets[index].lock();
+        }
+        if change.is_some() {
             status.changed = Some(ChangeTimes { verdict_at, written_at: Instant::now() });
         }
         status.last_duration = Some(duration);
@@ -134,7 +194,7 @@ impl Keeper {
     /// Goes over to a new plan.
     fn adopt(&mut self, plan: Plan, publish: Box<dyn FnOnce() + Send>) {
         let heirs = inheritances(&self.roster, &plan);
-        let now_secs = now_secs();
+        let (now_secs, now_ms) = (now_secs(), self.clock.now_ms());
         let Plan { table, scripts, targets, pools } = plan;
 
         let mut statuses = Vec::with_capacity(targets.len());
@@ -154,16 +214,30 @@ impl Keeper {
             }
             statuses.push(status);
         }
+        let mut writer = Writer::new(table.clone());
+        self.agenda.clear();
         for (pool_index, pool) in pools.iter().enumerate() {
-            let words = pool.members.iter().enumerate().map(|(member, planned)| {
+            let words = pool.members.iter().map(|planned| {
+                let target = &targets[planned.target as usize];
+                let script = &scripts[target.script as usize];
                 let status = &statuses[planned.target as usize];
-                (member, Word::new(status.state.state, status.since_secs))
+                let (effect, is_forced) = (Effect::default(), script.forced().is_some());
+                let (word, next_ms) = member_word(status, &script.monitor, is_forced, &effect, false, now_ms);
+                // Once a target, at the first of its places.
+                let is_first = target.places.first().is_some_and(|place| {
+                    place.pool as usize == pool_index
+                        && pool.members[place.member as usize].target == planned.target
+                });
+                if let Some(due_ms) = next_ms.filter(|_| is_first) {
+                    self.agenda.insert((due_ms, planned.target));
+                }
+                word
             });
-            table.write(pool_index, words);
+            writer.write_pool(&pools, pool_index, false, words);
         }
-        let sheet = Arc::new(Sheet { pools, targets: statuses.into_iter().map(Mutex::new).collect() });
+        let sheet = Arc::new(Sheet { pools, targets: statuses.into_iter().map(Mutex::new).collect(), table });
         self.board.replace(sheet.clone());
-        self.table = table;
+        self.writer = writer;
         publish();
 
         let orders = self.exchange_roster(Roster { scripts, targets: Vec::new(), sheet }, targets, &heirs);
@@ -217,7 +291,8 @@ impl Keeper {
                     let schedule =
                         Schedule::first(now, fresh, fresh_count, interval, timeout, &mut self.prng);
                     fresh += 1;
-                    let job = Job { id, address: target.address, script: script.clone(), schedule };
+                    let course = roster.sheet.targets[index].lock().state;
+                    let job = Job { id, address: target.address, script: script.clone(), schedule, course };
                     orders[(id.0 % threads) as usize].push(Order::Begin(Box::new(job)));
                     self.index_of.insert(id, index as u32);
                     Some(id)

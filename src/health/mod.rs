@@ -19,6 +19,8 @@
 
 /// What the keeper takes over from one plan to the next; pure.
 mod adoption;
+/// The time that states are reckoned in.
+mod clock;
 /// Threads and channels: start, adopt, shut down.
 mod engine;
 /// The thread that logs, so that a stuck log never delays a verdict.
@@ -29,6 +31,8 @@ mod keeper;
 pub mod lateness;
 /// Outcomes to states; pure.
 pub mod machine;
+/// What an operator has decided over members.
+mod overrides;
 /// Pools to targets: what is probed, once each, and where its verdict goes.
 pub mod plan;
 /// What one probe says and what it waits for, one file a monitor.
@@ -41,6 +45,8 @@ pub mod reason;
 pub mod schedule;
 /// What is known of every member and of the engine, for API and metrics.
 pub mod status;
+/// What is known of a target, as words of the table.
+mod words;
 
 pub use engine::{Engine, EngineGone};
 pub use plan::Plan;
@@ -51,4 +57,4 @@ pub use status::{Status, StatusBoard};
 
 #[cfg(not(steerd_loom))]
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::probe::Script;
-use crate::config::model::{Monitor, Pool};
+use crate::config::model::{Monitor, Pool, UpWhen};
 use crate::state::health_table::HealthTable;
 
 /// What to probe from now on, and the table that takes the verdicts.
@@ -39,6 +39,8 @@ pub(super) struct Place {
 pub(super) struct PlanPool {
     pub(super) name: Arc<str>,
     pub(super) members: Box<[PlanMember]>,
+    /// When it counts as up.
+    pub(super) up_when: UpWhen,
 }
 
 /// A member's name and target.
@@ -47,6 +49,10 @@ pub(super) struct PlanMember {
     pub(super) address: IpAddr,
     /// Index into [`Plan::targets`].
     pub(super) target: u32,
+    /// As configured.
+    pub(super) weight: u32,
+    /// As configured.
+    pub(super) enabled: bool,
 }
 
 impl Plan {
@@ -75,9 +81,11 @@ impl Plan {
                 });
                 let place = Place { pool: pool_index as u32, member: member_index as u32 };
                 targets[target as usize].places.push(place);
-                PlanMember { name: member.name.as_str().into(), address: member.ip, target }
+                let (name, weight, enabled) = (member.name.as_str().into(), member.weight, member.enabled);
+                PlanMember { name, address: member.ip, target, weight, enabled }
             });
-            named.push(PlanPool { members: members.collect(), name: pool.name.as_str().into() });
+            let (members, name) = (members.collect(), pool.name.as_str().into());
+            named.push(PlanPool { members, name, up_when: pool.up_when });
         }
         Plan { table, scripts, targets, pools: named.into() }
     }

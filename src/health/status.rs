@@ -12,9 +12,10 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 
 use super::lateness::{Histogram, Recorder};
-use super::machine::MemberState;
+use super::machine::{Advice, MemberState};
 use super::plan::PlanPool;
 use super::reason::Reason;
+use crate::state::health_table::{HealthTable, PoolWord, Word};
 
 /// The live board.
 pub struct StatusBoard {
@@ -29,6 +30,15 @@ pub(super) struct Sheet {
     pub(super) pools: Box<[PlanPool]>,
     /// By target; a member names its own.
     pub(super) targets: Box<[Mutex<TargetStatus>]>,
+    /// What is in force.
+    pub(super) table: Arc<HealthTable>,
+}
+
+impl Sheet {
+    /// One of nothing.
+    pub(super) fn empty() -> Sheet {
+        Sheet { pools: Box::default(), targets: Box::default(), table: Arc::new(HealthTable::new([])) }
+    }
 }
 
 /// What is known of one target.
@@ -48,6 +58,8 @@ pub struct TargetStatus {
     pub inconclusive: u64,
     /// From the last probe's start to its verdict.
     pub last_duration: Option<Duration>,
+    /// What it last said of itself.
+    pub advice: Advice,
     /// When the last change of state happened in this process.
     pub changed: Option<ChangeTimes>,
 }
@@ -95,6 +107,8 @@ pub struct Status {
 pub struct PoolStatus {
     /// The pool's name.
     pub name: Arc<str>,
+    /// What is said of it as a whole.
+    pub word: PoolWord,
     /// Members in the order of the configuration.
     pub members: Vec<MemberStatus>,
 }
@@ -108,6 +122,10 @@ pub struct MemberStatus {
     pub address: IpAddr,
     /// Number of its target: members that share a probe have the same.
     pub target: u32,
+    /// Its weight as configured; 0 when it is disabled.
+    pub weight: u32,
+    /// What is in force: the state that answers are made by, and the weight.
+    pub word: Word,
     /// What its target's probes say.
     pub health: TargetStatus,
 }
@@ -132,9 +150,8 @@ pub struct EngineStatus {
 impl StatusBoard {
     /// A board without targets, over the counters of these threads.
     pub(super) fn new(threads: impl IntoIterator<Item = Arc<ThreadCounters>>) -> StatusBoard {
-        let sheet = Sheet { pools: Box::default(), targets: Box::default() };
         StatusBoard {
-            sheet: Mutex::new(Arc::new(sheet)),
+            sheet: Mutex::new(Arc::new(Sheet::empty())),
             threads: threads.into_iter().collect(),
             unlogged: AtomicU64::new(0),
         }
@@ -148,18 +165,21 @@ impl StatusBoard {
     /// A copy of everything. Each target is copied at one instant, the whole is not.
     pub fn snapshot(&self) -> Status {
         let sheet = self.sheet.lock().clone();
-        let pools = sheet.pools.iter().map(|pool| PoolStatus {
-            name: pool.name.clone(),
-            members: pool
-                .members
-                .iter()
-                .map(|member| MemberStatus {
-                    name: member.name.clone(),
-                    address: member.address,
-                    target: member.target,
-                    health: sheet.targets[member.target as usize].lock().clone(),
-                })
-                .collect(),
+        let pools = sheet.pools.iter().enumerate().map(|(index, pool)| {
+            let mut words = vec![Word::default(); pool.members.len()];
+            if sheet.table.read(index, &mut words).is_none() {
+                sheet.table.read_each(index, &mut words);
+            }
+            let members = pool.members.iter().zip(words).map(|(member, word)| MemberStatus {
+                name: member.name.clone(),
+                address: member.address,
+                target: member.target,
+                weight: if member.enabled { member.weight } else { 0 },
+                word,
+                health: sheet.targets[member.target as usize].lock().clone(),
+            });
+            let word = sheet.table.pool_word(index).unwrap_or_default();
+            PoolStatus { name: pool.name.clone(), word, members: members.collect() }
         });
         Status { pools: pools.collect(), engine: self.engine() }
     }

@@ -42,6 +42,7 @@ impl HttpJudge {
             timeout: second,
             retries: 0,
             rise: 1,
+            discipline: Discipline::default(),
         })))
     }
 

@@ -16,7 +16,7 @@ use crate::health::{Engine, EngineGone, Plan};
 use crate::state::health_table::{HealthTable, State};
 
 /// Serves 200 while the switch is on, 503 otherwise.
-fn switched(on: &Arc<AtomicBool>) -> Server {
+pub(super) fn switched(on: &Arc<AtomicBool>) -> Server {
     let on = on.clone();
     Server::start(move |mut stream: TcpStream| {
         read_head(&mut stream);
@@ -28,7 +28,7 @@ fn switched(on: &Arc<AtomicBool>) -> Server {
 }
 
 /// A monitor that probes as often as the configuration allows.
-fn often(probe: Probe, retries: u32, rise: u32) -> Arc<Monitor> {
+pub(super) fn often(probe: Probe, retries: u32, rise: u32) -> Arc<Monitor> {
     let interval = Duration::from_millis(100);
     let timeout = Duration::from_millis(100);
     Arc::new(Monitor { interval, timeout, retries, rise, ..(*monitor(probe)).clone() })

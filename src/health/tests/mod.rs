@@ -2,7 +2,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::config::model::{Fallback, Member, Method, Monitor, Pool, Probe};
+use crate::config::model::{Discipline, Fallback, Member, Method, Monitor, Pool, Probe, UpWhen};
 
 /// A monitor with these parts, quick enough for tests.
 pub(super) fn monitor(probe: Probe) -> Arc<Monitor> {
@@ -12,6 +12,7 @@ pub(super) fn monitor(probe: Probe) -> Arc<Monitor> {
         timeout: Duration::from_secs(10),
         retries: 0,
         rise: 1,
+        discipline: Discipline::default(),
     })
 }
 
@@ -38,11 +39,14 @@ pub(super) fn pool(name: &str, monitor: Arc<Monitor>, addresses: &[&str]) -> Poo
         max_addrs_returned: 1,
         members: addresses.iter().enumerate().map(member).collect(),
         monitor,
+        up_when: UpWhen::default(),
     }
 }
 
 /// Plans following each other, shared targets, forced ones.
 mod adoption;
+/// Hastened probes, warm-up, pools that count as up.
+mod discipline;
 /// Servers that behave as told, and the engine under test.
 mod rig;
 /// Verdicts of every monitor, right and wrong, hanging at every step.
