@@ -47,6 +47,8 @@ pub struct Server {
     pub admin: Option<SocketAddr>,
     /// Directory for what must outlive the process; `None` keeps nothing.
     pub state_dir: Option<PathBuf>,
+    /// States of members saved there longer ago are not used at a start. 0..=30 days.
+    pub state_max_age: Duration,
     /// Largest UDP reply in octets whatever a client offers, and what is offered in return (RFC 6891 §6.2.5). 512..=4096.
     pub edns_udp_size: u16,
     /// Whether the client-subnet option is read and echoed (RFC 7871).

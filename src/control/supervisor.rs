@@ -30,7 +30,7 @@ use crate::config::model::{Config, GlobalNames, Server, ZoneRecords};
 use crate::config::zone::choose::ZoneReport;
 use crate::config::zone::keep::ZoneKeep;
 use crate::config::{self, Loaded, Report};
-use crate::health::{Engine, EngineGone, Plan};
+use crate::health::{Engine, EngineGone, Memory, Plan};
 use crate::io::give_back_large_blocks;
 use crate::io::limits::ConnectionLimits;
 use crate::io::pin::{Cores, stand_back};
@@ -166,7 +166,9 @@ impl Supervisor {
         if let Err(error) = cores.leave_to_workers(worker_count) {
             tracing::warn!(%error, "probes and reloads cannot be kept off the workers' cores");
         }
-        let engine = Engine::start(server.probe_threads, seed()).map_err(StartError::Resources)?;
+        let memory = server.state_dir.clone().map(|folder| Memory { folder, max_age: server.state_max_age });
+        let engine =
+            Engine::start_with(server.probe_threads, seed(), memory).map_err(StartError::Resources)?;
         adopt_plan(&engine, &config, &snapshot, Box::new(|| ()))
             .map_err(|error| StartError::Resources(std::io::Error::other(error)))?;
         let limits = ConnectionLimits::new(

@@ -1,6 +1,6 @@
 //! Threads and channels of the probe engine: start, adopt, shut down.
 //!
-//! `threads` prober threads, one keeper, one herald. It does nothing by itself before a plan is adopted, and it never
+//! `threads` prober threads, one keeper, one herald, and where states outlive the process, one saver. It does nothing by itself before a plan is adopted, and it never
 //! outlives its handle: dropping it ends and joins the threads. A thread that ends before shows in `is_alive`, for the
 //! owner to act upon; the engine does not restart it.
 
@@ -14,6 +14,7 @@ use super::herald;
 use super::keeper::{Keeper, MESSAGES_MAX, Message};
 use super::plan::Plan;
 use super::prober::{IN_FLIGHT_MAX, Prober};
+use super::saver::{self, Memory};
 use super::status::{StatusBoard, ThreadCounters};
 
 /// The keeper has ended: no plan can be adopted any more, and no state changes.
@@ -27,6 +28,8 @@ pub struct Engine {
     board: Arc<StatusBoard>,
     /// In the order in which they end.
     threads: Vec<JoinHandle<()>>,
+    /// What writes states to disk, and what it lives by. It ends last, and nobody's verdict hangs on it.
+    saver: Option<(Sender<()>, JoinHandle<()>)>,
 }
 
 impl Engine {
@@ -35,11 +38,24 @@ impl Engine {
     /// # Errors
     /// When the kernel gives no thread, epoll instance or eventfd.
     pub fn start(threads: u16, seed: u64) -> io::Result<Engine> {
-        Engine::start_bounded(threads, seed, IN_FLIGHT_MAX)
+        Engine::start_bounded(threads, seed, IN_FLIGHT_MAX, None)
+    }
+
+    /// As [`Engine::start`], beginning with what the last run left in this memory, and leaving what it knows there.
+    ///
+    /// # Errors
+    /// As [`Engine::start`]; a memory that is of no use is none.
+    pub fn start_with(threads: u16, seed: u64, memory: Option<Memory>) -> io::Result<Engine> {
+        Engine::start_bounded(threads, seed, IN_FLIGHT_MAX, memory)
     }
 
     /// As [`Engine::start`], with this many probes under way a thread at most.
-    pub(super) fn start_bounded(threads: u16, seed: u64, in_flight_max: usize) -> io::Result<Engine> {
+    pub(super) fn start_bounded(
+        threads: u16,
+        seed: u64,
+        in_flight_max: usize,
+        memory: Option<Memory>,
+    ) -> io::Result<Engine> {
         let (sender, receiver) = bounded(MESSAGES_MAX);
         let counters: Vec<_> = (0..threads.max(1)).map(|_| Arc::new(ThreadCounters::new())).collect();
         let board = Arc::new(StatusBoard::new(counters.iter().cloned()));
@@ -51,11 +67,12 @@ impl Engine {
             probers.push(prober);
             mailboxes.push(mailbox);
         }
+        let recalled = memory.as_ref().map(Memory::recall).unwrap_or_default();
         let (mouth, news) = herald::news_channel(board.clone());
-        let keeper = Keeper::new(receiver, mailboxes, board.clone(), mouth, seed);
+        let keeper = Keeper::new(receiver, mailboxes, board.clone(), mouth, recalled, seed);
 
         // From here on an error drops the handle, which ends what was started.
-        let mut engine = Engine { messages: sender, board, threads: Vec::new() };
+        let mut engine = Engine { messages: sender, board, threads: Vec::new(), saver: None };
         let keeper = thread::Builder::new().name("health-keeper".into()).spawn(|| keeper.run())?;
         engine.threads.push(keeper);
         for (index, prober) in probers.into_iter().enumerate() {
@@ -65,6 +82,12 @@ impl Engine {
         let board = engine.board.clone();
         let herald = thread::Builder::new().name("health-herald".into());
         engine.threads.push(herald.spawn(move || herald::run(&news, &board))?);
+        if let Some(memory) = memory {
+            let (stop, stopped) = bounded(0);
+            let board = engine.board.clone();
+            let saver = thread::Builder::new().name("health-saver".into());
+            engine.saver = Some((stop, saver.spawn(move || saver::run(&memory, &board, &stopped))?));
+        }
         Ok(engine)
     }
 
@@ -100,7 +123,11 @@ impl Drop for Engine {
     fn drop(&mut self) {
         // An error: the keeper is gone already, and whoever waits for it sees its channel closed.
         drop(self.messages.send(Message::Stop));
-        for thread in self.threads.drain(..) {
+        let saver = self.saver.take();
+        // What it saves last is what the keeper knew last, so the keeper goes first; letting go of the channel tells it.
+        let saver = saver.into_iter().map(|(stop, thread)| (Some(stop), thread));
+        for (stop, thread) in self.threads.drain(..).map(|thread| (None, thread)).chain(saver) {
+            drop(stop);
             if thread.join().is_err() {
                 tracing::error!("a health thread has panicked");
             }

@@ -24,6 +24,7 @@ use super::prober::{Job, Mailbox, Order, Report, TargetId};
 use super::reason::Reason;
 use super::schedule::{Prng, Schedule};
 use super::status::{ChangeTimes, Sheet, StatusBoard, TargetStatus};
+use super::store::{Key, Saved};
 use super::words::{Writer, member_word};
 use crate::state::health_table::{HealthTable, State};
 
@@ -55,6 +56,8 @@ pub(super) struct Keeper {
     roster: Roster,
     index_of: HashMap<TargetId, u32>,
     next_id: u64,
+    /// What the last run of the process knew, until the first plan is adopted.
+    recalled: HashMap<Key, Saved>,
     prng: Prng,
     not_probed: NotProbed,
     /// When words change by the time alone, with the target. A set: whoever is shown again meanwhile is due once.
@@ -74,6 +77,7 @@ impl Keeper {
         probers: Vec<Arc<Mailbox>>,
         board: Arc<StatusBoard>,
         mouth: Mouth,
+        recalled: HashMap<Key, Saved>,
         seed: u64,
     ) -> Keeper {
         let sheet = Arc::new(Sheet::empty());
@@ -87,6 +91,7 @@ impl Keeper {
             roster: Roster { scripts: Vec::new(), targets: Vec::new(), sheet },
             index_of: HashMap::new(),
             next_id: 0,
+            recalled,
             prng: Prng::new(seed),
             not_probed: NotProbed { said_at: None, unsaid: 0 },
             agenda: BTreeSet::new(),
@@ -195,10 +200,12 @@ impl Keeper {
     fn adopt(&mut self, plan: Plan, publish: Box<dyn FnOnce() + Send>) {
         let heirs = inheritances(&self.roster, &plan);
         let (now_secs, now_ms) = (now_secs(), self.clock.now_ms());
-        let Plan { table, scripts, targets, pools } = plan;
+        let Plan { table, scripts, identities, targets, pools } = plan;
+        let recalled = std::mem::take(&mut self.recalled);
 
         let mut statuses = Vec::with_capacity(targets.len());
         let mut changes = Vec::new();
+        let mut keys = Vec::with_capacity(targets.len());
         for (index, (target, heir)) in targets.iter().zip(&heirs).enumerate() {
             let inherited = match heir {
                 Inheritance::All(old) | Inheritance::AllButJob(old) | Inheritance::StateOf(old) => {
@@ -208,8 +215,11 @@ impl Keeper {
             };
             let previous = inherited.state.state;
             let forced = scripts[target.script as usize].forced();
-            let status = first_status(*heir, inherited, forced, now_secs);
-            if status.state.state != previous {
+            let key = identities[target.script as usize].map(|identity| (identity, target.address));
+            keys.push(key);
+            let recalled = key.and_then(|key| recalled.get(&key).copied());
+            let status = first_status(*heir, inherited, recalled, forced, now_secs);
+            if forced.is_some() && status.state.state != previous {
                 changes.push((index, Change { previous, state: status.state.state }));
             }
             statuses.push(status);
@@ -235,7 +245,8 @@ impl Keeper {
             });
             writer.write_pool(&pools, pool_index, false, words);
         }
-        let sheet = Arc::new(Sheet { pools, targets: statuses.into_iter().map(Mutex::new).collect(), table });
+        let targets_of_sheet = statuses.into_iter().map(Mutex::new).collect();
+        let sheet = Arc::new(Sheet { pools, targets: targets_of_sheet, keys: keys.into(), table });
         self.board.replace(sheet.clone());
         self.writer = writer;
         publish();

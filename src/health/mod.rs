@@ -41,10 +41,14 @@ mod probe;
 mod prober;
 /// Why an outcome is what it is.
 pub mod reason;
+/// Writes states to disk.
+mod saver;
 /// When a probe starts: spread, interval and jitter; pure.
 pub mod schedule;
 /// What is known of every member and of the engine, for API and metrics.
 pub mod status;
+/// States that outlive the process, as a file; pure.
+mod store;
 /// What is known of a target, as words of the table.
 mod words;
 
@@ -53,6 +57,7 @@ pub use plan::Plan;
 #[cfg(fuzzing)]
 #[doc(hidden)]
 pub use probe::fuzzing;
+pub use saver::Memory;
 pub use status::{Status, StatusBoard};
 
 #[cfg(not(steerd_loom))]

@@ -8,6 +8,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::probe::Script;
+use super::store::identity;
 use crate::config::model::{Monitor, Pool, UpWhen};
 use crate::state::health_table::HealthTable;
 
@@ -16,6 +17,8 @@ pub struct Plan {
     pub(super) table: Arc<HealthTable>,
     /// One for each different monitor.
     pub(super) scripts: Vec<Arc<Script>>,
+    /// By script what is probed, the same in every process; `None`: nothing is.
+    pub(super) identities: Vec<Option<u64>>,
     pub(super) targets: Vec<PlanTarget>,
     pub(super) pools: Box<[PlanPool]>,
 }
@@ -87,7 +90,8 @@ impl Plan {
             let (members, name) = (members.collect(), pool.name.as_str().into());
             named.push(PlanPool { members, name, up_when: pool.up_when });
         }
-        Plan { table, scripts, targets, pools: named.into() }
+        let identities = scripts.iter().map(|script: &Arc<Script>| identity(&script.monitor)).collect();
+        Plan { table, scripts, identities, targets, pools: named.into() }
     }
 }
 

@@ -15,6 +15,7 @@ use super::lateness::{Histogram, Recorder};
 use super::machine::{Advice, MemberState};
 use super::plan::PlanPool;
 use super::reason::Reason;
+use super::store::{Key, Saved};
 use crate::state::health_table::{HealthTable, PoolWord, Word};
 
 /// The live board.
@@ -30,6 +31,8 @@ pub(super) struct Sheet {
     pub(super) pools: Box<[PlanPool]>,
     /// By target; a member names its own.
     pub(super) targets: Box<[Mutex<TargetStatus>]>,
+    /// By target what is kept of it over a restart; `None`: nothing.
+    pub(super) keys: Box<[Option<Key>]>,
     /// What is in force.
     pub(super) table: Arc<HealthTable>,
 }
@@ -37,7 +40,8 @@ pub(super) struct Sheet {
 impl Sheet {
     /// One of nothing.
     pub(super) fn empty() -> Sheet {
-        Sheet { pools: Box::default(), targets: Box::default(), table: Arc::new(HealthTable::new([])) }
+        let table = Arc::new(HealthTable::new([]));
+        Sheet { pools: Box::default(), targets: Box::default(), keys: Box::default(), table }
     }
 }
 
@@ -182,6 +186,18 @@ impl StatusBoard {
             PoolStatus { name: pool.name.clone(), word, members: members.collect() }
         });
         Status { pools: pools.collect(), engine: self.engine() }
+    }
+
+    /// What is kept of every target over a restart.
+    pub(super) fn saved(&self) -> Vec<(Key, Saved)> {
+        let sheet = self.sheet.lock().clone();
+        let keyed = sheet.keys.iter().zip(&sheet.targets);
+        keyed
+            .filter_map(|(key, target)| {
+                let target = target.lock();
+                Some(((*key)?, Saved { state: target.state, since_secs: target.since_secs }))
+            })
+            .collect()
     }
 
     /// The engine's own figures alone.

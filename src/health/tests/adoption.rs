@@ -237,7 +237,7 @@ fn no_more_probes_are_under_way_than_allowed_and_the_rest_has_its_turn_late() {
     let budget = Duration::from_millis(50);
     let hanging = Monitor { timeout: budget, ..(*monitor(content(server.port(), b"", "never"))).clone() };
     let pools = [pool("a", Arc::new(hanging), &addresses)];
-    let rig = Rig::over(Engine::start_bounded(1, 7, 8).unwrap(), &pools);
+    let rig = Rig::over(Engine::start_bounded(1, 7, 8, None).unwrap(), &pools);
     let status = rig.wait("all verdicts", |status| {
         assert!(status.engine.in_flight <= 8);
         status.pools[0].members.iter().all(|member| member.health.state.state == State::Down)

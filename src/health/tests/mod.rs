@@ -47,6 +47,8 @@ pub(super) fn pool(name: &str, monitor: Arc<Monitor>, addresses: &[&str]) -> Poo
 mod adoption;
 /// Hastened probes, warm-up, pools that count as up.
 mod discipline;
+/// States over a restart.
+mod restart;
 /// Servers that behave as told, and the engine under test.
 mod rig;
 /// Verdicts of every monitor, right and wrong, hanging at every step.
