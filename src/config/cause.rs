@@ -326,6 +326,9 @@ pub enum Cause {
     /// A penalty that suppresses would be forgotten at once.
     #[error("reuse ({reuse}) is above suppress ({suppress}): nobody would be kept down")]
     ReuseAboveSuppress { reuse: u32, suppress: u32 },
+    /// A freeze would end where it begins.
+    #[error("a thaw_share of {thaw}% holds already when more than the share ({share}%) fails")]
+    ThawBelowShare { thaw: u8, least: u8, share: u8 },
     /// No number of hundredths, or none of those accepted.
     #[error("{text} is not a share")]
     NotShare { text: Found, min: u8, max: u8 },
@@ -493,6 +496,7 @@ impl Cause {
             Cause::ParameterOfOther { takers, .. } => format!("it is a parameter of {takers}"),
             Cause::RetryAboveInterval { interval, .. } => format!("accepted are 100 ms to {}", Human(*interval)),
             Cause::ReuseAboveSuppress { suppress, .. } => format!("accepted are 1 to {suppress}"),
+            Cause::ThawBelowShare { least, .. } => format!("accepted are `{least}%` to `100%`"),
             Cause::NotShare { min, max, .. } => format!("accepted are `{min}%` to `{max}%`"),
             Cause::TimeoutAboveInterval { interval, .. } => {
                 format!("accepted are 10 ms to {}", Human(*interval))

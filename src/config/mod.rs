@@ -30,6 +30,8 @@ mod discipline;
 mod names;
 /// `pools`.
 mod pools;
+/// `server.prober_guard`.
+mod prober_guard;
 /// How a diagnostic is drawn.
 mod render;
 /// Diagnostics with their places.

@@ -81,10 +81,43 @@ pub struct Server {
     pub steering: Steering,
     /// Threads that probe. 1..=64.
     pub probe_threads: u16,
+    /// When many failures at once are taken for the prober's own; `None`: never.
+    pub prober_guard: Option<ProberGuard>,
     /// NS names of globalnames that are their own apex; empty: synthesized.
     pub ns: Vec<Name>,
     /// SOA fields of globalnames that are their own apex; a `None` name is synthesized.
     pub soa: SoaFields,
+}
+
+/// When many failures at once are taken for the prober's own (`server.prober_guard`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProberGuard {
+    /// Hundredths of the addresses that are UP, more of which must begin to fail. 10..=99.
+    pub share_percent: u8,
+    /// Hundredths of the addresses that are UP that must answer again. 100 - share..=100.
+    pub thaw_percent: u8,
+    /// Time within which they begin to fail. 1 s..=1 h.
+    pub window: Duration,
+    /// Fewer failing addresses prove nothing. 2..=100,000.
+    pub min_targets: u32,
+    /// Addresses that are probed for this alone.
+    pub canaries: Option<Canaries>,
+}
+
+impl Default for ProberGuard {
+    fn default() -> ProberGuard {
+        let window = Duration::from_secs(30);
+        ProberGuard { share_percent: 50, thaw_percent: 75, window, min_targets: 4, canaries: None }
+    }
+}
+
+/// Addresses that tell whether this machine reaches others.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Canaries {
+    /// 1..=64, no two equal.
+    pub addresses: Vec<IpAddr>,
+    /// How they are probed.
+    pub monitor: Arc<Monitor>,
 }
 
 /// DNS cookies (`server.cookies`).

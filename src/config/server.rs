@@ -9,6 +9,7 @@ use super::cause::{Cause, Found};
 use super::decode::{Decoder, Field, Placed, Read, Section, key};
 use super::guard::{read_cookies, read_rates};
 use super::model::{Cookies, Server, SoaFields, Steering};
+use super::prober_guard::read_prober_guard;
 use super::scalars::{boolean, duration, integer, listen_address, socket_address, text_octets, word};
 use super::zones::{read_name_servers, read_soa};
 
@@ -56,6 +57,7 @@ pub(super) static SERVER: Section = Section {
         key("busy_poll_us"),
         key("steering"),
         key("probe_threads"),
+        key("prober_guard"),
         key("ns"),
         key("soa"),
     ],
@@ -87,6 +89,7 @@ pub(super) fn default_server() -> Server {
         busy_poll_us: 0,
         steering: Steering::Hash,
         probe_threads: 2,
+        prober_guard: None,
         ns: Vec::new(),
         soa: SoaFields::default(),
     }
@@ -144,6 +147,7 @@ pub(super) fn read_server<'t>(
             }
             "steering" => set(&mut server.steering, value(d.value(field, word(STEERINGS, STEERING_WORDS))?)),
             "probe_threads" => set(&mut server.probe_threads, value(d.value(field, integer(1..=64))?)),
+            "prober_guard" => server.prober_guard = read_prober_guard(d, field)?,
             "ns" => set(&mut server.ns, read_name_servers(d, field)?.map(values)),
             "soa" => set(&mut server.soa, read_soa(d, field)?.map(|soa| soa.fields)),
             _ => d.skip(&field.node)?,

@@ -303,6 +303,7 @@ fn the_reference_example_has_every_key_and_no_warning() {
         &server::SERVER,
         &guard::COOKIES,
         &guard::RRL,
+        &prober_guard::PROBER_GUARD,
         &names::GLOBALNAME,
         &pools::POOL,
         &pools::LISTED_MEMBER,

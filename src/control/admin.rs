@@ -127,5 +127,11 @@ async fn state(State(live): State<Arc<Live>>) -> axum::Json<Value> {
         }
         pools.push(json!({ "name": &*pool.name, "up": pool.word.is_up, "members": members }));
     }
-    axum::Json(json!({ "generation": current.generation, "names": current.names, "pools": pools }))
+    let guard = status.engine.guard;
+    axum::Json(json!({
+        "generation": current.generation,
+        "names": current.names,
+        "frozen_since": guard.frozen_since_secs,
+        "pools": pools,
+    }))
 }

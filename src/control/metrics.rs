@@ -214,6 +214,17 @@ fn write_engine(page: &mut Page, live: &Live) {
     page.single("steerd_probes_started_total", "counter", "Probes started.", engine.started);
     let help = "Probes that failed for a reason of this machine's own and changed no state.";
     page.single("steerd_probes_inconclusive_total", "counter", help, engine.inconclusive);
+    let guard = engine.guard;
+    let help = "1 while probes are not trusted and every state stays as it was (server.prober_guard).";
+    page.single("steerd_health_frozen", "gauge", help, u8::from(guard.frozen_since_secs.is_some()));
+    page.single("steerd_health_freezes_total", "counter", "How often that began.", guard.freezes);
+    let help = "Probed addresses that are up.";
+    page.single("steerd_guarded_addresses", "gauge", help, guard.figures.addresses);
+    let help = "Of these, those that began to fail together.";
+    page.single("steerd_guarded_addresses_failing", "gauge", help, guard.figures.failing);
+    page.single("steerd_canaries", "gauge", "Canaries of the prober guard.", guard.figures.canaries);
+    let help = "Canaries whose last probe failed.";
+    page.single("steerd_canaries_failing", "gauge", help, guard.figures.canaries_failing);
     let help = "State changes that were not logged because the log was too slow.";
     page.single("steerd_state_changes_unlogged_total", "counter", help, engine.unlogged);
     let help = "Log lines dropped because the log's reader was too slow.";

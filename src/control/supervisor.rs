@@ -396,7 +396,8 @@ fn adopt_plan(
     publish: Box<dyn FnOnce() + Send>,
 ) -> Result<(), EngineGone> {
     let (done, adopted) = bounded(1);
-    let plan = Plan::new(&config.pools, snapshot.health.clone());
+    let guard = config.server.prober_guard.as_ref();
+    let plan = Plan::new(&config.pools, snapshot.health.clone()).guarded(guard);
     engine.adopt(
         plan,
         Box::new(move || {

@@ -8,6 +8,7 @@
 //! `MESSAGES_MAX` messages wait; a prober that finds no room waits for it (it never makes the keeper wait).
 
 use std::collections::{BTreeSet, HashMap};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -16,10 +17,12 @@ use parking_lot::Mutex;
 
 use super::adoption::{Inheritance, Kept, Roster, first_status, inheritances};
 use super::clock::Clock;
+use super::guard::{self, Guard, Turn, Watched};
 use super::herald::{Event, Mouth, News};
-use super::machine::{Change, Outcome, Rules, step};
+use super::machine::{Change, Outcome, Rules, hold, step};
 use super::overrides::Effect;
 use super::plan::{Plan, PlanTarget};
+use super::probe::Script;
 use super::prober::{Job, Mailbox, Order, Report, TargetId};
 use super::reason::Reason;
 use super::schedule::{Prng, Schedule};
@@ -60,6 +63,7 @@ pub(super) struct Keeper {
     recalled: HashMap<Key, Saved>,
     prng: Prng,
     not_probed: NotProbed,
+    guard: Guard,
     /// When words change by the time alone, with the target. A set: whoever is shown again meanwhile is due once.
     agenda: BTreeSet<(u64, u32)>,
 }
@@ -94,6 +98,7 @@ impl Keeper {
             recalled,
             prng: Prng::new(seed),
             not_probed: NotProbed { said_at: None, unsaid: 0 },
+            guard: Guard::default(),
             agenda: BTreeSet::new(),
         }
     }
@@ -133,6 +138,7 @@ impl Keeper {
 
     /// Writes the words of a target's places, where they are others now.
     fn show(&mut self, index: usize, now_ms: u64) {
+        let is_frozen = self.guard.frozen_ms().is_some();
         let Roster { scripts, targets, sheet } = &self.roster;
         let kept = &targets[index];
         let script = &scripts[kept.script as usize];
@@ -141,7 +147,8 @@ impl Keeper {
         for place in &kept.places {
             let effect = Effect::default();
             let is_forced = script.forced().is_some();
-            let (word, next_ms) = member_word(&status, &script.monitor, is_forced, &effect, false, now_ms);
+            let (word, next_ms) =
+                member_word(&status, &script.monitor, is_forced, &effect, is_frozen, now_ms);
             self.writer.write(&sheet.pools, place.pool as usize, place.member as usize, word);
             due_ms = next_ms;
         }
@@ -155,14 +162,21 @@ impl Keeper {
     fn take(&mut self, report: Report) {
         // A target that has ended meanwhile: its last outcome concerns no one.
         let Some(index) = self.index_of.get(&report.target).map(|index| *index as usize) else { return };
-        let kept = &self.roster.targets[index];
-        let monitor = &self.roster.scripts[kept.script as usize].monitor;
         let Report { conclusion, duration, verdict_at, .. } = report;
 
         let now_ms = self.clock.ms(verdict_at);
+        let outcome = self.ask_guard(index, conclusion.outcome, duration, now_ms);
+        let kept = &self.roster.targets[index];
+        let monitor = &self.roster.scripts[kept.script as usize].monitor;
         let mut status = self.roster.sheet.targets[index].lock();
         let before = status.state;
-        let (state, change) = step(before, conclusion.outcome, &Rules::of(monitor), now_ms);
+        let (state, change) = match self.guard.frozen_ms() {
+            None => step(before, outcome, &Rules::of(monitor), now_ms),
+            Some(_) => (hold(before, outcome, now_ms), None),
+        };
+        if let Some(Change { state: State::Down, .. }) = change {
+            status.before_fall = Some((before.acquitted(), status.since_secs));
+        }
         status.state = state;
         let is_other = match conclusion.advice {
             Some(advice) => std::mem::replace(&mut status.advice, advice) != advice,
@@ -170,6 +184,8 @@ impl Keeper {
         };
         if change.is_some() {
             status.since_secs = now_secs();
+            let is_member = !kept.places.is_empty();
+            self.guard.note_state(index, is_member && state.state == State::Up);
         }
         // Most outcomes change nothing that a word tells.
         if change.is_some() || is_other || state.flip_secs(monitor) != before.flip_secs(monitor) {
@@ -196,11 +212,70 @@ impl Keeper {
         }
     }
 
+    /// Lets the guard see an outcome, and does what it says; returns what the outcome counts for.
+    fn ask_guard(&mut self, index: usize, outcome: Outcome, duration: Duration, now_ms: u64) -> Outcome {
+        if outcome == Outcome::Inconclusive {
+            return outcome;
+        }
+        let succeeded = outcome == Outcome::Success;
+        let started_ms = now_ms.saturating_sub(duration.as_millis() as u64);
+        let turn = self.guard.observe(index, succeeded, started_ms, now_ms);
+        let sheet = self.roster.sheet.clone();
+        match turn {
+            Turn::Stay => {}
+            Turn::Freeze(_) => {
+                for fallen in self.guard.fallen() {
+                    let mut status = sheet.targets[fallen].lock();
+                    if let Some((state, since_secs)) = status.before_fall.take() {
+                        (status.state, status.since_secs) = (state, since_secs);
+                        self.guard.note_state(fallen, state.state == State::Up);
+                    }
+                }
+            }
+            Turn::Thaw(_) => {
+                for target in &sheet.targets {
+                    let mut status = target.lock();
+                    status.state = status.state.acquitted();
+                }
+            }
+        }
+        let figures = self.guard.figures();
+        let mut told = self.board.guard.lock();
+        told.figures = figures;
+        if turn != Turn::Stay {
+            told.frozen_since_secs = self.guard.frozen_ms().map(|_| now_secs());
+            told.freezes += u64::from(matches!(turn, Turn::Freeze(_)));
+            drop(told);
+            self.show_all(now_ms);
+            self.mouth.say_turn(turn, figures);
+        }
+        // Begun before the thaw, it may have failed for the reason that is gone.
+        if !succeeded && self.guard.is_outdated(started_ms) { Outcome::Inconclusive } else { outcome }
+    }
+
+    /// Writes the words of every pool, where they are others now.
+    fn show_all(&mut self, now_ms: u64) {
+        let is_frozen = self.guard.frozen_ms().is_some();
+        let Roster { scripts, targets, sheet } = &self.roster;
+        for (index, pool) in sheet.pools.iter().enumerate() {
+            let words = pool.members.iter().map(|planned| {
+                let script = &scripts[targets[planned.target as usize].script as usize];
+                let status = sheet.targets[planned.target as usize].lock();
+                let (effect, is_forced) = (Effect::default(), script.forced().is_some());
+                let (word, due_ms) =
+                    member_word(&status, &script.monitor, is_forced, &effect, is_frozen, now_ms);
+                self.agenda.extend(due_ms.map(|due_ms| (due_ms, planned.target)));
+                word
+            });
+            self.writer.write_pool(&sheet.pools, index, is_frozen, words);
+        }
+    }
+
     /// Goes over to a new plan.
     fn adopt(&mut self, plan: Plan, publish: Box<dyn FnOnce() + Send>) {
         let heirs = inheritances(&self.roster, &plan);
         let (now_secs, now_ms) = (now_secs(), self.clock.now_ms());
-        let Plan { table, scripts, identities, targets, pools } = plan;
+        let Plan { table, scripts, identities, targets, pools, guard } = plan;
         let recalled = std::mem::take(&mut self.recalled);
 
         let mut statuses = Vec::with_capacity(targets.len());
@@ -224,34 +299,21 @@ impl Keeper {
             }
             statuses.push(status);
         }
-        let mut writer = Writer::new(table.clone());
-        self.agenda.clear();
-        for (pool_index, pool) in pools.iter().enumerate() {
-            let words = pool.members.iter().map(|planned| {
-                let target = &targets[planned.target as usize];
-                let script = &scripts[target.script as usize];
-                let status = &statuses[planned.target as usize];
-                let (effect, is_forced) = (Effect::default(), script.forced().is_some());
-                let (word, next_ms) = member_word(status, &script.monitor, is_forced, &effect, false, now_ms);
-                // Once a target, at the first of its places.
-                let is_first = target.places.first().is_some_and(|place| {
-                    place.pool as usize == pool_index
-                        && pool.members[place.member as usize].target == planned.target
-                });
-                if let Some(due_ms) = next_ms.filter(|_| is_first) {
-                    self.agenda.insert((due_ms, planned.target));
-                }
-                word
-            });
-            writer.write_pool(&pools, pool_index, false, words);
-        }
         let targets_of_sheet = statuses.into_iter().map(Mutex::new).collect();
         let sheet = Arc::new(Sheet { pools, targets: targets_of_sheet, keys: keys.into(), table });
+        self.guard = guard_of(guard, &scripts, &targets, &sheet, &self.guard);
+        {
+            let mut told = self.board.guard.lock();
+            told.figures = self.guard.figures();
+            told.frozen_since_secs = told.frozen_since_secs.filter(|_| self.guard.frozen_ms().is_some());
+        }
         self.board.replace(sheet.clone());
-        self.writer = writer;
+        self.writer = Writer::new(sheet.table.clone());
+        self.agenda.clear();
+        let orders = self.exchange_roster(Roster { scripts, targets: Vec::new(), sheet }, targets, &heirs);
+        self.show_all(now_ms);
         publish();
 
-        let orders = self.exchange_roster(Roster { scripts, targets: Vec::new(), sheet }, targets, &heirs);
         for (prober, orders) in self.probers.iter().zip(orders) {
             prober.post(orders);
         }
@@ -309,7 +371,7 @@ impl Keeper {
                     Some(id)
                 }
             };
-            let PlanTarget { address, script, places } = target;
+            let PlanTarget { address, script, places, .. } = target;
             roster.targets.push(Kept { id, address, script, places });
         }
         for (kept, _) in self.roster.targets.iter().zip(lives_on).filter(|(_, lives_on)| !lives_on) {
@@ -354,6 +416,26 @@ impl Drop for Keeper {
             prober.post([Order::Stop]);
         }
     }
+}
+
+/// The watch over the targets of a plan that are probed, or none of the kind.
+fn guard_of(
+    rules: Option<guard::Rules>,
+    scripts: &[Arc<Script>],
+    targets: &[PlanTarget],
+    sheet: &Sheet,
+    before: &Guard,
+) -> Guard {
+    let mut seats: HashMap<IpAddr, u32> = HashMap::new();
+    let watched = targets.iter().zip(&sheet.targets).map(|(target, status)| {
+        let next = seats.len() as u32;
+        let seat = *seats.entry(target.address).or_insert(next);
+        let is_probed = scripts[target.script as usize].forced().is_none();
+        let is_member = is_probed && !target.places.is_empty();
+        let is_up = is_member && status.lock().state.state == State::Up;
+        Watched { seat, is_canary: target.is_canary && is_probed, is_up }
+    });
+    Guard::new(rules, watched, before)
 }
 
 /// Seconds of the Unix epoch; a clock before 1970 or after 2106 stops at the bound.

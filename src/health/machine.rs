@@ -167,7 +167,19 @@ pub fn step(
     (after, change)
 }
 
+/// Takes one outcome into account while verdicts are frozen: it counts, and changes nothing.
+pub fn hold(before: MemberState, outcome: Outcome, now_ms: u64) -> MemberState {
+    let patient = Rules { rise: u32::MAX, retries: u32::MAX, hold_down_ms: 0, warmup_ms: 0, damping: None };
+    step(before, outcome, &patient, now_ms).0
+}
+
 impl MemberState {
+    /// The same without failures that may have been the prober's own.
+    #[must_use]
+    pub fn acquitted(self) -> MemberState {
+        if self.state == State::Down { self } else { MemberState { failures: 0, ..self } }
+    }
+
     /// Whether a target that has its successes is kept from UP.
     fn is_held(&self, rules: &Rules, now_ms: u64) -> bool {
         self.state == State::Down

@@ -23,6 +23,8 @@ mod adoption;
 mod clock;
 /// Threads and channels: start, adopt, shut down.
 mod engine;
+/// Whether it is the prober that fails; pure.
+pub mod guard;
 /// The thread that logs, so that a stuck log never delays a verdict.
 mod herald;
 /// The thread that owns the table's write side.

@@ -7,9 +7,10 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use super::guard;
 use super::probe::Script;
 use super::store::identity;
-use crate::config::model::{Monitor, Pool, UpWhen};
+use crate::config::model::{Monitor, Pool, ProberGuard, UpWhen};
 use crate::state::health_table::HealthTable;
 
 /// What to probe from now on, and the table that takes the verdicts.
@@ -21,6 +22,8 @@ pub struct Plan {
     pub(super) identities: Vec<Option<u64>>,
     pub(super) targets: Vec<PlanTarget>,
     pub(super) pools: Box<[PlanPool]>,
+    /// When it is the prober that fails.
+    pub(super) guard: Option<guard::Rules>,
 }
 
 /// An address with a monitor, and every member that is one of it.
@@ -29,6 +32,8 @@ pub(super) struct PlanTarget {
     /// Index into [`Plan::scripts`].
     pub(super) script: u32,
     pub(super) places: Vec<Place>,
+    /// Whether it tells whether this machine reaches others.
+    pub(super) is_canary: bool,
 }
 
 /// A member of a pool, by the indices of the configuration and of the table.
@@ -79,7 +84,12 @@ impl Plan {
             });
             let members = pool.members.iter().enumerate().map(|(member_index, member)| {
                 let target = *target_of.entry((member.ip, script)).or_insert_with(|| {
-                    targets.push(PlanTarget { address: member.ip, script, places: Vec::with_capacity(1) });
+                    targets.push(PlanTarget {
+                        address: member.ip,
+                        script,
+                        places: Vec::with_capacity(1),
+                        is_canary: false,
+                    });
                     (targets.len() - 1) as u32
                 });
                 let place = Place { pool: pool_index as u32, member: member_index as u32 };
@@ -91,7 +101,36 @@ impl Plan {
             named.push(PlanPool { members, name, up_when: pool.up_when });
         }
         let identities = scripts.iter().map(|script: &Arc<Script>| identity(&script.monitor)).collect();
-        Plan { table, scripts, identities, targets, pools: named.into() }
+        Plan { table, scripts, identities, targets, pools: named.into(), guard: None }
+    }
+
+    /// The same with a watch over the prober itself, and the targets that this needs.
+    #[must_use]
+    pub fn guarded(mut self, guard: Option<&ProberGuard>) -> Plan {
+        let Some(guard) = guard else { return self };
+        self.guard = Some(guard::Rules {
+            share_percent: guard.share_percent,
+            thaw_percent: guard.thaw_percent,
+            window_ms: guard.window.as_millis() as u64,
+            min_targets: guard.min_targets,
+        });
+        let Some(canaries) = &guard.canaries else { return self };
+        let known = self.scripts.iter().position(|script| script.monitor == canaries.monitor);
+        let script = known.unwrap_or_else(|| {
+            self.scripts.push(Arc::new(Script::new(&canaries.monitor)));
+            self.identities.push(identity(&canaries.monitor));
+            self.scripts.len() - 1
+        }) as u32;
+        for &address in &canaries.addresses {
+            let same = |target: &&mut PlanTarget| (target.address, target.script) == (address, script);
+            match self.targets.iter_mut().find(same) {
+                Some(target) => target.is_canary = true,
+                None => {
+                    self.targets.push(PlanTarget { address, script, places: Vec::new(), is_canary: true });
+                }
+            }
+        }
+        self
     }
 }
 

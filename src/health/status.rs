@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
+use super::guard::Figures;
 use super::lateness::{Histogram, Recorder};
 use super::machine::{Advice, MemberState};
 use super::plan::PlanPool;
@@ -22,6 +23,8 @@ use crate::state::health_table::{HealthTable, PoolWord, Word};
 pub struct StatusBoard {
     sheet: Mutex<Arc<Sheet>>,
     threads: Box<[Arc<ThreadCounters>]>,
+    /// As the keeper last left it.
+    pub(super) guard: Mutex<GuardStatus>,
     /// State changes and other events whose log line was dropped: the log was stuck, or the herald has ended.
     pub(super) unlogged: AtomicU64,
 }
@@ -64,6 +67,8 @@ pub struct TargetStatus {
     pub last_duration: Option<Duration>,
     /// What it last said of itself.
     pub advice: Advice,
+    /// What it was before it last went DOWN, in case that was the prober's fault.
+    pub(super) before_fall: Option<(MemberState, u32)>,
     /// When the last change of state happened in this process.
     pub changed: Option<ChangeTimes>,
 }
@@ -95,6 +100,17 @@ impl ThreadCounters {
             lateness: Recorder::new(),
         }
     }
+}
+
+/// Whether verdicts are frozen, and by what figures.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct GuardStatus {
+    /// Since when verdicts are frozen, in seconds of the Unix epoch; `None`: they are not.
+    pub frozen_since_secs: Option<u32>,
+    /// How often they were.
+    pub freezes: u64,
+    /// Addresses and canaries.
+    pub figures: Figures,
 }
 
 /// A copy of the board.
@@ -137,6 +153,8 @@ pub struct MemberStatus {
 /// The probe engine as a whole, since it was started.
 #[derive(Clone, Debug, Default)]
 pub struct EngineStatus {
+    /// Whether verdicts are frozen.
+    pub guard: GuardStatus,
     /// Different targets of the current plan, forced ones included.
     pub targets: usize,
     /// Probes under way.
@@ -157,6 +175,7 @@ impl StatusBoard {
         StatusBoard {
             sheet: Mutex::new(Arc::new(Sheet::empty())),
             threads: threads.into_iter().collect(),
+            guard: Mutex::default(),
             unlogged: AtomicU64::new(0),
         }
     }
@@ -203,6 +222,7 @@ impl StatusBoard {
     /// The engine's own figures alone.
     pub fn engine(&self) -> EngineStatus {
         let mut engine = EngineStatus {
+            guard: *self.guard.lock(),
             targets: self.sheet.lock().targets.len(),
             unlogged: self.unlogged.load(Ordering::Relaxed),
             ..EngineStatus::default()

@@ -50,6 +50,8 @@ pub struct Drawn {
 pub enum Source {
     /// UP members.
     Up,
+    /// Members that were UP when the probes were last trusted.
+    Frozen,
     /// No member is UP: those without a verdict.
     Unknown,
     /// No member can be drawn: the fallback's addresses.

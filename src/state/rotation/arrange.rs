@@ -3,7 +3,7 @@
 //! Runs when a pool's health has moved, on the worker's thread: linear in the pool's members, and without allocation.
 
 use super::{Entry, MAX_MEMBERS, MIN_GUIDE, Rotation, Source, UNCOUNTED};
-use crate::state::health_table::{State, WHOLE_PERMILLE, Word};
+use crate::state::health_table::{Flags, State, WHOLE_PERMILLE, Word};
 use crate::state::pool::{Candidate, Fallback, FamilyPool, Method};
 
 /// The longest cycle: a position and a step of it fit 32 bits together.
@@ -21,7 +21,12 @@ pub(super) fn choose_candidates(
         words[usize::from(candidate.member)].state() == state && weight_of(words, candidate) > 0
     };
     let any_up = family.candidates[..family.fallback_at].iter().any(|c| is_drawable(c, State::Up));
-    let (state, source) = if any_up { (State::Up, Source::Up) } else { (State::Unknown, Source::Unknown) };
+    let is_frozen = words.first().is_some_and(|word| word.flags().has_any(Flags::FROZEN));
+    let (state, source) = match (any_up, is_frozen) {
+        (true, false) => (State::Up, Source::Up),
+        (true, true) => (State::Up, Source::Frozen),
+        (false, _) => (State::Unknown, Source::Unknown),
+    };
     let most = match family.rules.method {
         Method::FirstUp => 1,
         Method::Weighted | Method::Regional => MAX_MEMBERS,

@@ -233,6 +233,21 @@ fn member_that_is_up_and_weighs_nothing_is_not_drawn() {
 }
 
 #[test]
+fn frozen_states_are_told_by_the_source_and_leave_the_usual_way() {
+    let mut bench = Bench::new(pool(Method::Weighted, Fallback::Any, 1, &[(1, None), (1, None)], 0));
+    let frozen = Word::new(State::Up, 1).with_flags(Flags::FROZEN);
+    bench.set_words([frozen, frozen]);
+    let mut out = [0; MAX_RECORD_OCTETS];
+    let Bench { pool, table, health } = &mut bench;
+    assert_eq!(table.draw(health, &pool.v4, 0, 30, &mut out), Drawn { count: 1, source: Source::Frozen });
+    assert_eq!(table.draw_single(health, &pool.v4, 0, 30, &mut out), None);
+    bench.set(&ALL_UP[..2]);
+    let Bench { pool, table, health } = &mut bench;
+    assert_eq!(table.draw(health, &pool.v4, 0, 30, &mut out), Drawn { count: 1, source: Source::Up });
+    assert_eq!(table.draw_single(health, &pool.v4, 0, 30, &mut out), Some(()));
+}
+
+#[test]
 fn shares_follow_overrides_and_thousandths_exactly() {
     let members = [(1, None), (65_535, None), (3, None)];
     let mut bench = Bench::new(pool(Method::Weighted, Fallback::Any, 1, &members, 0));
