@@ -2,6 +2,7 @@
 //! really fails goes down.
 //!
 //! Needs root and `ip`; else it says so and passes.
+#![allow(clippy::unwrap_used, reason = "test helpers fail by panicking")]
 
 use std::fs;
 use std::process::{Child, Command, Stdio};

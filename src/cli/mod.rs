@@ -20,6 +20,8 @@ mod delegation;
 mod demo;
 /// `steerd dnssec`.
 mod dnssec;
+/// `steerd override`.
+mod overrides;
 /// Signals to commands.
 mod signals;
 
@@ -90,6 +92,14 @@ enum Verb {
         #[command(subcommand)]
         verb: Box<dnssec::Verb>,
     },
+    /// Decide over members at the running server, whatever probes say of them
+    #[command(
+        after_help = "Needs server.state_dir, and the rights of who runs the server.\n\nExamples:\n  steerd override add drain web1-dc1 -c steerd.yaml --reason 'new kernel' --expires 2h\n  steerd override list -c steerd.yaml\n  steerd override remove 1 -c steerd.yaml"
+    )]
+    Override {
+        #[command(subcommand)]
+        verb: Box<overrides::Verb>,
+    },
 }
 
 /// Which files make the configuration.
@@ -136,6 +146,7 @@ pub fn main() -> ExitCode {
         Verb::Delegation { files, zone } => delegation::run(files, &zone),
         Verb::Demo { listen, admin, log } => demo::run(listen, admin, &log),
         Verb::Dnssec { verb } => dnssec::run(*verb),
+        Verb::Override { verb } => overrides::run(*verb),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -329,6 +329,9 @@ pub enum Cause {
     /// A freeze would end where it begins.
     #[error("a thaw_share of {thaw}% holds already when more than the share ({share}%) fails")]
     ThawBelowShare { thaw: u8, least: u8, share: u8 },
+    /// Bounds of a TTL the wrong way round.
+    #[error("the least TTL ({min_secs} s) is above the largest ({max_secs} s)")]
+    MinTtlAboveMax { min_secs: u32, max_secs: u32 },
     /// No number of hundredths, or none of those accepted.
     #[error("{text} is not a share")]
     NotShare { text: Found, min: u8, max: u8 },
@@ -497,6 +500,7 @@ impl Cause {
             Cause::RetryAboveInterval { interval, .. } => format!("accepted are 100 ms to {}", Human(*interval)),
             Cause::ReuseAboveSuppress { suppress, .. } => format!("accepted are 1 to {suppress}"),
             Cause::ThawBelowShare { least, .. } => format!("accepted are `{least}%` to `100%`"),
+            Cause::MinTtlAboveMax { max_secs, .. } => format!("accepted are 1 to {max_secs}"),
             Cause::NotShare { min, max, .. } => format!("accepted are `{min}%` to `{max}%`"),
             Cause::TimeoutAboveInterval { interval, .. } => {
                 format!("accepted are 10 ms to {}", Human(*interval))

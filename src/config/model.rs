@@ -14,6 +14,7 @@ use ipnet::IpNet;
 use super::zone::ZoneData;
 use crate::dnssec::key::Algorithm;
 use crate::state::policy::{Require, ResponseClass};
+use crate::state::ttl::Ttl;
 use crate::wire::cookie::Secrets;
 use crate::wire::name::{Name, fmt_wire};
 
@@ -298,8 +299,8 @@ pub struct GlobalName<'n> {
     pub name: OwnerNameRef<'n>,
     /// Index into [`Config::pools`].
     pub pool: u32,
-    /// TTL of its answers in seconds, 0..=2^31-1 (RFC 2181 §8).
-    pub ttl_secs: u32,
+    /// TTL of its answers.
+    pub ttl: Ttl,
 }
 
 /// Names with what they are answered from: one allocation for all.
@@ -307,12 +308,12 @@ pub struct GlobalName<'n> {
 pub struct GlobalNames {
     names: OwnerNames,
     /// Pool and TTL of each.
-    bindings: Vec<(u32, u32)>,
+    bindings: Vec<(u32, Ttl)>,
 }
 
 impl GlobalNames {
     /// Binds each name to the pool and TTL in the same place.
-    pub(super) fn new(names: OwnerNames, bindings: Vec<(u32, u32)>) -> GlobalNames {
+    pub(super) fn new(names: OwnerNames, bindings: Vec<(u32, Ttl)>) -> GlobalNames {
         debug_assert_eq!(names.ends.len(), bindings.len());
         GlobalNames { names, bindings }
     }
@@ -329,11 +330,7 @@ impl GlobalNames {
 
     /// The names in order.
     pub fn iter(&self) -> impl Iterator<Item = GlobalName<'_>> + Clone {
-        self.names.iter().zip(&self.bindings).map(|(name, &(pool, ttl_secs))| GlobalName {
-            name,
-            pool,
-            ttl_secs,
-        })
+        self.names.iter().zip(&self.bindings).map(|(name, &(pool, ttl))| GlobalName { name, pool, ttl })
     }
 }
 

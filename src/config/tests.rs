@@ -305,6 +305,7 @@ fn the_reference_example_has_every_key_and_no_warning() {
         &guard::RRL,
         &prober_guard::PROBER_GUARD,
         &names::GLOBALNAME,
+        &names::TTL,
         &pools::POOL,
         &pools::LISTED_MEMBER,
         &monitor::PARAMETERS,

@@ -15,8 +15,8 @@ use serde_json::{Value, json};
 use tokio::sync::oneshot;
 
 use super::gate::Gate;
-use super::live::Live;
-use super::metrics;
+use super::live::{Live, unix_secs};
+use super::{metrics, overrides};
 use crate::io::pin::stand_back;
 use crate::state::health_table::Flags;
 
@@ -110,6 +110,7 @@ async fn state(State(live): State<Arc<Live>>) -> axum::Json<Value> {
                 "state": member.word.state().as_str(),
                 "since": member.word.since_secs(),
                 "probed_state": health.state.state.as_str(),
+                "overridden": member.word.flags().has_any(Flags::FORCED),
                 "draining": member.word.flags().has_any(Flags::DRAINING),
                 "weight": member.word.base_weight(member.weight),
                 "weight_permille": member.word.permille(),
@@ -128,9 +129,12 @@ async fn state(State(live): State<Arc<Live>>) -> axum::Json<Value> {
         pools.push(json!({ "name": &*pool.name, "up": pool.word.is_up, "members": members }));
     }
     let guard = status.engine.guard;
+    let decided = live.board.overrides();
+    let standing: Vec<_> = decided.list.iter().filter(|one| one.holds(unix_secs())).cloned().collect();
     axum::Json(json!({
         "generation": current.generation,
         "names": current.names,
+        "overrides": overrides::describe(&standing, &[]),
         "frozen_since": guard.frozen_since_secs,
         "pools": pools,
     }))

@@ -10,6 +10,7 @@ use super::live::{Current, Live};
 use super::{logging, process};
 use crate::health::Status;
 use crate::state::counters::Counter;
+use crate::state::health_table::Flags;
 
 /// Everything, at one moment.
 pub(super) fn text(live: &Live) -> String {
@@ -189,6 +190,18 @@ fn write_members(page: &mut Page, current: &Current, status: &Status) {
     for (member, labels) in members() {
         let weight = member.word.effective_weight(member.weight) as f64 / 1000.0;
         page.line(format_args!("{name}{{{labels}}} {weight}"));
+    }
+    let name = "steerd_member_override";
+    page.head(name, "gauge", "1 for a member over which an operator has decided, by what is in force.");
+    for (member, labels) in members().filter(|(member, _)| member.word.flags().has_any(Flags::FORCED)) {
+        let (word, flags) = (member.word, member.word.flags());
+        let order = match word.weight_override() {
+            Some(0) => "disable",
+            _ if flags.has_any(Flags::DRAINING) => "drain",
+            Some(_) => "weight",
+            None => word.state().as_str(),
+        };
+        page.line(format_args!("{name}{{{labels},order=\"{order}\"}} 1"));
     }
     let name = "steerd_member_answers_total";
     page.head(name, "counter", "Answers whose first address was this member's.");

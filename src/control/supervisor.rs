@@ -19,6 +19,7 @@ use super::error::ReloadError;
 pub use super::error::{RunError, StartError};
 use super::fleet::Fleet;
 use super::live::{Current, Live, unix_secs};
+use super::overrides::Overrides;
 use super::signing::Signer;
 use super::startup::{bind_all, lock_state_dir, raise_file_limit};
 use super::systemd;
@@ -105,6 +106,7 @@ pub struct Supervisor {
     snapshot: Arc<Snapshot>,
     fleet: Fleet,
     engine: Engine,
+    overrides: Option<Overrides>,
     admin: Option<Admin>,
     live: Arc<Live>,
     listening: Vec<std::net::SocketAddr>,
@@ -169,6 +171,9 @@ impl Supervisor {
         let memory = server.state_dir.clone().map(|folder| Memory { folder, max_age: server.state_max_age });
         let engine =
             Engine::start_with(server.probe_threads, seed(), memory).map_err(StartError::Resources)?;
+        // Before anything is published: what was decided holds from the first answer on.
+        let overrides =
+            server.state_dir.as_deref().and_then(|folder| Overrides::start(folder, engine.overrider()));
         adopt_plan(&engine, &config, &snapshot, Box::new(|| ()))
             .map_err(|error| StartError::Resources(std::io::Error::other(error)))?;
         let limits = ConnectionLimits::new(
@@ -218,6 +223,7 @@ impl Supervisor {
             snapshot,
             fleet,
             engine,
+            overrides,
             admin,
             live,
             listening,
@@ -282,6 +288,9 @@ impl Supervisor {
         systemd::stopping();
         if let Some(admin) = self.admin {
             admin.stop();
+        }
+        if let Some(overrides) = self.overrides {
+            overrides.stop();
         }
         self.fleet.stop();
         self.engine.shutdown();
@@ -397,7 +406,10 @@ fn adopt_plan(
 ) -> Result<(), EngineGone> {
     let (done, adopted) = bounded(1);
     let guard = config.server.prober_guard.as_ref();
-    let plan = Plan::new(&config.pools, snapshot.health.clone()).guarded(guard);
+    let plan = Plan::new(&config.pools, snapshot.health.clone()).guarded(guard).located(|address| {
+        let region = snapshot.topology.lookup(address).region?;
+        config.topology.regions.get(usize::from(region.0)).map(|name| name.as_str().into())
+    });
     engine.adopt(
         plan,
         Box::new(move || {

@@ -7,20 +7,41 @@
 use std::io;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use crossbeam::channel::{Sender, bounded};
 
 use super::herald;
 use super::keeper::{Keeper, MESSAGES_MAX, Message};
+use super::overrides::{Override, Overrides};
 use super::plan::Plan;
 use super::prober::{IN_FLIGHT_MAX, Prober};
 use super::saver::{self, Memory};
 use super::status::{StatusBoard, ThreadCounters};
 
+/// Longest wait for the keeper, which may be adopting a large plan.
+const OVERRIDE_PATIENCE: Duration = Duration::from_secs(10);
+
 /// The keeper has ended: no plan can be adopted any more, and no state changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the health keeper is gone")]
 pub struct EngineGone;
+
+/// The way of overrides into the engine; it may outlive it.
+#[derive(Clone)]
+pub struct Overrider(Sender<Message>);
+
+impl Overrider {
+    /// Puts these in force in place of all others; returns how many members each of them concerns, once they are.
+    ///
+    /// # Errors
+    /// When the keeper has ended, or is busy for longer than is waited for.
+    pub fn put_in_force(&self, overrides: Arc<[Override]>) -> Result<Vec<usize>, EngineGone> {
+        let (done, told) = bounded(1);
+        self.0.send(Message::Override(Overrides { list: overrides }, done)).map_err(|_| EngineGone)?;
+        told.recv_timeout(OVERRIDE_PATIENCE).map_err(|_| EngineGone)
+    }
+}
 
 /// The running probe engine.
 pub struct Engine {
@@ -100,6 +121,11 @@ impl Engine {
     /// is dropped just so, but later.
     pub fn adopt(&self, plan: Plan, publish: Box<dyn FnOnce() + Send>) -> Result<(), EngineGone> {
         self.messages.send(Message::Adopt(Box::new(plan), publish)).map_err(|_| EngineGone)
+    }
+
+    /// The way of overrides into it.
+    pub fn overrider(&self) -> Overrider {
+        Overrider(self.messages.clone())
     }
 
     /// Whether all of its threads still run. One that does not has panicked, or a prober could not wait for events:

@@ -12,7 +12,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use crossbeam::channel::{Receiver, RecvTimeoutError};
+use crossbeam::channel::{Receiver, RecvTimeoutError, Sender};
 use parking_lot::Mutex;
 
 use super::adoption::{Inheritance, Kept, Roster, first_status, inheritances};
@@ -20,7 +20,7 @@ use super::clock::Clock;
 use super::guard::{self, Guard, Turn, Watched};
 use super::herald::{Event, Mouth, News};
 use super::machine::{Change, Outcome, Rules, hold, step};
-use super::overrides::Effect;
+use super::overrides::{Effect, Overrides};
 use super::plan::{Plan, PlanTarget};
 use super::probe::Script;
 use super::prober::{Job, Mailbox, Order, Report, TargetId};
@@ -44,6 +44,8 @@ pub(super) enum Message {
     Report(Report),
     /// A new plan, and what makes its table the one that is read.
     Adopt(Box<Plan>, Box<dyn FnOnce() + Send>),
+    /// Overrides in place of those in force; told is how many members each concerns.
+    Override(Overrides, Sender<Vec<usize>>),
     /// End the thread, and the probers with it.
     Stop,
 }
@@ -64,6 +66,11 @@ pub(super) struct Keeper {
     prng: Prng,
     not_probed: NotProbed,
     guard: Guard,
+    overrides: Overrides,
+    /// What they come to, by pool and member; empty where none is made.
+    effects: Vec<Vec<Effect>>,
+    /// When the next one ends.
+    override_ends_ms: Option<u64>,
     /// When words change by the time alone, with the target. A set: whoever is shown again meanwhile is due once.
     agenda: BTreeSet<(u64, u32)>,
 }
@@ -99,6 +106,9 @@ impl Keeper {
             prng: Prng::new(seed),
             not_probed: NotProbed { said_at: None, unsaid: 0 },
             guard: Guard::default(),
+            overrides: Overrides::default(),
+            effects: Vec::new(),
+            override_ends_ms: None,
             agenda: BTreeSet::new(),
         }
     }
@@ -109,6 +119,14 @@ impl Keeper {
             match self.next_message() {
                 Ok(Message::Report(report)) => self.take(report),
                 Ok(Message::Adopt(plan, publish)) => self.adopt(*plan, publish),
+                Ok(Message::Override(overrides, told)) => {
+                    self.overrides = overrides;
+                    let counts = self.apply_overrides();
+                    self.show_all(self.clock.now_ms());
+                    *self.board.overrides.lock() = self.overrides.clone();
+                    // An error: nobody waits any more.
+                    let _ = told.try_send(counts);
+                }
                 Ok(Message::Stop) | Err(RecvTimeoutError::Disconnected) => break,
                 Err(RecvTimeoutError::Timeout) => {}
             }
@@ -118,14 +136,47 @@ impl Keeper {
 
     /// The next message, or that something is due by the time alone.
     fn next_message(&self) -> Result<Message, RecvTimeoutError> {
-        match self.agenda.first() {
-            Some((due_ms, _)) => self.messages.recv_deadline(self.clock.instant(*due_ms)),
+        let warmer_ms = self.agenda.first().map(|(due_ms, _)| *due_ms);
+        match [warmer_ms, self.override_ends_ms].into_iter().flatten().min() {
+            Some(due_ms) => self.messages.recv_deadline(self.clock.instant(due_ms)),
             None => self.messages.recv().map_err(|_| RecvTimeoutError::Disconnected),
         }
     }
 
+    /// Derives what the overrides come to; returns how many members each concerns.
+    fn apply_overrides(&mut self) -> Vec<usize> {
+        let now_secs = u64::from(now_secs());
+        let ends_secs = self.overrides.next_end_secs(now_secs);
+        // What ends is looked at by the wall clock, so by that it must have ended.
+        let ends_ms = ends_secs.map(|secs| self.clock.now_ms() + (secs - now_secs).saturating_mul(1000));
+        self.override_ends_ms = ends_ms;
+        let list = &self.overrides.list;
+        let mut counts = vec![0; list.len()];
+        if list.is_empty() {
+            self.effects.clear();
+            return counts;
+        }
+        let pools = self.roster.sheet.pools.iter().map(|pool| {
+            let members = pool.members.iter().map(|member| {
+                let region = member.region.as_deref();
+                for (count, one) in counts.iter_mut().zip(list.iter()) {
+                    *count +=
+                        usize::from(one.target.selects(&pool.name, &member.name, member.address, region));
+                }
+                Effect::of(list, (&pool.name, &member.name, member.address, region), now_secs)
+            });
+            members.collect()
+        });
+        self.effects = pools.collect();
+        counts
+    }
+
     /// Gives targets that warm up the weight that is due.
     fn serve_agenda(&mut self) {
+        if self.override_ends_ms.is_some_and(|ends_ms| ends_ms <= self.clock.now_ms()) {
+            self.apply_overrides();
+            self.show_all(self.clock.now_ms());
+        }
         while let Some((due_ms, index)) = self.agenda.first().copied() {
             let now_ms = self.clock.now_ms();
             if due_ms > now_ms {
@@ -145,7 +196,7 @@ impl Keeper {
         let status = sheet.targets[index].lock();
         let mut due_ms = None;
         for place in &kept.places {
-            let effect = Effect::default();
+            let effect = effect_of(&self.effects, place.pool as usize, place.member as usize);
             let is_forced = script.forced().is_some();
             let (word, next_ms) =
                 member_word(&status, &script.monitor, is_forced, &effect, is_frozen, now_ms);
@@ -258,10 +309,11 @@ impl Keeper {
         let is_frozen = self.guard.frozen_ms().is_some();
         let Roster { scripts, targets, sheet } = &self.roster;
         for (index, pool) in sheet.pools.iter().enumerate() {
-            let words = pool.members.iter().map(|planned| {
+            let words = pool.members.iter().enumerate().map(|(member, planned)| {
                 let script = &scripts[targets[planned.target as usize].script as usize];
                 let status = sheet.targets[planned.target as usize].lock();
-                let (effect, is_forced) = (Effect::default(), script.forced().is_some());
+                let effect = effect_of(&self.effects, index, member);
+                let is_forced = script.forced().is_some();
                 let (word, due_ms) =
                     member_word(&status, &script.monitor, is_forced, &effect, is_frozen, now_ms);
                 self.agenda.extend(due_ms.map(|due_ms| (due_ms, planned.target)));
@@ -311,6 +363,7 @@ impl Keeper {
         self.writer = Writer::new(sheet.table.clone());
         self.agenda.clear();
         let orders = self.exchange_roster(Roster { scripts, targets: Vec::new(), sheet }, targets, &heirs);
+        self.apply_overrides();
         self.show_all(now_ms);
         publish();
 
@@ -416,6 +469,11 @@ impl Drop for Keeper {
             prober.post([Order::Stop]);
         }
     }
+}
+
+/// What is decided over a member.
+fn effect_of(effects: &[Vec<Effect>], pool: usize, member: usize) -> Effect {
+    effects.get(pool).and_then(|members| members.get(member)).copied().unwrap_or_default()
 }
 
 /// The watch over the targets of a plan that are probed, or none of the kind.

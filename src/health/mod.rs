@@ -34,7 +34,7 @@ pub mod lateness;
 /// Outcomes to states; pure.
 pub mod machine;
 /// What an operator has decided over members.
-mod overrides;
+pub mod overrides;
 /// Pools to targets: what is probed, once each, and where its verdict goes.
 pub mod plan;
 /// What one probe says and what it waits for, one file a monitor.
@@ -54,7 +54,7 @@ mod store;
 /// What is known of a target, as words of the table.
 mod words;
 
-pub use engine::{Engine, EngineGone};
+pub use engine::{Engine, EngineGone, Overrider};
 pub use plan::Plan;
 #[cfg(fuzzing)]
 #[doc(hidden)]

@@ -61,6 +61,8 @@ pub(super) struct PlanMember {
     pub(super) weight: u32,
     /// As configured.
     pub(super) enabled: bool,
+    /// Name of the region of its address.
+    pub(super) region: Option<Arc<str>>,
 }
 
 impl Plan {
@@ -95,13 +97,22 @@ impl Plan {
                 let place = Place { pool: pool_index as u32, member: member_index as u32 };
                 targets[target as usize].places.push(place);
                 let (name, weight, enabled) = (member.name.as_str().into(), member.weight, member.enabled);
-                PlanMember { name, address: member.ip, target, weight, enabled }
+                PlanMember { name, address: member.ip, target, weight, enabled, region: None }
             });
             let (members, name) = (members.collect(), pool.name.as_str().into());
             named.push(PlanPool { members, name, up_when: pool.up_when });
         }
         let identities = scripts.iter().map(|script: &Arc<Script>| identity(&script.monitor)).collect();
         Plan { table, scripts, identities, targets, pools: named.into(), guard: None }
+    }
+
+    /// The same with the regions of its members, by which overrides may name them.
+    #[must_use]
+    pub fn located(mut self, region_of: impl Fn(IpAddr) -> Option<Arc<str>>) -> Plan {
+        for member in self.pools.iter_mut().flat_map(|pool| &mut pool.members) {
+            member.region = region_of(member.address);
+        }
+        self
     }
 
     /// The same with a watch over the prober itself, and the targets that this needs.

@@ -14,6 +14,7 @@ use parking_lot::Mutex;
 use super::guard::Figures;
 use super::lateness::{Histogram, Recorder};
 use super::machine::{Advice, MemberState};
+use super::overrides::Overrides;
 use super::plan::PlanPool;
 use super::reason::Reason;
 use super::store::{Key, Saved};
@@ -25,6 +26,8 @@ pub struct StatusBoard {
     threads: Box<[Arc<ThreadCounters>]>,
     /// As the keeper last left it.
     pub(super) guard: Mutex<GuardStatus>,
+    /// In force, ended ones included.
+    pub(super) overrides: Mutex<Overrides>,
     /// State changes and other events whose log line was dropped: the log was stuck, or the herald has ended.
     pub(super) unlogged: AtomicU64,
 }
@@ -176,6 +179,7 @@ impl StatusBoard {
             sheet: Mutex::new(Arc::new(Sheet::empty())),
             threads: threads.into_iter().collect(),
             guard: Mutex::default(),
+            overrides: Mutex::default(),
             unlogged: AtomicU64::new(0),
         }
     }
@@ -205,6 +209,11 @@ impl StatusBoard {
             PoolStatus { name: pool.name.clone(), word, members: members.collect() }
         });
         Status { pools: pools.collect(), engine: self.engine() }
+    }
+
+    /// What operators have decided, ended decisions included.
+    pub fn overrides(&self) -> Overrides {
+        self.overrides.lock().clone()
     }
 
     /// What is kept of every target over a restart.

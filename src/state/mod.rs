@@ -32,3 +32,5 @@ pub mod rrset_builder;
 pub mod snapshot;
 /// Which region an address lies in.
 pub mod topology;
+/// The TTL of a pool's answers.
+pub mod ttl;

@@ -25,6 +25,7 @@ use arrange::{arrange, choose_candidates, guide_len};
 
 use super::health_table::{HealthTable, Word};
 use super::pool::{A_RECORD_OCTETS, AAAA_RECORD_OCTETS, Family, FamilyPool, Pool, RECORD_TTL_AT};
+use super::ttl::Ttl;
 
 /// Most members of a pool; also the most fallback addresses.
 pub const MAX_MEMBERS: usize = 1024;
@@ -82,8 +83,10 @@ struct Rotation {
     take: u16,
     /// How many of them are in every answer.
     certain: u16,
-    /// Whether answers are single addresses of members that are UP, as most are.
-    is_usual: bool,
+    /// Above every fixed TTL where answers are single addresses of members that are UP, as most are; else 0.
+    usual_below: u32,
+    /// The least number of seconds until the state of a member changes that may be answered; 0: nothing is known of that.
+    flip_secs: u16,
     /// Position >> shift is the index into the guide.
     guide_shift: u8,
     /// Where this rotation's entries are.
@@ -152,7 +155,8 @@ impl RotationTable {
                     rest_step: 0,
                     take: 0,
                     certain: 0,
-                    is_usual: false,
+                    usual_below: 0,
+                    flip_secs: 0,
                     guide_shift: 0,
                     entries_at: entries,
                     guide_at: guide,
@@ -211,14 +215,21 @@ impl RotationTable {
         health: &HealthTable,
         family: &FamilyPool,
         scope: usize,
-        ttl_secs: u32,
+        ttl: Ttl,
         into: &mut [u8; MAX_RECORD_OCTETS],
     ) -> Option<()> {
         let rotation = self.rotations.get_mut(family.first_rotation as usize + scope)?;
         let sequence = health.sequence(family.rules.pool_id as usize)?;
-        if rotation.sequence != sequence || !rotation.is_usual {
+        if rotation.sequence != sequence {
             return None;
         }
+        let ttl_secs = if ttl.is_below(rotation.usual_below) {
+            ttl.max_secs_if_fixed()
+        } else if rotation.usual_below == 0 {
+            return None;
+        } else {
+            ttl.told(rotation.flip_secs)
+        };
         let leader = entry_at(rotation, &self.entries, &self.guide, rotation.position)?;
         let entry = self.entries.get(leader)?;
         match family.family {
@@ -239,13 +250,13 @@ impl RotationTable {
         health: &HealthTable,
         family: &FamilyPool,
         scope: usize,
-        ttl_secs: u32,
+        ttl: Ttl,
         into: &mut [u8],
     ) -> Drawn {
         let at = self.settle(health, family, scope);
         match family.family {
-            Family::V4 => self.write_records::<A_RECORD_OCTETS>(at, family, ttl_secs, into),
-            Family::V6 => self.write_records::<AAAA_RECORD_OCTETS>(at, family, ttl_secs, into),
+            Family::V4 => self.write_records::<A_RECORD_OCTETS>(at, family, ttl, into),
+            Family::V6 => self.write_records::<AAAA_RECORD_OCTETS>(at, family, ttl, into),
         }
     }
 
@@ -256,7 +267,7 @@ impl RotationTable {
         health: &HealthTable,
         family: &FamilyPool,
         scope: usize,
-        ttl_secs: u32,
+        ttl: Ttl,
         into: &mut [u8],
     ) -> (Option<u16>, Source) {
         let at = self.settle(health, family, scope);
@@ -265,6 +276,7 @@ impl RotationTable {
         let Some(leader) = entry_at(rotation, &self.entries, &self.guide, rotation.position) else {
             return (None, source);
         };
+        let ttl_secs = ttl.told(rotation.flip_secs);
         let Some(into) = into.first_chunk_mut() else { return (None, source) };
         let entry = &self.entries[leader];
         let written = match family.family {
@@ -310,7 +322,7 @@ impl RotationTable {
         &mut self,
         at: usize,
         family: &FamilyPool,
-        ttl_secs: u32,
+        ttl: Ttl,
         into: &mut [u8],
     ) -> Drawn {
         let rotation = &mut self.rotations[at];
@@ -320,7 +332,7 @@ impl RotationTable {
             return Drawn { count: 0, source };
         };
         let (records, _) = family.records.as_chunks::<OCTETS>();
-        let ttl = ttl_secs.to_be_bytes();
+        let ttl = ttl.told(rotation.flip_secs).to_be_bytes();
         let position = rotation.position;
         let Some(leader) = entry_at(rotation, &self.entries, &self.guide, position) else {
             return Drawn { count: 0, source };
@@ -359,7 +371,7 @@ impl RotationTable {
         let entries = &mut self.entries[entries_at..entries_at + len];
         let guide_at = rotation.guide_at as usize;
         arrange(rotation, words, family, entries, &mut self.guide[guide_at..]);
-        rotation.is_usual = rotation.take == 1 && source == Source::Up;
+        rotation.usual_below = if rotation.take == 1 && source == Source::Up { Ttl::ALL_FIXED } else { 0 };
     }
 }
 

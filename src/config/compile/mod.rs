@@ -84,7 +84,7 @@ pub fn largest_ttl(config: &Config, zone: &Zone) -> u32 {
         let home = apexes.above(global.name.as_wire());
         home.is_some_and(|(of, _)| config.zones[of as usize].apex == zone.apex)
     });
-    let of_pools = of_pools.map(|global| global.ttl_secs).max();
+    let of_pools = of_pools.map(|global| global.ttl.max_secs()).max();
     let given = zone.soa.ttl_secs.max(zone.soa.minimum_secs).max(zone.ns_ttl_secs);
     given.max(of_file.unwrap_or(0)).max(of_pools.unwrap_or(0))
 }

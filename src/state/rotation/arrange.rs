@@ -108,6 +108,18 @@ fn weigh(words: &[Word], family: &FamilyPool, entries: &mut [Entry]) -> u32 {
     total
 }
 
+/// The least time to a change of state of a member that may be answered. Where fallback addresses are, it is that of any
+/// member, for one that comes UP ends that. 0: nothing is known of any.
+fn flip_secs(words: &[Word], family: &FamilyPool, entries: &[Entry]) -> u16 {
+    let word = |candidate: &Candidate| words.get(usize::from(candidate.member));
+    let known = |flips: &mut dyn Iterator<Item = u16>| flips.filter(|secs| *secs > 0).min().unwrap_or(0);
+    let of_entries = || entries.iter().map(|entry| &family.candidates[usize::from(entry.candidate)]);
+    if of_entries().all(|candidate| word(candidate).is_none()) {
+        return known(&mut words.iter().map(|word| word.flip_secs()));
+    }
+    known(&mut of_entries().filter_map(word).map(|word| word.flip_secs()))
+}
+
 /// Fills in everything that follows from the chosen candidates: order, running sums, guide, steps.
 pub(super) fn arrange(
     rotation: &mut Rotation,
@@ -116,6 +128,7 @@ pub(super) fn arrange(
     entries: &mut [Entry],
     guide: &mut [u16],
 ) {
+    rotation.flip_secs = flip_secs(words, family, entries);
     let take = usize::from(family.rules.max_addrs_returned).min(entries.len());
     let total = weigh(words, family, entries);
     let certain = split_certain(entries, take, total);
