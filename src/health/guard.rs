@@ -364,5 +364,6 @@ impl Sums {
     }
 }
 
-#[cfg(all(test, not(steerd_loom)))]
+#[cfg(not(steerd_loom))]
+#[cfg(test)]
 mod tests;

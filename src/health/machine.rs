@@ -255,5 +255,6 @@ impl MemberState {
     }
 }
 
-#[cfg(all(test, not(steerd_loom)))]
+#[cfg(not(steerd_loom))]
+#[cfg(test)]
 mod tests;

@@ -174,7 +174,8 @@ impl Overrides {
     }
 }
 
-#[cfg(all(test, not(steerd_loom)))]
+#[cfg(not(steerd_loom))]
+#[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;

@@ -177,7 +177,8 @@ fn parse(line: &str) -> Option<(Key, Saved)> {
     fields.next().is_none().then_some(((identity, address), Saved { state: member, since_secs }))
 }
 
-#[cfg(all(test, not(steerd_loom)))]
+#[cfg(not(steerd_loom))]
+#[cfg(test)]
 mod tests {
     use super::*;
     use crate::health::tests::{forced_monitor, tcp_monitor};

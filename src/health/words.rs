@@ -106,7 +106,8 @@ impl Writer {
     }
 }
 
-#[cfg(all(test, not(steerd_loom)))]
+#[cfg(not(steerd_loom))]
+#[cfg(test)]
 mod tests {
     use super::*;
     use crate::config::model::UpWhen;

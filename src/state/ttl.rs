@@ -76,7 +76,8 @@ impl fmt::Debug for Ttl {
     }
 }
 
-#[cfg(all(test, not(steerd_loom)))]
+#[cfg(not(steerd_loom))]
+#[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
