@@ -39,6 +39,7 @@ const EXAMPLES: &str = "Examples:
   steerd delegation -c steerd.yaml example.com what the zone above must be told
   steerd serve -c steerd.yaml                  answer queries; SIGHUP or a changed file reloads
   steerd serve -c lb.yaml --topology dc.yaml   with the regions in a file of their own
+  steerd override add drain web1 -c steerd.yaml  no new clients for a member, whatever probes say
   steerd dnssec status example.com             keys of a signed zone, and what happens to them next";
 
 #[derive(Subcommand)]

@@ -1,8 +1,8 @@
 //! Probes and verdicts: from the pools of a configuration to the words of the health table.
 //!
 //! ```text
-//! Plan -> keeper -> mailbox -> prober (schedule -> flight -> judge) -> report -> keeper (machine) -> HealthTable
-//!                                                                                   |-> StatusBoard, herald (log)
+//! Plan -> keeper -> mailbox -> prober (schedule -> flight -> judge) -> report -> keeper (guard, machine, words) -> HealthTable
+//!                                                                                   |-> StatusBoard (saver), herald (log)
 //! ```
 //! A *target* is an address with a monitor; equal ones are probed once and their verdict goes to every *place* (pool,
 //! member) that lists them. A few prober threads carry thousands of probes each, all of it non-blocking, so a dead
