@@ -44,6 +44,9 @@ impl Ttl {
     /// What is told when no state can change for so many seconds; 0: nothing is known of that.
     #[inline(always)]
     pub fn told(self, flip_secs: u16) -> u32 {
+        if self.0 & DYNAMIC == 0 {
+            return self.0;
+        }
         let (max, min) = (self.max_secs(), self.min_secs());
         // 0 becomes the largest there is.
         let bound = u32::from(flip_secs).wrapping_sub(1);
