@@ -20,6 +20,8 @@ mod delegation;
 mod demo;
 /// `steerd dnssec`.
 mod dnssec;
+/// `steerd override`.
+mod overrides;
 /// Signals to commands.
 mod signals;
 
@@ -37,6 +39,7 @@ const EXAMPLES: &str = "Examples:
   steerd delegation -c steerd.yaml example.com what the zone above must be told
   steerd serve -c steerd.yaml                  answer queries; SIGHUP or a changed file reloads
   steerd serve -c lb.yaml --topology dc.yaml   with the regions in a file of their own
+  steerd override add drain web1 -c steerd.yaml  no new clients for a member, whatever probes say
   steerd dnssec status example.com             keys of a signed zone, and what happens to them next";
 
 #[derive(Subcommand)]
@@ -90,6 +93,14 @@ enum Verb {
         #[command(subcommand)]
         verb: Box<dnssec::Verb>,
     },
+    /// Decide over members at the running server, whatever probes say of them
+    #[command(
+        after_help = "Needs server.state_dir, and the rights of who runs the server.\n\nExamples:\n  steerd override add drain web1-dc1 -c steerd.yaml --reason 'new kernel' --expires 2h\n  steerd override list -c steerd.yaml\n  steerd override remove 1 -c steerd.yaml"
+    )]
+    Override {
+        #[command(subcommand)]
+        verb: Box<overrides::Verb>,
+    },
 }
 
 /// Which files make the configuration.
@@ -136,6 +147,7 @@ pub fn main() -> ExitCode {
         Verb::Delegation { files, zone } => delegation::run(files, &zone),
         Verb::Demo { listen, admin, log } => demo::run(listen, admin, &log),
         Verb::Dnssec { verb } => dnssec::run(*verb),
+        Verb::Override { verb } => overrides::run(*verb),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -26,10 +26,14 @@ pub mod guard;
 mod method;
 /// `monitor` and `monitor_params` of a pool.
 mod monitor;
+/// What beside counts decides over a verdict.
+mod discipline;
 /// `globalnames`.
 mod names;
 /// `pools`.
 mod pools;
+/// `server.prober_guard`.
+mod prober_guard;
 /// How a diagnostic is drawn.
 mod render;
 /// Diagnostics with their places.

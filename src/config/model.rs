@@ -3,7 +3,6 @@
 //! Built only by `config::load`; every value here is in range, so nothing that receives one checks it again. It knows no
 //! YAML and no file positions (those are `config::file` and `config::report`).
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
@@ -15,11 +14,15 @@ use ipnet::IpNet;
 use super::zone::ZoneData;
 use crate::dnssec::key::Algorithm;
 use crate::state::policy::{Require, ResponseClass};
+use crate::state::ttl::Ttl;
 use crate::wire::cookie::Secrets;
 use crate::wire::name::{Name, fmt_wire};
 
+/// Pools and members.
+mod pools;
 /// Parts of monitors.
 mod probes;
+pub use pools::{Fallback, Member, Method, Order, Orders, Pool, UpWhen};
 pub use probes::{DNS_RCODES, DnsProbe, DnsTransport, HttpProbe, Sources, TlsProbe};
 
 /// A whole configuration, every file of it read.
@@ -52,6 +55,8 @@ pub struct Server {
     pub admin: Option<SocketAddr>,
     /// Directory for what must outlive the process; `None` keeps nothing.
     pub state_dir: Option<PathBuf>,
+    /// States of members saved there longer ago are not used at a start. 0..=30 days.
+    pub state_max_age: Duration,
     /// Largest UDP reply in octets whatever a client offers, and what is offered in return (RFC 6891 §6.2.5). 512..=4096.
     pub edns_udp_size: u16,
     /// Whether the client-subnet option is read and echoed (RFC 7871).
@@ -84,10 +89,43 @@ pub struct Server {
     pub steering: Steering,
     /// Threads that probe. 1..=64.
     pub probe_threads: u16,
+    /// When many failures at once are taken for the prober's own; `None`: never.
+    pub prober_guard: Option<ProberGuard>,
     /// NS names of globalnames that are their own apex; empty: synthesized.
     pub ns: Vec<Name>,
     /// SOA fields of globalnames that are their own apex; a `None` name is synthesized.
     pub soa: SoaFields,
+}
+
+/// When many failures at once are taken for the prober's own (`server.prober_guard`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProberGuard {
+    /// Hundredths of the addresses that are UP, more of which must begin to fail. 10..=99.
+    pub share_percent: u8,
+    /// Hundredths of the addresses that are UP that must answer again. 100 - share..=100.
+    pub thaw_percent: u8,
+    /// Time within which they begin to fail. 1 s..=1 h.
+    pub window: Duration,
+    /// Fewer failing addresses prove nothing. 2..=100,000.
+    pub min_targets: u32,
+    /// Addresses that are probed for this alone.
+    pub canaries: Option<Canaries>,
+}
+
+impl Default for ProberGuard {
+    fn default() -> ProberGuard {
+        let window = Duration::from_secs(30);
+        ProberGuard { share_percent: 50, thaw_percent: 75, window, min_targets: 4, canaries: None }
+    }
+}
+
+/// Addresses that tell whether this machine reaches others.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Canaries {
+    /// 1..=64, no two equal.
+    pub addresses: Vec<IpAddr>,
+    /// How they are probed.
+    pub monitor: Arc<Monitor>,
 }
 
 /// DNS cookies (`server.cookies`).
@@ -268,8 +306,8 @@ pub struct GlobalName<'n> {
     pub name: OwnerNameRef<'n>,
     /// Index into [`Config::pools`].
     pub pool: u32,
-    /// TTL of its answers in seconds, 0..=2^31-1 (RFC 2181 §8).
-    pub ttl_secs: u32,
+    /// TTL of its answers.
+    pub ttl: Ttl,
 }
 
 /// Names with what they are answered from: one allocation for all.
@@ -277,12 +315,12 @@ pub struct GlobalName<'n> {
 pub struct GlobalNames {
     names: OwnerNames,
     /// Pool and TTL of each.
-    bindings: Vec<(u32, u32)>,
+    bindings: Vec<(u32, Ttl)>,
 }
 
 impl GlobalNames {
     /// Binds each name to the pool and TTL in the same place.
-    pub(super) fn new(names: OwnerNames, bindings: Vec<(u32, u32)>) -> GlobalNames {
+    pub(super) fn new(names: OwnerNames, bindings: Vec<(u32, Ttl)>) -> GlobalNames {
         debug_assert_eq!(names.ends.len(), bindings.len());
         GlobalNames { names, bindings }
     }
@@ -299,11 +337,7 @@ impl GlobalNames {
 
     /// The names in order.
     pub fn iter(&self) -> impl Iterator<Item = GlobalName<'_>> + Clone {
-        self.names.iter().zip(&self.bindings).map(|(name, &(pool, ttl_secs))| GlobalName {
-            name,
-            pool,
-            ttl_secs,
-        })
+        self.names.iter().zip(&self.bindings).map(|(name, &(pool, ttl))| GlobalName { name, pool, ttl })
     }
 }
 
@@ -379,102 +413,6 @@ impl ZoneRecords {
     }
 }
 
-/// Members, and how one is chosen.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Pool {
-    /// The pool's name, 1..=256 characters.
-    pub name: String,
-    /// How members are chosen.
-    pub method: Method,
-    /// What is answered when no member can be drawn.
-    pub fallback: Fallback,
-    /// Most addresses in one answer, 1..=1024.
-    pub max_addrs_returned: u16,
-    /// Members in the order of the file, 1..=1024; no two have the same address.
-    pub members: Vec<Member>,
-    /// How members are probed.
-    pub monitor: Arc<Monitor>,
-}
-
-/// How members are chosen (`lb_method`).
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Method {
-    /// Exact weighted rotation.
-    Wrr,
-    /// Weighted rotation over the members in the client's region; none UP there: in the next one, or over all.
-    Twrr {
-        /// Where is looked for members after the client's own region; `None`: anywhere.
-        next: Option<Orders>,
-    },
-    /// The first UP members in listed order.
-    Fogroup {
-        /// How many of them, 1..=1024.
-        first: u16,
-    },
-    /// Weighted, by chance.
-    Random,
-    /// Weighted, by the client's network.
-    Hash {
-        /// Length of an IPv4 client's network, 1..=32.
-        prefix_v4: u8,
-        /// Length of an IPv6 client's network, 1..=128.
-        prefix_v6: u8,
-    },
-}
-
-/// Orders of regions for clients of each region.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-pub struct Orders {
-    /// By the number of the clients' region.
-    pub by_region: BTreeMap<u16, Order>,
-    /// For clients of all other regions; `None`: their own and then anywhere.
-    pub others: Option<Order>,
-}
-
-/// Regions in which members are sought, in this order.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-pub struct Order {
-    /// Numbers of regions.
-    pub regions: Vec<u16>,
-    /// Whether all others follow.
-    pub then_anywhere: bool,
-}
-
-/// What is answered when no member can be drawn (`fallback`).
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Fallback {
-    /// Every member of weight above 0, whatever its state.
-    Any,
-    /// REFUSED.
-    Refuse,
-    /// NOERROR without an answer.
-    Nodata,
-    /// These addresses, in rotation; 1..=1024, no two equal.
-    Addresses(Vec<IpAddr>),
-}
-
-/// One address of a pool.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Member {
-    /// The address that is answered, and probed unless `monitor_ip` says otherwise.
-    pub ip: IpAddr,
-    /// The member's name in logs, metrics and explanations, 1..=256 characters.
-    pub name: String,
-    /// Share of the draws, 0..=65535; 0 is probed and never drawn.
-    pub weight: u32,
-    /// `false`: as if not listed, but still probed.
-    pub enabled: bool,
-    /// The address that is probed in place of `ip`: the member's own `monitor_ip`, else that of the monitor.
-    pub monitor_ip: Option<IpAddr>,
-}
-
-impl Member {
-    /// The address that is probed.
-    pub fn probed_at(&self) -> IpAddr {
-        self.monitor_ip.unwrap_or(self.ip)
-    }
-}
-
 /// How the members of a pool are probed. Two equal monitors of the same address are one probe.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Monitor {
@@ -490,6 +428,32 @@ pub struct Monitor {
     pub rise: u32,
     /// Addresses that probes are sent from.
     pub source: Sources,
+    /// What else it takes to be UP again, and how.
+    pub discipline: Discipline,
+}
+
+/// What beside counts decides over a verdict; by default nothing does.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Discipline {
+    /// Time between the starts of two probes while a verdict is in doubt; `None`: the interval. 100 ms..=the interval.
+    pub retry_interval: Option<Duration>,
+    /// Time that the successes of a DOWN member must span before it is UP. 0..=1 h.
+    pub hold_down: Duration,
+    /// Time in which a member that is UP again gets all of its weight. 0..=1 h.
+    pub warmup: Duration,
+    /// What is made of flapping; `None`: nothing.
+    pub damping: Option<Damping>,
+}
+
+/// When a member that flaps is kept DOWN (after RFC 2439). Each change between UP and DOWN adds 1000.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Damping {
+    /// Time in which a penalty halves. 1 s..=24 h.
+    pub half_life: Duration,
+    /// Penalty above which a member that goes DOWN stays so. 1000..=100,000.
+    pub suppress: u32,
+    /// Penalty below which it may be UP again. 1..=suppress.
+    pub reuse: u32,
 }
 
 /// What a probe does.

@@ -12,6 +12,7 @@ use rustls::pki_types::DnsName;
 
 use super::cause::{Cause, Found};
 use super::decode::{Decoder, Field, Placed, Read, Section, Seen, key, key_or};
+use super::discipline::ReadDiscipline;
 use super::events::Scalar;
 use super::model::{DnsTransport, Monitor, Probe, Sources};
 use super::report::Span;
@@ -154,7 +155,8 @@ impl MonitorKind {
 }
 
 /// Parameters of every monitor.
-const COMMON: [&str; 4] = ["interval", "timeout", "retries", "rise"];
+const COMMON: [&str; 8] =
+    ["interval", "timeout", "retries", "rise", "retry_interval", "hold_down", "warmup", "damping"];
 
 /// Parameters of every monitor that probes.
 const PROBED: [&str; 2] = ["source", "monitor_ip"];
@@ -166,6 +168,10 @@ pub(super) static PARAMETERS: Section = Section {
         key("timeout"),
         key("retries"),
         key("rise"),
+        key("retry_interval"),
+        key("hold_down"),
+        key("warmup"),
+        key("damping"),
         key("port"),
         key_or("send", &["send_string"]),
         key_or("match_re", &["match"]),
@@ -201,6 +207,7 @@ pub(super) struct Parameters {
     timeout: Option<Placed<Duration>>,
     retries: Option<Placed<u32>>,
     rise: Option<Placed<u32>>,
+    discipline: ReadDiscipline,
     port: Option<Placed<u16>>,
     send: Option<Placed<String>>,
     match_re: Option<Placed<String>>,
@@ -240,6 +247,7 @@ pub(super) fn read_parameters<'t>(d: &mut Decoder<'t, '_>, field: Field<'t>) -> 
             "timeout" => p.timeout = d.value(field, duration(MIN_TIMEOUT, *INTERVAL.end()))?,
             "retries" => p.retries = d.value(field, integer(0..=100))?,
             "rise" => p.rise = d.value(field, integer(1..=100))?,
+            "retry_interval" | "hold_down" | "warmup" | "damping" => p.discipline.read(d, name, field)?,
             "port" => p.port = d.value(field, integer(1..=65_535))?,
             "send" => p.send = d.value(field, |s| text_octets(&s.text, MAX_SEND_OCTETS))?,
             "match_re" => p.match_re = d.value(field, pattern)?,
@@ -291,6 +299,7 @@ impl Parameters {
         let retries = self.retries.map_or(DEFAULT_RETRIES, |retries| retries.value);
         let rise = self.rise.map_or(DEFAULT_RISE, |rise| rise.value);
         let source = self.source;
+        let discipline = self.discipline.build(d, interval_known.then_some(interval));
         let probe = match kind {
             MonitorKind::Tcp => Probe::Tcp { port: self.needed_port(d, kind, at) },
             MonitorKind::TcpContent => Probe::TcpContent {
@@ -321,7 +330,7 @@ impl Parameters {
                 Probe::Forced { up: self.status.is_some_and(|status| status.value) }
             }
         };
-        Monitor { probe, interval, timeout, retries, rise, source }
+        Monitor { probe, interval, timeout, retries, rise, source, discipline }
     }
 
     /// The address that is probed in place of each member's.

@@ -14,23 +14,30 @@ use super::report::{FileId, Findings, Span};
 use super::scalars::{integer, parse_any_name};
 use super::suggest;
 use super::zones::MAX_TTL_SECS;
+use crate::state::ttl::Ttl;
 
 /// TTL of a name that says nothing: a failover is seen within half a minute.
 const DEFAULT_TTL_SECS: u32 = 30;
 /// Below this, resolvers hardly cache at all.
 const LOW_TTL_SECS: u32 = 5;
+/// Largest TTL of a name whose TTL follows the state and that says no more.
+const DEFAULT_DYNAMIC_TTL_SECS: u32 = 60;
 /// Undefined pools that get a suggestion; each looks at every pool.
 const MAX_SUGGESTIONS: usize = 100;
 
 pub(super) static GLOBALNAME: Section =
     Section { title: "a globalname", keys: &[key("pool"), key("ttl")], may_be_empty: false };
 
+/// A TTL that follows the state.
+pub(super) static TTL: Section =
+    Section { title: "`ttl`", keys: &[key("max"), key("min")], may_be_empty: false };
+
 /// What a name is bound to, its pool not yet looked up, and where both stand.
 #[derive(Debug)]
 struct Entry {
     /// Index into [`Names::pools`].
     pool: u32,
-    ttl_secs: u32,
+    ttl: Ttl,
     name_at: Span,
     pool_at: Span,
 }
@@ -73,7 +80,7 @@ pub(super) fn read_names<'t>(d: &mut Decoder<'t, '_>, field: Field<'t>) -> Read<
                 None
             }
         };
-        let Some((pool, ttl_secs)) = read_binding(d, field)? else { return Ok(()) };
+        let Some((pool, ttl)) = read_binding(d, field)? else { return Ok(()) };
         let index = match pool_indices.get(&pool.value) {
             Some(index) => *index,
             None => {
@@ -85,7 +92,7 @@ pub(super) fn read_names<'t>(d: &mut Decoder<'t, '_>, field: Field<'t>) -> Read<
         };
         if let Some(name) = name {
             names.names.push(&name);
-            names.entries.push(Entry { pool: index, ttl_secs, name_at, pool_at: pool.span });
+            names.entries.push(Entry { pool: index, ttl, name_at, pool_at: pool.span });
         }
         Ok(())
     })?;
@@ -98,20 +105,25 @@ pub(super) fn read_names<'t>(d: &mut Decoder<'t, '_>, field: Field<'t>) -> Read<
 }
 
 /// Reads what a name is bound to: `{pool, ttl}`, or the pool alone.
-fn read_binding<'t>(d: &mut Decoder<'t, '_>, field: Field<'t>) -> Read<Option<(Placed<Cow<'t, str>>, u32)>> {
+fn read_binding<'t>(d: &mut Decoder<'t, '_>, field: Field<'t>) -> Read<Option<(Placed<Cow<'t, str>>, Ttl)>> {
     if let Node::Scalar(_) = field.node {
         let pool = d.value(field, |scalar| Ok(scalar.text.clone()))?;
-        return Ok(pool.map(|pool| (pool, DEFAULT_TTL_SECS)));
+        return Ok(pool.map(|pool| (pool, Ttl::fixed(DEFAULT_TTL_SECS))));
     }
     let at = field.at;
     let mut pool = None;
-    let mut ttl_secs = DEFAULT_TTL_SECS;
+    let mut ttl = Ttl::fixed(DEFAULT_TTL_SECS);
     let seen = d.small_section::<2>(field, &GLOBALNAME, |d, name, field| {
         match name {
             "pool" => pool = d.value(field, |scalar| Ok(scalar.text.clone()))?,
             "ttl" => {
+                if let Node::Mapping(_) = field.node {
+                    ttl = read_dynamic(d, field)?;
+                    return Ok(());
+                }
                 let Some(read) = d.value(field, integer(0..=MAX_TTL_SECS))? else { return Ok(()) };
-                ttl_secs = read.value;
+                let ttl_secs = read.value;
+                ttl = Ttl::fixed(ttl_secs);
                 if ttl_secs < LOW_TTL_SECS {
                     d.warning(read.span, Cause::LowTtl { ttl_secs });
                 }
@@ -123,7 +135,28 @@ fn read_binding<'t>(d: &mut Decoder<'t, '_>, field: Field<'t>) -> Read<Option<(P
     if seen.is_some_and(|seen| seen.place("pool").is_none()) {
         d.error(at, Cause::MissingKey { key: "pool", section: GLOBALNAME.title, accepted: "" });
     }
-    Ok(pool.map(|pool| (pool, ttl_secs)))
+    Ok(pool.map(|pool| (pool, ttl)))
+}
+
+/// A TTL that follows the state: `{max, min}`.
+fn read_dynamic<'t>(d: &mut Decoder<'t, '_>, field: Field<'t>) -> Read<Ttl> {
+    let mut max_secs = DEFAULT_DYNAMIC_TTL_SECS;
+    let mut min: Option<Placed<u32>> = None;
+    d.small_section::<2>(field, &TTL, |d, name, field| {
+        match name {
+            "max" => {
+                let read = d.value(field, integer(1..=u64::from(Ttl::MAX_DYNAMIC)))?;
+                max_secs = read.map_or(max_secs, |read| read.value);
+            }
+            "min" => min = d.value(field, integer(1..=u64::from(Ttl::MAX_MIN)))?,
+            _ => d.skip(&field.node)?,
+        }
+        Ok(())
+    })?;
+    if let Some(Placed { value: min_secs, span }) = min.filter(|min| min.value > max_secs) {
+        d.error(span, Cause::MinTtlAboveMax { min_secs, max_secs });
+    }
+    Ok(Ttl::dynamic(max_secs, min.map_or(LOW_TTL_SECS, |min| min.value)))
 }
 
 /// Looks up the pool of each name among `pools`; returns the names, and which pools are used, all of them when in doubt.
@@ -135,9 +168,9 @@ pub(super) fn resolve(names: Names, pools: &[&str], findings: &mut Findings) -> 
     found.iter().flatten().for_each(|index| used[*index as usize] = true);
     let mut undefined: HashMap<u32, Cause> = HashMap::new();
     let mut bindings = Vec::with_capacity(entries.len());
-    for Entry { pool, ttl_secs, pool_at, .. } in &entries {
+    for Entry { pool, ttl, pool_at, .. } in &entries {
         match found[*pool as usize] {
-            Some(pool) => bindings.push((pool, *ttl_secs)),
+            Some(pool) => bindings.push((pool, *ttl)),
             None => {
                 let suggest = undefined.len() < MAX_SUGGESTIONS;
                 let cause = undefined
@@ -163,16 +196,46 @@ fn undefined_pool(name: &str, pools: &[&str], suggest: bool) -> Cause {
 #[cfg(test)]
 mod tests {
     use super::super::tests::{errors, loaded, warnings};
+    use super::*;
 
     const POOLS: &str = "pools:\n  web: {lb_method: wrr, members: {192.0.2.1: }, monitor: forced, monitor_params: {status: up}}\n";
+
+    #[test]
+    fn ttl_may_follow_the_state_between_two_bounds() {
+        let text = |ttl: &str| {
+            format!(
+                "globalnames: {{a.example: {{pool: p, ttl: {ttl}}}}}\npools:\n  p: {{lb_method: wrr, members: [127.0.0.1], \
+                 monitor: forced, monitor_params: {{status: up}}}}\n"
+            )
+        };
+        let ttl = |ttl: &str| loaded(&text(ttl)).globalnames.iter().next().unwrap().ttl;
+        assert_eq!(ttl("{max: 120, min: 10}"), Ttl::dynamic(120, 10));
+        assert_eq!(ttl("{max: 120}"), Ttl::dynamic(120, 5));
+        assert_eq!(ttl("{max: 3}"), Ttl::dynamic(3, 3));
+        assert_eq!(ttl("{min: 1}"), Ttl::dynamic(60, 1));
+        assert_eq!(ttl("45"), Ttl::fixed(45));
+        for (bad, expected) in [
+            (
+                "{max: 9, min: 10}",
+                "1:55: the least TTL (10 s) is above the largest (9 s) (accepted are 1 to 9)",
+            ),
+            ("{max: 0}", "1:47: `0` is out of range (accepted are 1 to 65535)"),
+            ("{mix: 1}", "1:42: unknown key `mix` in `ttl` (did you mean `max`?)"),
+        ] {
+            assert_eq!(errors(&text(bad)), [expected]);
+        }
+    }
 
     #[test]
     fn names_are_lower_cased_and_bound_by_index() {
         let config = loaded(&format!(
             "globalnames:\n  WWW.Example.com.: {{pool: web, ttl: 60}}\n  b.example: web\n{POOLS}"
         ));
-        let shown: Vec<String> =
-            config.globalnames.iter().map(|n| format!("{} {} {}", n.name, n.pool, n.ttl_secs)).collect();
+        let shown: Vec<String> = config
+            .globalnames
+            .iter()
+            .map(|n| format!("{} {} {}", n.name, n.pool, n.ttl.max_secs()))
+            .collect();
         assert_eq!(shown, ["www.example.com. 0 60", "b.example. 0 30"]);
     }
 

@@ -10,10 +10,10 @@ use super::cause::{Cause, Found, Kind};
 use super::decode::{Decoder, Field, Placed, Read, Section, key};
 use super::events::Node;
 use super::method::{METHOD_WORDS, ReadMethod};
-use super::model::{Fallback, Member, Pool, Sources};
+use super::model::{Fallback, Member, Pool, Sources, UpWhen};
 use super::monitor::{MONITOR_WORDS, ParameterCause, Parameters, probe_address, read_kind, read_parameters};
 use super::report::Span;
-use super::scalars::{address, boolean, integer, text_chars};
+use super::scalars::{address, boolean, integer, percent, text_chars};
 // Of a pool, and of fallback addresses besides.
 use crate::state::rotation::MAX_MEMBERS;
 
@@ -36,6 +36,8 @@ pub(super) static POOL: Section = Section {
         key("members"),
         key("monitor"),
         key("monitor_params"),
+        key("min_up"),
+        key("up_threshold"),
     ],
     may_be_empty: false,
 };
@@ -99,6 +101,7 @@ fn read_pool<'t>(d: &mut Decoder<'t, '_>, field: Field<'t>, name: String) -> Rea
     let mut members = Vec::new();
     let mut kind = None;
     let mut parameters = Some(Parameters::default());
+    let mut up_when = UpWhen::default();
     let seen = d.section(field, &POOL, |d, key, field| {
         let mut field = Some(field);
         if method.read(d, key, &mut field)? {
@@ -114,6 +117,13 @@ fn read_pool<'t>(d: &mut Decoder<'t, '_>, field: Field<'t>, name: String) -> Rea
             "members" => members = read_members(d, field)?,
             "monitor" => kind = read_kind(d, field)?,
             "monitor_params" => parameters = read_parameters(d, field)?,
+            "min_up" => {
+                up_when.min_up = d.value(field, integer(1..=1024))?.map_or(up_when.min_up, |read| read.value);
+            }
+            "up_threshold" => {
+                let read = d.value(field, percent(1..=100))?;
+                up_when.weight_percent = read.map_or(up_when.weight_percent, |read| read.value);
+            }
             _ => d.skip(&field.node)?,
         }
         Ok(())
@@ -127,6 +137,10 @@ fn read_pool<'t>(d: &mut Decoder<'t, '_>, field: Field<'t>, name: String) -> Rea
     }
     if !members.is_empty() && !members.iter().any(|member| member.enabled && member.weight > 0) {
         d.warning(at, Cause::NeverDrawn { pool: Found::new(&read.name) });
+    }
+    let countable = members.iter().filter(|member| member.enabled && member.weight > 0).count();
+    if let Some(span) = seen.place("min_up").filter(|_| usize::from(up_when.min_up) > countable) {
+        d.warning(span, Cause::NeverUp { min_up: up_when.min_up, countable });
     }
     check_fallback_families(d, &members, &fallback_places);
     let source_at = parameters.as_ref().and_then(|parameters| parameters.place("source"));
@@ -143,7 +157,7 @@ fn read_pool<'t>(d: &mut Decoder<'t, '_>, field: Field<'t>, name: String) -> Rea
     read.method = method;
     if let (Some(method), Some(monitor)) = (built, monitor) {
         let (name, monitor) = (read.name.clone(), Arc::new(monitor));
-        read.pool = Some(Pool { name, method, fallback, max_addrs_returned, members, monitor });
+        read.pool = Some(Pool { name, method, fallback, max_addrs_returned, members, monitor, up_when });
     }
     Ok(read)
 }
@@ -489,6 +503,25 @@ mod tests {
         assert_eq!(warnings(&text(disabled, "192.0.2.9")), [warning("8:15", "192.0.2.9", "IPv4")]);
         let weightless = "[{ip: 192.0.2.1, weight: 0}, '2001:db8::1']";
         assert!(warnings(&text(weightless, "[192.0.2.9, '::1']")).is_empty());
+    }
+
+    #[test]
+    fn pool_counts_as_up_by_number_and_share() {
+        let text =
+            |more: &str| with(&format!("lb_method: wrr\n{FORCED}members: [192.0.2.1, 192.0.2.2]\n{more}\n"));
+        let up_when = |more: &str| loaded(&text(more)).pools[0].up_when;
+        assert_eq!(up_when("max_addrs_returned: 1"), UpWhen { min_up: 1, weight_percent: 0 });
+        assert_eq!(up_when("min_up: 2\nup_threshold: 75%"), UpWhen { min_up: 2, weight_percent: 75 });
+        assert_eq!(
+            warnings(&text("min_up: 3")),
+            ["8:5: the pool never counts as up: 2 members can be drawn, and `min_up` is 3"]
+        );
+        for bad in ["0%", "101%", "50", "x%"] {
+            assert_eq!(
+                errors(&text(&format!("up_threshold: {bad}"))),
+                [format!("8:19: `{bad}` is not a share (accepted are `1%` to `100%`)")]
+            );
+        }
     }
 
     #[test]

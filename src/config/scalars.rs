@@ -46,6 +46,17 @@ pub(super) fn integer<T: TryFrom<u64>>(
     }
 }
 
+/// A whole number of hundredths with its `%`, inside `range`.
+pub(super) fn percent(range: RangeInclusive<u8>) -> impl Fn(&Scalar<'_>) -> Result<u8, Cause> {
+    move |scalar| {
+        let digits =
+            scalar.text.strip_suffix('%').filter(|digits| digits.bytes().all(|b| b.is_ascii_digit()));
+        let share = digits.and_then(|digits| digits.parse().ok()).filter(|share| range.contains(share));
+        let (min, max) = (*range.start(), *range.end());
+        share.ok_or_else(|| Cause::NotShare { text: found(scalar), min, max })
+    }
+}
+
 /// Seconds, whole or decimal, or a number with the unit `ms`, `s`, `m` or `h`, inside `min..=max`.
 pub(super) fn duration(min: Duration, max: Duration) -> impl Fn(&Scalar<'_>) -> Result<Duration, Cause> {
     move |scalar| {

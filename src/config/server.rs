@@ -9,6 +9,7 @@ use super::cause::{Cause, Found};
 use super::decode::{Decoder, Field, Placed, Read, Section, key};
 use super::guard::{read_cookies, read_rates};
 use super::model::{Cookies, Server, SoaFields, Steering};
+use super::prober_guard::read_prober_guard;
 use super::scalars::{boolean, duration, integer, listen_address, socket_address, text_octets, word};
 use super::zones::{read_name_servers, read_soa};
 
@@ -24,6 +25,8 @@ const DEFAULT_PER_CLIENT: u32 = 64;
 const BUFFER_OCTETS: std::ops::RangeInclusive<u64> = 4096..=256 << 20;
 /// Longest busy poll in microseconds: it keeps a core busy for nothing.
 const MAX_BUSY_POLL_US: u64 = 10_000;
+/// Oldest states that a start may use.
+const MAX_STATE_AGE: Duration = Duration::from_secs(30 * 86_400);
 /// Words of `steering`.
 const STEERINGS: &[(&str, Steering)] = &[("hash", Steering::Hash), ("cpu", Steering::Cpu)];
 const STEERING_WORDS: &str = "`hash` and `cpu`";
@@ -37,6 +40,7 @@ pub(super) static SERVER: Section = Section {
         key("workers"),
         key("admin"),
         key("state_dir"),
+        key("state_max_age"),
         key("edns_udp_size"),
         key("ecs"),
         key("minimal_responses"),
@@ -53,6 +57,7 @@ pub(super) static SERVER: Section = Section {
         key("busy_poll_us"),
         key("steering"),
         key("probe_threads"),
+        key("prober_guard"),
         key("ns"),
         key("soa"),
     ],
@@ -67,6 +72,7 @@ pub(super) fn default_server() -> Server {
         workers: None,
         admin: None,
         state_dir: None,
+        state_max_age: Duration::from_secs(3600),
         edns_udp_size: 1232,
         ecs: true,
         minimal_responses: true,
@@ -83,6 +89,7 @@ pub(super) fn default_server() -> Server {
         busy_poll_us: 0,
         steering: Steering::Hash,
         probe_threads: 2,
+        prober_guard: None,
         ns: Vec::new(),
         soa: SoaFields::default(),
     }
@@ -111,6 +118,10 @@ pub(super) fn read_server<'t>(
                 let path = value(d.value(field, |s| text_octets(&s.text, 4096))?);
                 server.state_dir = path.map(|path| join(directory, &path));
             }
+            "state_max_age" => {
+                let range = duration(Duration::ZERO, MAX_STATE_AGE);
+                set(&mut server.state_max_age, value(d.value(field, range)?));
+            }
             "edns_udp_size" => set(&mut server.edns_udp_size, value(d.value(field, integer(512..=4096))?)),
             "ecs" => set(&mut server.ecs, value(d.value(field, boolean)?)),
             "minimal_responses" => set(&mut server.minimal_responses, value(d.value(field, boolean)?)),
@@ -136,6 +147,7 @@ pub(super) fn read_server<'t>(
             }
             "steering" => set(&mut server.steering, value(d.value(field, word(STEERINGS, STEERING_WORDS))?)),
             "probe_threads" => set(&mut server.probe_threads, value(d.value(field, integer(1..=64))?)),
+            "prober_guard" => server.prober_guard = read_prober_guard(d, field)?,
             "ns" => set(&mut server.ns, read_name_servers(d, field)?.map(values)),
             "soa" => set(&mut server.soa, read_soa(d, field)?.map(|soa| soa.fields)),
             _ => d.skip(&field.node)?,
@@ -302,7 +314,7 @@ mod tests {
     #[test]
     fn every_setting_is_read() {
         let text = format!(
-            "{NAMES}server:\n  listen: ['127.0.0.1:5300', '::1']\n  workers: 4\n  admin: 127.0.0.1:8053\n  state_dir: /s\n  \
+            "{NAMES}server:\n  listen: ['127.0.0.1:5300', '::1']\n  workers: 4\n  admin: 127.0.0.1:8053\n  state_dir: /s\n  state_max_age: 10m\n  \
              edns_udp_size: 4096\n  ecs: off\n  nsid: pop7-a\n  version: x 1\n  id: pop7\n  tcp_max_connections: 32\n  \
              tcp_idle_timeout: 500ms\n  receive_buffer: 8192\n  send_buffer: 4096\n  busy_poll_us: 50\n  steering: cpu\n  \
              probe_threads: 3\n  ns: ns.example.net\n  soa: {{serial: 7}}\n"
@@ -315,6 +327,7 @@ mod tests {
         assert_eq!(server.workers, Some(4));
         assert_eq!(server.admin.unwrap().to_string(), "127.0.0.1:8053");
         assert_eq!(server.state_dir.unwrap().to_str(), Some("/s"));
+        assert_eq!(server.state_max_age, Duration::from_secs(600));
         assert_eq!((server.edns_udp_size, server.ecs), (4096, false));
         assert_eq!(server.nsid.as_deref(), Some("pop7-a"));
         assert_eq!((server.version.as_deref(), server.id.as_deref()), (Some("x 1"), Some("pop7")));

@@ -15,9 +15,10 @@ use serde_json::{Value, json};
 use tokio::sync::oneshot;
 
 use super::gate::Gate;
-use super::live::Live;
-use super::metrics;
+use super::live::{Live, unix_secs};
+use super::{metrics, overrides};
 use crate::io::pin::stand_back;
+use crate::state::health_table::Flags;
 
 /// The running listener.
 pub(super) struct Admin {
@@ -106,8 +107,14 @@ async fn state(State(live): State<Arc<Live>>) -> axum::Json<Value> {
             members.push(json!({
                 "name": &*member.name,
                 "address": member.address.to_string(),
-                "state": health.state.state.as_str(),
-                "since": health.since_secs,
+                "state": member.word.state().as_str(),
+                "since": member.word.since_secs(),
+                "probed_state": health.state.state.as_str(),
+                "overridden": member.word.flags().has_any(Flags::FORCED),
+                "draining": member.word.flags().has_any(Flags::DRAINING),
+                "weight": member.word.base_weight(member.weight),
+                "weight_permille": member.word.permille(),
+                "flap_penalty": health.state.penalty,
                 "reason": health.reason.as_ref().map(ToString::to_string),
                 "consecutive_successes": health.state.successes,
                 "consecutive_failures": health.state.failures,
@@ -119,7 +126,16 @@ async fn state(State(live): State<Arc<Live>>) -> axum::Json<Value> {
             }));
             index += 1;
         }
-        pools.push(json!({ "name": &*pool.name, "members": members }));
+        pools.push(json!({ "name": &*pool.name, "up": pool.word.is_up, "members": members }));
     }
-    axum::Json(json!({ "generation": current.generation, "names": current.names, "pools": pools }))
+    let guard = status.engine.guard;
+    let decided = live.board.overrides();
+    let standing: Vec<_> = decided.list.iter().filter(|one| one.holds(unix_secs())).cloned().collect();
+    axum::Json(json!({
+        "generation": current.generation,
+        "names": current.names,
+        "overrides": overrides::describe(&standing, &[]),
+        "frozen_since": guard.frozen_since_secs,
+        "pools": pools,
+    }))
 }

@@ -10,6 +10,7 @@ use super::live::{Current, Live};
 use super::{logging, process};
 use crate::health::Status;
 use crate::state::counters::Counter;
+use crate::state::health_table::Flags;
 
 /// Everything, at one moment.
 pub(super) fn text(live: &Live) -> String {
@@ -173,17 +174,48 @@ fn write_members(page: &mut Page, current: &Current, status: &Status) {
             ));
         }
     }
+    let name = "steerd_pool_up";
+    page.head(
+        name,
+        "gauge",
+        "1 for a pool that counts as up: enough of its members, and enough of its weight.",
+    );
+    for pool in &status.pools {
+        page.line(format_args!("{name}{{pool=\"{}\"}} {}", escape(&pool.name), u8::from(pool.word.is_up)));
+    }
     let members = || status.pools.iter().flat_map(|pool| &pool.members).zip(&labels);
     let name = "steerd_member_state";
-    page.head(name, "gauge", "1 for the state a member is in: up, down or unknown.");
+    page.head(name, "gauge", "1 for the state in force of a member: up, down or unknown.");
     for (member, labels) in members() {
-        let state = member.health.state.state.as_str();
+        let state = member.word.state().as_str();
         page.line(format_args!("{name}{{{labels},state=\"{state}\"}} 1"));
     }
     let name = "steerd_member_state_since_seconds";
     page.head(name, "gauge", "Since when the state holds; 0 before the first verdict.");
     for (member, labels) in members() {
-        page.line(format_args!("{name}{{{labels}}} {}", member.health.since_secs));
+        page.line(format_args!("{name}{{{labels}}} {}", member.word.since_secs()));
+    }
+    let name = "steerd_member_weight";
+    page.head(
+        name,
+        "gauge",
+        "The weight that counts: less than configured while a member warms up, drains or asks for less.",
+    );
+    for (member, labels) in members() {
+        let weight = member.word.effective_weight(member.weight) as f64 / 1000.0;
+        page.line(format_args!("{name}{{{labels}}} {weight}"));
+    }
+    let name = "steerd_member_override";
+    page.head(name, "gauge", "1 for a member over which an operator has decided, by what is in force.");
+    for (member, labels) in members().filter(|(member, _)| member.word.flags().has_any(Flags::FORCED)) {
+        let (word, flags) = (member.word, member.word.flags());
+        let order = match word.weight_override() {
+            Some(0) => "disable",
+            _ if flags.has_any(Flags::DRAINING) => "drain",
+            Some(_) => "weight",
+            None => word.state().as_str(),
+        };
+        page.line(format_args!("{name}{{{labels},order=\"{order}\"}} 1"));
     }
     let name = "steerd_member_answers_total";
     page.head(name, "counter", "Answers whose first address was this member's.");
@@ -209,6 +241,17 @@ fn write_engine(page: &mut Page, live: &Live) {
     page.single("steerd_probes_started_total", "counter", "Probes started.", engine.started);
     let help = "Probes that failed for a reason of this machine's own and changed no state.";
     page.single("steerd_probes_inconclusive_total", "counter", help, engine.inconclusive);
+    let guard = engine.guard;
+    let help = "1 while probes are not trusted and every state stays as it was (server.prober_guard).";
+    page.single("steerd_health_frozen", "gauge", help, u8::from(guard.frozen_since_secs.is_some()));
+    page.single("steerd_health_freezes_total", "counter", "How often that began.", guard.freezes);
+    let help = "Probed addresses that are up.";
+    page.single("steerd_guarded_addresses", "gauge", help, guard.figures.addresses);
+    let help = "Of these, those that began to fail together.";
+    page.single("steerd_guarded_addresses_failing", "gauge", help, guard.figures.failing);
+    page.single("steerd_canaries", "gauge", "Canaries of the prober guard.", guard.figures.canaries);
+    let help = "Canaries whose last probe failed.";
+    page.single("steerd_canaries_failing", "gauge", help, guard.figures.canaries_failing);
     let help = "State changes that were not logged because the log was too slow.";
     page.single("steerd_state_changes_unlogged_total", "counter", help, engine.unlogged);
     let help = "Log lines dropped because the log's reader was too slow.";

@@ -16,6 +16,8 @@ mod ticker;
 mod watch;
 /// What is live now, for everybody who reports.
 mod live;
+/// What operators decide over members.
+pub mod overrides;
 /// Prometheus text.
 mod metrics;
 /// The HTTP listener.

@@ -19,6 +19,7 @@ use super::error::ReloadError;
 pub use super::error::{RunError, StartError};
 use super::fleet::Fleet;
 use super::live::{Current, Live, unix_secs};
+use super::overrides::Overrides;
 use super::sets::{SetSigner, SetWork};
 use super::signing::Signer;
 use super::startup::{bind_all, lock_state_dir, raise_file_limit};
@@ -31,7 +32,7 @@ use crate::config::model::{Config, GlobalNames, Server, ZoneRecords};
 use crate::config::zone::choose::ZoneReport;
 use crate::config::zone::keep::ZoneKeep;
 use crate::config::{self, Loaded, Report};
-use crate::health::{Engine, EngineGone, Plan};
+use crate::health::{Engine, EngineGone, Memory, Plan};
 use crate::io::give_back_large_blocks;
 use crate::io::limits::ConnectionLimits;
 use crate::io::pin::{Cores, stand_back};
@@ -108,6 +109,7 @@ pub struct Supervisor {
     snapshot: Arc<Snapshot>,
     fleet: Fleet,
     engine: Engine,
+    overrides: Option<Overrides>,
     admin: Option<Admin>,
     live: Arc<Live>,
     listening: Vec<std::net::SocketAddr>,
@@ -167,7 +169,12 @@ impl Supervisor {
         if let Err(error) = cores.leave_to_workers(worker_count) {
             tracing::warn!(%error, "probes and reloads cannot be kept off the workers' cores");
         }
-        let engine = Engine::start(server.probe_threads, seed()).map_err(StartError::Resources)?;
+        let memory = server.state_dir.clone().map(|folder| Memory { folder, max_age: server.state_max_age });
+        let engine =
+            Engine::start_with(server.probe_threads, seed(), memory).map_err(StartError::Resources)?;
+        // Before anything is published: what was decided holds from the first answer on.
+        let overrides =
+            server.state_dir.as_deref().and_then(|folder| Overrides::start(folder, engine.overrider()));
         adopt_plan(&engine, &config, &snapshot, Box::new(|| ()))
             .map_err(|error| StartError::Resources(std::io::Error::other(error)))?;
         let limits = ConnectionLimits::new(
@@ -221,6 +228,7 @@ impl Supervisor {
             snapshot,
             fleet,
             engine,
+            overrides,
             admin,
             live,
             listening,
@@ -286,6 +294,9 @@ impl Supervisor {
         systemd::stopping();
         if let Some(admin) = self.admin {
             admin.stop();
+        }
+        if let Some(overrides) = self.overrides {
+            overrides.stop();
         }
         self.fleet.stop();
         self.signer.keep(&self.config, true, unix_secs());
@@ -414,7 +425,11 @@ fn adopt_plan(
     publish: Box<dyn FnOnce() + Send>,
 ) -> Result<(), EngineGone> {
     let (done, adopted) = bounded(1);
-    let plan = Plan::new(&config.pools, snapshot.health.clone());
+    let guard = config.server.prober_guard.as_ref();
+    let plan = Plan::new(&config.pools, snapshot.health.clone()).guarded(guard).located(|address| {
+        let region = snapshot.topology.lookup(address).region?;
+        config.topology.regions.get(usize::from(region.0)).map(|name| name.as_str().into())
+    });
     engine.adopt(
         plan,
         Box::new(move || {

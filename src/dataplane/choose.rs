@@ -10,6 +10,7 @@ use super::parse::Query;
 use crate::state::pool::{Family, FamilyPool};
 use crate::state::rotation::hashed_scope;
 use crate::state::snapshot::{Binding, Snapshot};
+use crate::state::ttl::Ttl;
 use crate::wire::message::{Class, Rtype};
 
 /// Addresses to be drawn from a pool.
@@ -19,8 +20,8 @@ pub struct PoolChoice<'s> {
     pub family: &'s FamilyPool,
     /// Which of the family's rotations: 0 over all, else that of a region.
     pub scope: usize,
-    /// TTL of the records in seconds.
-    pub ttl_secs: u32,
+    /// TTL of the records.
+    pub ttl: Ttl,
     /// For whom the same answer holds: the client subnet's scope.
     pub scope_len: u8,
 }
@@ -85,7 +86,7 @@ fn choose_in_family<'s>(
         return None;
     }
     let (scope, scope_len) = choose_scope(snapshot, client, query, family);
-    Some(PoolChoice { family, scope, ttl_secs: binding.ttl_secs, scope_len })
+    Some(PoolChoice { family, scope, ttl: binding.ttl, scope_len })
 }
 
 /// Which rotation of a pool's family is the client's, and for whom the same holds.

@@ -120,11 +120,9 @@ fn deny_with_proof(
 pub(super) fn draw_many(turn: Turn<'_>, query: Query<'_>, owner: Owner<'_>, reply: &mut [u8]) -> Body {
     let Turn { snapshot, rotations, counters, client, transport, guard } = turn;
     // Decided again rather than handed on: handing it on would cost every answer of one record.
-    if let Some(PoolChoice { family, scope, ttl_secs, scope_len }) =
-        choose_pool(snapshot, client, query, owner)
-    {
+    if let Some(PoolChoice { family, scope, ttl, scope_len }) = choose_pool(snapshot, client, query, owner) {
         let into = room(snapshot, transport, query, reply);
-        let drawn = rotations.draw(&snapshot.health, family, scope, ttl_secs, into);
+        let drawn = rotations.draw(&snapshot.health, family, scope, ttl, into);
         if drawn.count > 0 {
             return drawn_body(counters, family, scope_len, drawn);
         }

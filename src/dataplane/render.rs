@@ -268,12 +268,16 @@ pub fn drawn_body(counters: &Counters, family: &FamilyPool, scope_len: u8, drawn
 #[inline(always)]
 pub(super) fn count_source(counters: &Counters, source: Source) -> Option<ExtendedError> {
     counters.bump(match source {
-        Source::Up => Counter::FromUp,
+        Source::Up | Source::Frozen => Counter::FromUp,
         Source::Unknown => Counter::FromUnknown,
         Source::Fallback => Counter::FromFallback,
         Source::Empty => Counter::Exhausted,
     });
-    matches!(source, Source::Fallback).then_some(ExtendedError::NoMemberUp)
+    match source {
+        Source::Fallback => Some(ExtendedError::NoMemberUp),
+        Source::Frozen => Some(ExtendedError::StaleHealth),
+        Source::Up | Source::Unknown | Source::Empty => None,
+    }
 }
 
 /// The header, where that of the query stands already. AD and CD are cleared, as RFC 4035 §3.1.6 asks of an authoritative

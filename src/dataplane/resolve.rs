@@ -277,7 +277,7 @@ impl<'t> Resolution<'t, '_> {
     /// Answers with addresses of a pool.
     fn draw(&mut self, choice: PoolChoice<'t>, owner: Owner<'t>, place: Place) -> End {
         let Turn { snapshot, counters, .. } = self.turn;
-        let PoolChoice { family, scope, ttl_secs, scope_len } = choice;
+        let PoolChoice { family, scope, ttl, scope_len } = choice;
         self.scope_len = scope_len;
         let signed = owner.binding(snapshot).map_or(0, |binding| binding.signed);
         if self.signed
@@ -287,7 +287,7 @@ impl<'t> Resolution<'t, '_> {
             return self.draw_signed(choice, &name.families[family.family as usize], owner, place);
         }
         let rest = self.sections.rest();
-        let drawn = self.turn.rotations.draw(&snapshot.health, family, scope, ttl_secs, rest);
+        let drawn = self.turn.rotations.draw(&snapshot.health, family, scope, ttl, rest);
         match (drawn, family.rules.fallback) {
             (Drawn { count: count @ 1.., source }, _) => {
                 let len = count as usize * family.family.record_octets();
@@ -319,10 +319,9 @@ impl<'t> Resolution<'t, '_> {
             return End::ANSWERED;
         }
         let Turn { snapshot, counters, .. } = self.turn;
-        let PoolChoice { family, scope, ttl_secs, .. } = choice;
+        let PoolChoice { family, scope, ttl, .. } = choice;
         let rest = self.sections.rest();
-        let (candidate, source) =
-            self.turn.rotations.draw_one(&snapshot.health, family, scope, ttl_secs, rest);
+        let (candidate, source) = self.turn.rotations.draw_one(&snapshot.health, family, scope, ttl, rest);
         if source == Source::Empty {
             return self.exhausted(family, owner, place);
         }
@@ -350,12 +349,12 @@ impl<'t> Resolution<'t, '_> {
         place: Place,
     ) -> Option<()> {
         let Turn { snapshot, counters, .. } = self.turn;
-        let PoolChoice { family, scope, ttl_secs, .. } = choice;
+        let PoolChoice { family, scope, ttl, .. } = choice;
         let rotations = &mut *self.turn.rotations;
         let (scope, sequence) = rotations.settled(&snapshot.health, family, scope);
         let sets = signatures.sets.get(scope).filter(|sets| sets.are_of(sequence))?;
         let rest = self.sections.rest();
-        let (drawn, set) = rotations.draw_set(&snapshot.health, family, scope, ttl_secs, rest);
+        let (drawn, set) = rotations.draw_set(&snapshot.health, family, scope, ttl, rest);
         let len = drawn.count as usize * family.family.record_octets();
         if drawn.count == 0 || rest.len() < len + sets.octets_each() {
             self.sections.take(Section::Answer, None);

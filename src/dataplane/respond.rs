@@ -171,9 +171,9 @@ fn answer(turn: Turn<'_>, query: Query<'_>, owner: Owner<'_>, told: Told<'_>, re
     let Some(small) = reply.first_chunk_mut::<MIN_REPLY_OCTETS>() else { return 0 };
     copy_asked(query.asked, small);
     let choice = choose_pool(snapshot, client, query, owner);
-    if let Some(PoolChoice { family, scope, ttl_secs, scope_len }) = choice
+    if let Some(PoolChoice { family, scope, ttl, scope_len }) = choice
         && let Some(into) = room_for_one(query, small)
-        && rotations.draw_single(&snapshot.health, family, scope, ttl_secs, into).is_some()
+        && rotations.draw_single(&snapshot.health, family, scope, ttl, into).is_some()
     {
         let body = drawn_body(counters, family, scope_len, Drawn { count: 1, source: Source::Up });
         return finish(snapshot, counters, transport, query, body, told, small);

@@ -3,7 +3,8 @@
 //! A target that is in both (same address, equal monitor) goes on as if nothing had happened: state, counts, totals,
 //! place in the schedule. Only if its monitor could not be carried out on this machine (no trusted roots, say) is its
 //! probing begun anew, with whatever is there now. A new target whose member was there before with other parameters begins with that member's
-//! state, but with its own counts, so that an edited parameter flips nobody to UNKNOWN. All others begin UNKNOWN.
+//! state, but with its own counts, so that an edited parameter flips nobody to UNKNOWN. All others begin as the last run of the
+//! process left them, if that is known, counts included; else UNKNOWN.
 
 use std::cell::OnceCell;
 use std::collections::HashMap;
@@ -16,6 +17,7 @@ use super::probe::Script;
 use super::prober::TargetId;
 use super::reason::Reason;
 use super::status::{Sheet, TargetStatus};
+use super::store::Saved;
 use crate::config::model::Monitor;
 use crate::state::health_table::State;
 
@@ -115,6 +117,7 @@ fn inherit_by_place(old: &Roster, plan: &Plan, heirs: &mut [Inheritance]) {
 pub(super) fn first_status(
     inheritance: Inheritance,
     inherited: TargetStatus,
+    recalled: Option<Saved>,
     forced: Option<bool>,
     now_secs: u32,
 ) -> TargetStatus {
@@ -127,7 +130,12 @@ pub(super) fn first_status(
             changed: inherited.changed,
             ..TargetStatus::default()
         },
-        Inheritance::None => TargetStatus::default(),
+        Inheritance::None => match recalled {
+            Some(Saved { state, since_secs }) => {
+                TargetStatus { state, since_secs, ..TargetStatus::default() }
+            }
+            None => TargetStatus::default(),
+        },
     };
     if let Some(up) = forced {
         let state = if up { State::Up } else { State::Down };
@@ -156,7 +164,7 @@ mod tests {
     /// A roster of this plan, every target in `state`.
     fn roster(plan: Plan, state: State) -> Roster {
         let status = TargetStatus {
-            state: MemberState { state, successes: 3, failures: 0 },
+            state: MemberState { state, successes: 3, ..MemberState::default() },
             since_secs: 7,
             succeeded: 9,
             ..TargetStatus::default()
@@ -172,7 +180,12 @@ mod tests {
         Roster {
             scripts: plan.scripts,
             targets,
-            sheet: Arc::new(Sheet { pools: plan.pools, targets: statuses }),
+            sheet: Arc::new(Sheet {
+                pools: plan.pools,
+                targets: statuses,
+                keys: Box::default(),
+                table: plan.table,
+            }),
         }
     }
 
@@ -198,7 +211,7 @@ mod tests {
         let expected = [Inheritance::AllButJob(0), Inheritance::AllButJob(1), Inheritance::All(2)];
         assert_eq!(inheritances(&old, &plan(&pools)), expected);
         let inherited = old.sheet.targets[0].lock().clone();
-        assert_eq!(first_status(expected[0], inherited.clone(), None, 100), inherited);
+        assert_eq!(first_status(expected[0], inherited.clone(), None, None, 100), inherited);
     }
 
     #[test]
@@ -216,10 +229,21 @@ mod tests {
     fn inherited_state_comes_without_counts_and_with_its_age() {
         let old = roster(plan(&[pool("a", forced_monitor(true), &["127.0.0.1"])]), State::Up);
         let inherited = old.sheet.targets[0].lock().clone();
-        let status = first_status(Inheritance::StateOf(0), inherited.clone(), None, 100);
-        assert_eq!(status.state, MemberState { state: State::Up, successes: 0, failures: 0 });
+        let status = first_status(Inheritance::StateOf(0), inherited.clone(), None, None, 100);
+        assert_eq!(status.state, MemberState { state: State::Up, ..MemberState::default() });
         assert_eq!((status.since_secs, status.succeeded), (7, 0));
-        assert_eq!(first_status(Inheritance::All(0), inherited, None, 100).succeeded, 9);
+        assert_eq!(first_status(Inheritance::All(0), inherited, None, None, 100).succeeded, 9);
+    }
+
+    #[test]
+    fn what_the_last_run_knew_holds_for_targets_that_nobody_here_knows() {
+        let state = MemberState { state: State::Up, failures: 2, ..MemberState::default() };
+        let saved = Saved { state, since_secs: 5 };
+        let status = first_status(Inheritance::None, TargetStatus::default(), Some(saved), None, 100);
+        assert_eq!((status.state, status.since_secs, status.reason), (state, 5, None));
+        let known = TargetStatus { since_secs: 9, ..TargetStatus::default() };
+        let status = first_status(Inheritance::All(0), known.clone(), Some(saved), None, 100);
+        assert_eq!(status, known);
     }
 
     #[test]
@@ -229,11 +253,11 @@ mod tests {
             since_secs: 7,
             ..TargetStatus::default()
         };
-        let kept = first_status(Inheritance::StateOf(0), up.clone(), Some(true), 100);
+        let kept = first_status(Inheritance::StateOf(0), up.clone(), None, Some(true), 100);
         assert_eq!((kept.state.state, kept.since_secs), (State::Up, 7));
-        let flipped = first_status(Inheritance::StateOf(0), up, Some(false), 100);
+        let flipped = first_status(Inheritance::StateOf(0), up, None, Some(false), 100);
         assert_eq!((flipped.state.state, flipped.since_secs), (State::Down, 100));
-        let new = first_status(Inheritance::None, TargetStatus::default(), Some(true), 100);
+        let new = first_status(Inheritance::None, TargetStatus::default(), None, Some(true), 100);
         assert_eq!((new.state.state, new.since_secs), (State::Up, 100));
     }
 }

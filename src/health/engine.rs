@@ -1,25 +1,47 @@
 //! Threads and channels of the probe engine: start, adopt, shut down.
 //!
-//! `threads` prober threads, one keeper, one herald. It does nothing by itself before a plan is adopted, and it never
+//! `threads` prober threads, one keeper, one herald, and where states outlive the process, one saver. It does nothing by itself before a plan is adopted, and it never
 //! outlives its handle: dropping it ends and joins the threads. A thread that ends before shows in `is_alive`, for the
 //! owner to act upon; the engine does not restart it.
 
 use std::io;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use crossbeam::channel::{Sender, bounded};
 
 use super::herald;
 use super::keeper::{Keeper, MESSAGES_MAX, Message};
+use super::overrides::{Override, Overrides};
 use super::plan::Plan;
 use super::prober::{IN_FLIGHT_MAX, Prober};
+use super::saver::{self, Memory};
 use super::status::{StatusBoard, ThreadCounters};
+
+/// Longest wait for the keeper, which may be adopting a large plan.
+const OVERRIDE_PATIENCE: Duration = Duration::from_secs(10);
 
 /// The keeper has ended: no plan can be adopted any more, and no state changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the health keeper is gone")]
 pub struct EngineGone;
+
+/// The way of overrides into the engine; it may outlive it.
+#[derive(Clone)]
+pub struct Overrider(Sender<Message>);
+
+impl Overrider {
+    /// Puts these in force in place of all others; returns how many members each of them concerns, once they are.
+    ///
+    /// # Errors
+    /// When the keeper has ended, or is busy for longer than is waited for.
+    pub fn put_in_force(&self, overrides: Arc<[Override]>) -> Result<Vec<usize>, EngineGone> {
+        let (done, told) = bounded(1);
+        self.0.send(Message::Override(Overrides { list: overrides }, done)).map_err(|_| EngineGone)?;
+        told.recv_timeout(OVERRIDE_PATIENCE).map_err(|_| EngineGone)
+    }
+}
 
 /// The running probe engine.
 pub struct Engine {
@@ -27,6 +49,8 @@ pub struct Engine {
     board: Arc<StatusBoard>,
     /// In the order in which they end.
     threads: Vec<JoinHandle<()>>,
+    /// What writes states to disk, and what it lives by. It ends last, and nobody's verdict hangs on it.
+    saver: Option<(Sender<()>, JoinHandle<()>)>,
 }
 
 impl Engine {
@@ -35,11 +59,24 @@ impl Engine {
     /// # Errors
     /// When the kernel gives no thread, epoll instance or eventfd.
     pub fn start(threads: u16, seed: u64) -> io::Result<Engine> {
-        Engine::start_bounded(threads, seed, IN_FLIGHT_MAX)
+        Engine::start_bounded(threads, seed, IN_FLIGHT_MAX, None)
+    }
+
+    /// As [`Engine::start`], beginning with what the last run left in this memory, and leaving what it knows there.
+    ///
+    /// # Errors
+    /// As [`Engine::start`]; a memory that is of no use is none.
+    pub fn start_with(threads: u16, seed: u64, memory: Option<Memory>) -> io::Result<Engine> {
+        Engine::start_bounded(threads, seed, IN_FLIGHT_MAX, memory)
     }
 
     /// As [`Engine::start`], with this many probes under way a thread at most.
-    pub(super) fn start_bounded(threads: u16, seed: u64, in_flight_max: usize) -> io::Result<Engine> {
+    pub(super) fn start_bounded(
+        threads: u16,
+        seed: u64,
+        in_flight_max: usize,
+        memory: Option<Memory>,
+    ) -> io::Result<Engine> {
         let (sender, receiver) = bounded(MESSAGES_MAX);
         let counters: Vec<_> = (0..threads.max(1)).map(|_| Arc::new(ThreadCounters::new())).collect();
         let board = Arc::new(StatusBoard::new(counters.iter().cloned()));
@@ -51,11 +88,12 @@ impl Engine {
             probers.push(prober);
             mailboxes.push(mailbox);
         }
+        let recalled = memory.as_ref().map(Memory::recall).unwrap_or_default();
         let (mouth, news) = herald::news_channel(board.clone());
-        let keeper = Keeper::new(receiver, mailboxes, board.clone(), mouth, seed);
+        let keeper = Keeper::new(receiver, mailboxes, board.clone(), mouth, recalled, seed);
 
         // From here on an error drops the handle, which ends what was started.
-        let mut engine = Engine { messages: sender, board, threads: Vec::new() };
+        let mut engine = Engine { messages: sender, board, threads: Vec::new(), saver: None };
         let keeper = thread::Builder::new().name("health-keeper".into()).spawn(|| keeper.run())?;
         engine.threads.push(keeper);
         for (index, prober) in probers.into_iter().enumerate() {
@@ -65,6 +103,12 @@ impl Engine {
         let board = engine.board.clone();
         let herald = thread::Builder::new().name("health-herald".into());
         engine.threads.push(herald.spawn(move || herald::run(&news, &board))?);
+        if let Some(memory) = memory {
+            let (stop, stopped) = bounded(0);
+            let board = engine.board.clone();
+            let saver = thread::Builder::new().name("health-saver".into());
+            engine.saver = Some((stop, saver.spawn(move || saver::run(&memory, &board, &stopped))?));
+        }
         Ok(engine)
     }
 
@@ -77,6 +121,11 @@ impl Engine {
     /// is dropped just so, but later.
     pub fn adopt(&self, plan: Plan, publish: Box<dyn FnOnce() + Send>) -> Result<(), EngineGone> {
         self.messages.send(Message::Adopt(Box::new(plan), publish)).map_err(|_| EngineGone)
+    }
+
+    /// The way of overrides into it.
+    pub fn overrider(&self) -> Overrider {
+        Overrider(self.messages.clone())
     }
 
     /// Whether all of its threads still run. One that does not has panicked, or a prober could not wait for events:
@@ -100,7 +149,11 @@ impl Drop for Engine {
     fn drop(&mut self) {
         // An error: the keeper is gone already, and whoever waits for it sees its channel closed.
         drop(self.messages.send(Message::Stop));
-        for thread in self.threads.drain(..) {
+        let saver = self.saver.take();
+        // What it saves last is what the keeper knew last, so the keeper goes first; letting go of the channel tells it.
+        let saver = saver.into_iter().map(|(stop, thread)| (Some(stop), thread));
+        for (stop, thread) in self.threads.drain(..).map(|thread| (None, thread)).chain(saver) {
+            drop(stop);
             if thread.join().is_err() {
                 tracing::error!("a health thread has panicked");
             }

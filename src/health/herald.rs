@@ -13,6 +13,7 @@ use std::sync::atomic::Ordering;
 
 use crossbeam::channel::{Receiver, Sender, bounded};
 
+use super::guard::{Figures, Turn};
 use super::machine::Change;
 use super::reason::Reason;
 use super::status::StatusBoard;
@@ -41,14 +42,22 @@ pub(super) enum Event {
     },
 }
 
+/// What is to be said.
+pub(super) enum Item {
+    /// Of a member.
+    Member(News),
+    /// Of the prober itself.
+    Guard(Turn, Figures),
+}
+
 /// The keeper's end.
 pub(super) struct Mouth {
-    news: Sender<News>,
+    news: Sender<Item>,
     board: Arc<StatusBoard>,
 }
 
 /// The two ends of the way to the herald.
-pub(super) fn news_channel(board: Arc<StatusBoard>) -> (Mouth, Receiver<News>) {
+pub(super) fn news_channel(board: Arc<StatusBoard>) -> (Mouth, Receiver<Item>) {
     let (sender, receiver) = bounded(NEWS_MAX);
     (Mouth { news: sender, board }, receiver)
 }
@@ -56,6 +65,15 @@ pub(super) fn news_channel(board: Arc<StatusBoard>) -> (Mouth, Receiver<News>) {
 impl Mouth {
     /// Says it without waiting.
     pub(super) fn say(&self, news: News) {
+        self.send(Item::Member(news));
+    }
+
+    /// Says that verdicts are frozen, or that they count again, without waiting.
+    pub(super) fn say_turn(&self, turn: Turn, figures: Figures) {
+        self.send(Item::Guard(turn, figures));
+    }
+
+    fn send(&self, news: Item) {
         // Full: the log is stuck. Disconnected: the herald has ended. Either way this will never be logged.
         if self.news.try_send(news).is_err() {
             self.board.unlogged.fetch_add(1, Ordering::Relaxed);
@@ -64,10 +82,13 @@ impl Mouth {
 }
 
 /// Logs until the keeper is gone and everything has been said.
-pub(super) fn run(news: &Receiver<News>, board: &StatusBoard) {
+pub(super) fn run(news: &Receiver<Item>, board: &StatusBoard) {
     let mut unlogged_said = 0;
     for item in news {
-        log(&item);
+        match item {
+            Item::Member(news) => log(&news),
+            Item::Guard(turn, figures) => log_turn(turn, figures),
+        }
         let unlogged = board.unlogged.load(Ordering::Relaxed);
         if unlogged > unlogged_said && news.is_empty() {
             tracing::warn!(
@@ -76,6 +97,29 @@ pub(super) fn run(news: &Receiver<News>, board: &StatusBoard) {
             );
             unlogged_said = unlogged;
         }
+    }
+}
+
+fn log_turn(turn: Turn, figures: Figures) {
+    let Figures { addresses, failing, canaries, canaries_failing } = figures;
+    match turn {
+        Turn::Stay => {}
+        Turn::Freeze(cause) => tracing::error!(
+            ?cause,
+            addresses,
+            failing,
+            canaries,
+            canaries_failing,
+            "PROBES ARE NOT TRUSTED: too many targets fail at once, so every state stays as it was"
+        ),
+        Turn::Thaw(cause) => tracing::warn!(
+            ?cause,
+            addresses,
+            failing,
+            canaries,
+            canaries_failing,
+            "probes are trusted again: states follow them"
+        ),
     }
 }
 

@@ -7,22 +7,29 @@
 //! # Bounds
 //! `MESSAGES_MAX` messages wait; a prober that finds no room waits for it (it never makes the keeper wait).
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use crossbeam::channel::Receiver;
+use crossbeam::channel::{Receiver, RecvTimeoutError, Sender};
 use parking_lot::Mutex;
 
 use super::adoption::{Inheritance, Kept, Roster, first_status, inheritances};
+use super::clock::Clock;
+use super::guard::{self, Guard, Turn, Watched};
 use super::herald::{Event, Mouth, News};
-use super::machine::{Change, Outcome, step};
+use super::machine::{Change, Outcome, Rules, hold, step};
+use super::overrides::{Effect, Overrides};
 use super::plan::{Plan, PlanTarget};
+use super::probe::Script;
 use super::prober::{Job, Mailbox, Order, Report, TargetId};
 use super::reason::Reason;
 use super::schedule::{Prng, Schedule};
 use super::status::{ChangeTimes, Sheet, StatusBoard, TargetStatus};
-use crate::state::health_table::{HealthTable, State, Word};
+use super::store::{Key, Saved};
+use super::words::{Writer, member_word};
+use crate::state::health_table::{HealthTable, State};
 
 /// Messages that wait for the keeper: 0.8 s of the largest fleet designed for (100,000 targets every 10 s), which is
 /// more than adopting a plan of that size takes.
@@ -37,6 +44,8 @@ pub(super) enum Message {
     Report(Report),
     /// A new plan, and what makes its table the one that is read.
     Adopt(Box<Plan>, Box<dyn FnOnce() + Send>),
+    /// Overrides in place of those in force; told is how many members each concerns.
+    Override(Overrides, Sender<Vec<usize>>),
     /// End the thread, and the probers with it.
     Stop,
 }
@@ -47,12 +56,23 @@ pub(super) struct Keeper {
     probers: Vec<Arc<Mailbox>>,
     board: Arc<StatusBoard>,
     mouth: Mouth,
-    table: Arc<HealthTable>,
+    clock: Clock,
+    writer: Writer,
     roster: Roster,
     index_of: HashMap<TargetId, u32>,
     next_id: u64,
+    /// What the last run of the process knew, until the first plan is adopted.
+    recalled: HashMap<Key, Saved>,
     prng: Prng,
     not_probed: NotProbed,
+    guard: Guard,
+    overrides: Overrides,
+    /// What they come to, by pool and member; empty where none is made.
+    effects: Vec<Vec<Effect>>,
+    /// When the next one ends.
+    override_ends_ms: Option<u64>,
+    /// When words change by the time alone, with the target. A set: whoever is shown again meanwhile is due once.
+    agenda: BTreeSet<(u64, u32)>,
 }
 
 /// What has to be said about probes that could not be made.
@@ -68,31 +88,124 @@ impl Keeper {
         probers: Vec<Arc<Mailbox>>,
         board: Arc<StatusBoard>,
         mouth: Mouth,
+        recalled: HashMap<Key, Saved>,
         seed: u64,
     ) -> Keeper {
-        let sheet = Arc::new(Sheet { pools: Box::default(), targets: Box::default() });
+        let sheet = Arc::new(Sheet::empty());
         Keeper {
             messages,
             probers,
             board,
             mouth,
-            table: Arc::new(HealthTable::new([])),
+            clock: Clock::start(),
+            writer: Writer::new(Arc::new(HealthTable::new([]))),
             roster: Roster { scripts: Vec::new(), targets: Vec::new(), sheet },
             index_of: HashMap::new(),
             next_id: 0,
+            recalled,
             prng: Prng::new(seed),
             not_probed: NotProbed { said_at: None, unsaid: 0 },
+            guard: Guard::default(),
+            overrides: Overrides::default(),
+            effects: Vec::new(),
+            override_ends_ms: None,
+            agenda: BTreeSet::new(),
         }
     }
 
     /// Keeps until told to stop, then ends the probers.
     pub(super) fn run(mut self) {
-        while let Ok(message) = self.messages.recv() {
-            match message {
-                Message::Report(report) => self.take(report),
-                Message::Adopt(plan, publish) => self.adopt(*plan, publish),
-                Message::Stop => break,
+        loop {
+            match self.next_message() {
+                Ok(Message::Report(report)) => self.take(report),
+                Ok(Message::Adopt(plan, publish)) => self.adopt(*plan, publish),
+                Ok(Message::Override(overrides, told)) => {
+                    self.overrides = overrides;
+                    let counts = self.apply_overrides();
+                    self.show_all(self.clock.now_ms());
+                    *self.board.overrides.lock() = self.overrides.clone();
+                    // An error: nobody waits any more.
+                    let _ = told.try_send(counts);
+                }
+                Ok(Message::Stop) | Err(RecvTimeoutError::Disconnected) => break,
+                Err(RecvTimeoutError::Timeout) => {}
             }
+            self.serve_agenda();
+        }
+    }
+
+    /// The next message, or that something is due by the time alone.
+    fn next_message(&self) -> Result<Message, RecvTimeoutError> {
+        let warmer_ms = self.agenda.first().map(|(due_ms, _)| *due_ms);
+        match [warmer_ms, self.override_ends_ms].into_iter().flatten().min() {
+            Some(due_ms) => self.messages.recv_deadline(self.clock.instant(due_ms)),
+            None => self.messages.recv().map_err(|_| RecvTimeoutError::Disconnected),
+        }
+    }
+
+    /// Derives what the overrides come to; returns how many members each concerns.
+    fn apply_overrides(&mut self) -> Vec<usize> {
+        let now_secs = u64::from(now_secs());
+        let ends_secs = self.overrides.next_end_secs(now_secs);
+        // What ends is looked at by the wall clock, so by that it must have ended.
+        let ends_ms = ends_secs.map(|secs| self.clock.now_ms() + (secs - now_secs).saturating_mul(1000));
+        self.override_ends_ms = ends_ms;
+        let list = &self.overrides.list;
+        let mut counts = vec![0; list.len()];
+        if list.is_empty() {
+            self.effects.clear();
+            return counts;
+        }
+        let pools = self.roster.sheet.pools.iter().map(|pool| {
+            let members = pool.members.iter().map(|member| {
+                let region = member.region.as_deref();
+                for (count, one) in counts.iter_mut().zip(list.iter()) {
+                    *count +=
+                        usize::from(one.target.selects(&pool.name, &member.name, member.address, region));
+                }
+                Effect::of(list, (&pool.name, &member.name, member.address, region), now_secs)
+            });
+            members.collect()
+        });
+        self.effects = pools.collect();
+        counts
+    }
+
+    /// Gives targets that warm up the weight that is due.
+    fn serve_agenda(&mut self) {
+        if self.override_ends_ms.is_some_and(|ends_ms| ends_ms <= self.clock.now_ms()) {
+            self.apply_overrides();
+            self.show_all(self.clock.now_ms());
+        }
+        while let Some((due_ms, index)) = self.agenda.first().copied() {
+            let now_ms = self.clock.now_ms();
+            if due_ms > now_ms {
+                return;
+            }
+            self.agenda.pop_first();
+            self.show(index as usize, now_ms);
+        }
+    }
+
+    /// Writes the words of a target's places, where they are others now.
+    fn show(&mut self, index: usize, now_ms: u64) {
+        let is_frozen = self.guard.frozen_ms().is_some();
+        let Roster { scripts, targets, sheet } = &self.roster;
+        let kept = &targets[index];
+        let script = &scripts[kept.script as usize];
+        let status = sheet.targets[index].lock();
+        let mut due_ms = None;
+        for place in &kept.places {
+            let effect = effect_of(&self.effects, place.pool as usize, place.member as usize);
+            let is_forced = script.forced().is_some();
+            let (word, next_ms) =
+                member_word(&status, &script.monitor, is_forced, &effect, is_frozen, now_ms);
+            self.writer.write(&sheet.pools, place.pool as usize, place.member as usize, word);
+            due_ms = next_ms;
+        }
+        drop(status);
+        if let Some(due_ms) = due_ms {
+            self.agenda.insert((due_ms, index as u32));
         }
     }
 
@@ -100,19 +213,38 @@ impl Keeper {
     fn take(&mut self, report: Report) {
         // A target that has ended meanwhile: its last outcome concerns no one.
         let Some(index) = self.index_of.get(&report.target).map(|index| *index as usize) else { return };
-        let kept = &self.roster.targets[index];
-        let monitor = &self.roster.scripts[kept.script as usize].monitor;
         let Report { conclusion, duration, verdict_at, .. } = report;
 
+        let now_ms = self.clock.ms(verdict_at);
+        let outcome = self.ask_guard(index, conclusion.outcome, duration, now_ms);
+        let kept = &self.roster.targets[index];
+        let monitor = &self.roster.scripts[kept.script as usize].monitor;
         let mut status = self.roster.sheet.targets[index].lock();
-        let (state, change) = step(status.state, conclusion.outcome, monitor.rise, monitor.retries);
+        let before = status.state;
+        let (state, change) = match self.guard.frozen_ms() {
+            None => step(before, outcome, &Rules::of(monitor), now_ms),
+            Some(_) => (hold(before, outcome, now_ms), None),
+        };
+        if let Some(Change { state: State::Down, .. }) = change {
+            status.before_fall = Some((before.acquitted(), status.since_secs));
+        }
         status.state = state;
-        if let Some(change) = change {
+        let is_other = match conclusion.advice {
+            Some(advice) => std::mem::replace(&mut status.advice, advice) != advice,
+            None => false,
+        };
+        if change.is_some() {
             status.since_secs = now_secs();
-            let word = Word::new(change.state, status.since_secs);
-            for place in &kept.places {
-                self.table.write(place.pool as usize, [(place.member as usize, word)]);
-            }
+            let is_member = !kept.places.is_empty();
+            self.guard.note_state(index, is_member && state.state == State::Up);
+        }
+        // Most outcomes change nothing that a word tells.
+        if change.is_some() || is_other || state.flip_secs(monitor) != before.flip_secs(monitor) {
+            drop(status);
+            self.show(index, now_ms);
+            status = self.roster.sheet.targets[index].lock();
+        }
+        if change.is_some() {
             status.changed = Some(ChangeTimes { verdict_at, written_at: Instant::now() });
         }
         status.last_duration = Some(duration);
@@ -131,14 +263,76 @@ impl Keeper {
         }
     }
 
+    /// Lets the guard see an outcome, and does what it says; returns what the outcome counts for.
+    fn ask_guard(&mut self, index: usize, outcome: Outcome, duration: Duration, now_ms: u64) -> Outcome {
+        if outcome == Outcome::Inconclusive {
+            return outcome;
+        }
+        let succeeded = outcome == Outcome::Success;
+        let started_ms = now_ms.saturating_sub(duration.as_millis() as u64);
+        let turn = self.guard.observe(index, succeeded, started_ms, now_ms);
+        let sheet = self.roster.sheet.clone();
+        match turn {
+            Turn::Stay => {}
+            Turn::Freeze(_) => {
+                for fallen in self.guard.fallen() {
+                    let mut status = sheet.targets[fallen].lock();
+                    if let Some((state, since_secs)) = status.before_fall.take() {
+                        (status.state, status.since_secs) = (state, since_secs);
+                        self.guard.note_state(fallen, state.state == State::Up);
+                    }
+                }
+            }
+            Turn::Thaw(_) => {
+                for target in &sheet.targets {
+                    let mut status = target.lock();
+                    status.state = status.state.acquitted();
+                }
+            }
+        }
+        let figures = self.guard.figures();
+        let mut told = self.board.guard.lock();
+        told.figures = figures;
+        if turn != Turn::Stay {
+            told.frozen_since_secs = self.guard.frozen_ms().map(|_| now_secs());
+            told.freezes += u64::from(matches!(turn, Turn::Freeze(_)));
+            drop(told);
+            self.show_all(now_ms);
+            self.mouth.say_turn(turn, figures);
+        }
+        // Begun before the thaw, it may have failed for the reason that is gone.
+        if !succeeded && self.guard.is_outdated(started_ms) { Outcome::Inconclusive } else { outcome }
+    }
+
+    /// Writes the words of every pool, where they are others now.
+    fn show_all(&mut self, now_ms: u64) {
+        let is_frozen = self.guard.frozen_ms().is_some();
+        let Roster { scripts, targets, sheet } = &self.roster;
+        for (index, pool) in sheet.pools.iter().enumerate() {
+            let words = pool.members.iter().enumerate().map(|(member, planned)| {
+                let script = &scripts[targets[planned.target as usize].script as usize];
+                let status = sheet.targets[planned.target as usize].lock();
+                let effect = effect_of(&self.effects, index, member);
+                let is_forced = script.forced().is_some();
+                let (word, due_ms) =
+                    member_word(&status, &script.monitor, is_forced, &effect, is_frozen, now_ms);
+                self.agenda.extend(due_ms.map(|due_ms| (due_ms, planned.target)));
+                word
+            });
+            self.writer.write_pool(&sheet.pools, index, is_frozen, words);
+        }
+    }
+
     /// Goes over to a new plan.
     fn adopt(&mut self, plan: Plan, publish: Box<dyn FnOnce() + Send>) {
         let heirs = inheritances(&self.roster, &plan);
-        let now_secs = now_secs();
-        let Plan { table, scripts, targets, pools } = plan;
+        let (now_secs, now_ms) = (now_secs(), self.clock.now_ms());
+        let Plan { table, scripts, identities, targets, pools, guard } = plan;
+        let recalled = std::mem::take(&mut self.recalled);
 
         let mut statuses = Vec::with_capacity(targets.len());
         let mut changes = Vec::new();
+        let mut keys = Vec::with_capacity(targets.len());
         for (index, (target, heir)) in targets.iter().zip(&heirs).enumerate() {
             let inherited = match heir {
                 Inheritance::All(old) | Inheritance::AllButJob(old) | Inheritance::StateOf(old) => {
@@ -148,25 +342,31 @@ impl Keeper {
             };
             let previous = inherited.state.state;
             let forced = scripts[target.script as usize].forced();
-            let status = first_status(*heir, inherited, forced, now_secs);
-            if status.state.state != previous {
+            let key = identities[target.script as usize].map(|identity| (identity, target.address));
+            keys.push(key);
+            let recalled = key.and_then(|key| recalled.get(&key).copied());
+            let status = first_status(*heir, inherited, recalled, forced, now_secs);
+            if forced.is_some() && status.state.state != previous {
                 changes.push((index, Change { previous, state: status.state.state }));
             }
             statuses.push(status);
         }
-        for (pool_index, pool) in pools.iter().enumerate() {
-            let words = pool.members.iter().enumerate().map(|(member, planned)| {
-                let status = &statuses[planned.target as usize];
-                (member, Word::new(status.state.state, status.since_secs))
-            });
-            table.write(pool_index, words);
+        let targets_of_sheet = statuses.into_iter().map(Mutex::new).collect();
+        let sheet = Arc::new(Sheet { pools, targets: targets_of_sheet, keys: keys.into(), table });
+        self.guard = guard_of(guard, &scripts, &targets, &sheet, &self.guard);
+        {
+            let mut told = self.board.guard.lock();
+            told.figures = self.guard.figures();
+            told.frozen_since_secs = told.frozen_since_secs.filter(|_| self.guard.frozen_ms().is_some());
         }
-        let sheet = Arc::new(Sheet { pools, targets: statuses.into_iter().map(Mutex::new).collect() });
         self.board.replace(sheet.clone());
-        self.table = table;
+        self.writer = Writer::new(sheet.table.clone());
+        self.agenda.clear();
+        let orders = self.exchange_roster(Roster { scripts, targets: Vec::new(), sheet }, targets, &heirs);
+        self.apply_overrides();
+        self.show_all(now_ms);
         publish();
 
-        let orders = self.exchange_roster(Roster { scripts, targets: Vec::new(), sheet }, targets, &heirs);
         for (prober, orders) in self.probers.iter().zip(orders) {
             prober.post(orders);
         }
@@ -217,13 +417,14 @@ impl Keeper {
                     let schedule =
                         Schedule::first(now, fresh, fresh_count, interval, timeout, &mut self.prng);
                     fresh += 1;
-                    let job = Job { id, address: target.address, script: script.clone(), schedule };
+                    let course = roster.sheet.targets[index].lock().state;
+                    let job = Job { id, address: target.address, script: script.clone(), schedule, course };
                     orders[(id.0 % threads) as usize].push(Order::Begin(Box::new(job)));
                     self.index_of.insert(id, index as u32);
                     Some(id)
                 }
             };
-            let PlanTarget { address, script, places } = target;
+            let PlanTarget { address, script, places, .. } = target;
             roster.targets.push(Kept { id, address, script, places });
         }
         for (kept, _) in self.roster.targets.iter().zip(lives_on).filter(|(_, lives_on)| !lives_on) {
@@ -268,6 +469,31 @@ impl Drop for Keeper {
             prober.post([Order::Stop]);
         }
     }
+}
+
+/// What is decided over a member.
+fn effect_of(effects: &[Vec<Effect>], pool: usize, member: usize) -> Effect {
+    effects.get(pool).and_then(|members| members.get(member)).copied().unwrap_or_default()
+}
+
+/// The watch over the targets of a plan that are probed, or none of the kind.
+fn guard_of(
+    rules: Option<guard::Rules>,
+    scripts: &[Arc<Script>],
+    targets: &[PlanTarget],
+    sheet: &Sheet,
+    before: &Guard,
+) -> Guard {
+    let mut seats: HashMap<IpAddr, u32> = HashMap::new();
+    let watched = targets.iter().zip(&sheet.targets).map(|(target, status)| {
+        let next = seats.len() as u32;
+        let seat = *seats.entry(target.address).or_insert(next);
+        let is_probed = scripts[target.script as usize].forced().is_none();
+        let is_member = is_probed && !target.places.is_empty();
+        let is_up = is_member && status.lock().state.state == State::Up;
+        Watched { seat, is_canary: target.is_canary && is_probed, is_up }
+    });
+    Guard::new(rules, watched, before)
 }
 
 /// Seconds of the Unix epoch; a clock before 1970 or after 2106 stops at the bound.

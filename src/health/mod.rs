@@ -1,8 +1,8 @@
 //! Probes and verdicts: from the pools of a configuration to the words of the health table.
 //!
 //! ```text
-//! Plan -> keeper -> mailbox -> prober (schedule -> flight -> judge) -> report -> keeper (machine) -> HealthTable
-//!                                                                                   |-> StatusBoard, herald (log)
+//! Plan -> keeper -> mailbox -> prober (schedule -> flight -> judge) -> report -> keeper (guard, machine, words) -> HealthTable
+//!                                                                                   |-> StatusBoard (saver), herald (log)
 //! ```
 //! A *target* is an address with a monitor; equal ones are probed once and their verdict goes to every *place* (pool,
 //! member) that lists them. A few prober threads carry thousands of probes each, all of it non-blocking, so a dead
@@ -21,8 +21,12 @@
 mod adoption;
 /// What a target says of itself beside being up or down.
 pub mod advice;
+/// The time that states are reckoned in.
+mod clock;
 /// Threads and channels: start, adopt, shut down.
 mod engine;
+/// Whether it is the prober that fails; pure.
+pub mod guard;
 /// The thread that logs, so that a stuck log never delays a verdict.
 mod herald;
 /// The thread that owns the table's write side.
@@ -31,6 +35,8 @@ mod keeper;
 pub mod lateness;
 /// Outcomes to states; pure.
 pub mod machine;
+/// What an operator has decided over members.
+pub mod overrides;
 /// Pools to targets: what is probed, once each, and where its verdict goes.
 pub mod plan;
 /// What one probe says and what it waits for, one file a monitor.
@@ -39,18 +45,25 @@ mod probe;
 mod prober;
 /// Why an outcome is what it is.
 pub mod reason;
+/// Writes states to disk.
+mod saver;
 /// When a probe starts: spread, interval and jitter; pure.
 pub mod schedule;
 /// What is known of every member and of the engine, for API and metrics.
 pub mod status;
+/// States that outlive the process, as a file; pure.
+mod store;
+/// What is known of a target, as words of the table.
+mod words;
 
-pub use engine::{Engine, EngineGone};
+pub use engine::{Engine, EngineGone, Overrider};
 pub use plan::Plan;
 #[cfg(fuzzing)]
 #[doc(hidden)]
 pub use probe::fuzzing;
+pub use saver::Memory;
 pub use status::{Status, StatusBoard};
 
 #[cfg(not(steerd_loom))]
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -7,8 +7,10 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use super::guard;
 use super::probe::Script;
-use crate::config::model::{Monitor, Pool};
+use super::store::identity;
+use crate::config::model::{Monitor, Pool, ProberGuard, UpWhen};
 use crate::state::health_table::HealthTable;
 
 /// What to probe from now on, and the table that takes the verdicts.
@@ -16,8 +18,12 @@ pub struct Plan {
     pub(super) table: Arc<HealthTable>,
     /// One for each different monitor.
     pub(super) scripts: Vec<Arc<Script>>,
+    /// By script what is probed, the same in every process; `None`: nothing is.
+    pub(super) identities: Vec<Option<u64>>,
     pub(super) targets: Vec<PlanTarget>,
     pub(super) pools: Box<[PlanPool]>,
+    /// When it is the prober that fails.
+    pub(super) guard: Option<guard::Rules>,
 }
 
 /// An address with a monitor, and every member that is one of it.
@@ -27,6 +33,8 @@ pub(super) struct PlanTarget {
     /// Index into [`Plan::scripts`].
     pub(super) script: u32,
     pub(super) places: Vec<Place>,
+    /// Whether it tells whether this machine reaches others.
+    pub(super) is_canary: bool,
 }
 
 /// A member of a pool, by the indices of the configuration and of the table.
@@ -40,6 +48,8 @@ pub(super) struct Place {
 pub(super) struct PlanPool {
     pub(super) name: Arc<str>,
     pub(super) members: Box<[PlanMember]>,
+    /// When it counts as up.
+    pub(super) up_when: UpWhen,
 }
 
 /// A member's name and target.
@@ -49,6 +59,12 @@ pub(super) struct PlanMember {
     pub(super) address: IpAddr,
     /// Index into [`Plan::targets`].
     pub(super) target: u32,
+    /// As configured.
+    pub(super) weight: u32,
+    /// As configured.
+    pub(super) enabled: bool,
+    /// Name of the region of its address.
+    pub(super) region: Option<Arc<str>>,
 }
 
 impl Plan {
@@ -73,16 +89,62 @@ impl Plan {
             let members = pool.members.iter().enumerate().map(|(member_index, member)| {
                 let address = member.probed_at();
                 let target = *target_of.entry((address, script)).or_insert_with(|| {
-                    targets.push(PlanTarget { address, script, places: Vec::with_capacity(1) });
+                    targets.push(PlanTarget {
+                        address,
+                        script,
+                        places: Vec::with_capacity(1),
+                        is_canary: false,
+                    });
                     (targets.len() - 1) as u32
                 });
                 let place = Place { pool: pool_index as u32, member: member_index as u32 };
                 targets[target as usize].places.push(place);
-                PlanMember { name: member.name.as_str().into(), address: member.ip, target }
+                let (name, weight, enabled) = (member.name.as_str().into(), member.weight, member.enabled);
+                PlanMember { name, address: member.ip, target, weight, enabled, region: None }
             });
-            named.push(PlanPool { members: members.collect(), name: pool.name.as_str().into() });
+            let (members, name) = (members.collect(), pool.name.as_str().into());
+            named.push(PlanPool { members, name, up_when: pool.up_when });
         }
-        Plan { table, scripts, targets, pools: named.into() }
+        let identities = scripts.iter().map(|script: &Arc<Script>| identity(&script.monitor)).collect();
+        Plan { table, scripts, identities, targets, pools: named.into(), guard: None }
+    }
+
+    /// The same with the regions of its members, by which overrides may name them.
+    #[must_use]
+    pub fn located(mut self, region_of: impl Fn(IpAddr) -> Option<Arc<str>>) -> Plan {
+        for member in self.pools.iter_mut().flat_map(|pool| &mut pool.members) {
+            member.region = region_of(member.address);
+        }
+        self
+    }
+
+    /// The same with a watch over the prober itself, and the targets that this needs.
+    #[must_use]
+    pub fn guarded(mut self, guard: Option<&ProberGuard>) -> Plan {
+        let Some(guard) = guard else { return self };
+        self.guard = Some(guard::Rules {
+            share_percent: guard.share_percent,
+            thaw_percent: guard.thaw_percent,
+            window_ms: guard.window.as_millis() as u64,
+            min_targets: guard.min_targets,
+        });
+        let Some(canaries) = &guard.canaries else { return self };
+        let known = self.scripts.iter().position(|script| script.monitor == canaries.monitor);
+        let script = known.unwrap_or_else(|| {
+            self.scripts.push(Arc::new(Script::new(&canaries.monitor)));
+            self.identities.push(identity(&canaries.monitor));
+            self.scripts.len() - 1
+        }) as u32;
+        for &address in &canaries.addresses {
+            let same = |target: &&mut PlanTarget| (target.address, target.script) == (address, script);
+            match self.targets.iter_mut().find(same) {
+                Some(target) => target.is_canary = true,
+                None => {
+                    self.targets.push(PlanTarget { address, script, places: Vec::new(), is_canary: true });
+                }
+            }
+        }
+        self
     }
 }
 

@@ -22,7 +22,7 @@ use mio::{Events, Poll, Token, Waker};
 use parking_lot::Mutex;
 
 use super::keeper::Message;
-use super::machine::Outcome;
+use super::machine::{MemberState, Outcome, Rules, step};
 use super::probe::flight::{Flight, Tools};
 use super::probe::{Conclusion, Script};
 use super::reason::Reason;
@@ -52,6 +52,8 @@ pub(super) struct Job {
     pub(super) address: IpAddr,
     pub(super) script: Arc<Script>,
     pub(super) schedule: Schedule,
+    /// What the target's outcomes alone make of it, beginning with its state: when the next probe is wanted.
+    pub(super) course: MemberState,
 }
 
 /// What became of one probe.
@@ -333,10 +335,15 @@ impl Prober {
         if conclusion.outcome == Outcome::Inconclusive {
             self.counters.inconclusive.fetch_add(1, Ordering::Relaxed);
         }
+        let rules = Rules::counting(&job.script.monitor);
+        job.course = step(job.course, conclusion.outcome, &rules, 0).0;
         let report = Report { target: job.id, conclusion, duration, verdict_at };
         // Without a keeper there is no one to probe for.
         self.stopped |= self.reports.send(Message::Report(report)).is_err();
-        job.schedule.advance(started, verdict_at, &mut self.prng);
+        match job.script.monitor.discipline.retry_interval.filter(|_| job.course.is_pressing()) {
+            Some(pause) => job.schedule.hasten(started, verdict_at, pause, &mut self.prng),
+            None => job.schedule.advance(started, verdict_at, &mut self.prng),
+        }
         self.timers.push(Reverse((job.schedule.due(), ticket)));
     }
 

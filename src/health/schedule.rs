@@ -85,6 +85,15 @@ impl Schedule {
         self.due
     }
 
+    /// Moves on to a start this soon after the last one, which ran from `started` to `ended`; the interval counts from there.
+    pub fn hasten(&mut self, started: Instant, ended: Instant, pause: Duration, prng: &mut Prng) {
+        let most_nanos = pause.as_nanos() as u64 / JITTER_DIVISOR;
+        let jittered = started + pause - Duration::from_nanos(most_nanos)
+            + Duration::from_nanos(prng.up_to(2 * most_nanos));
+        self.due = jittered.max(ended.min(started + self.timeout));
+        self.grid = self.due + self.interval;
+    }
+
     /// Moves on to the next start, after a probe that ran from `started` to `ended`.
     pub fn advance(&mut self, started: Instant, ended: Instant, prng: &mut Prng) {
         // After a standstill of this machine: one probe at once, not one for every interval missed.
@@ -192,6 +201,23 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn hastened_start_is_within_five_percent_of_its_pause_and_the_interval_counts_from_there(
+            seed: u64, pause_ms in 100u64..5000,
+        ) {
+            let pause = Duration::from_millis(pause_ms);
+            let mut prng = Prng::new(seed);
+            let mut schedule = Schedule::first(Instant::now(), 0, 1, INTERVAL, TIMEOUT, &mut prng);
+            let started = schedule.due();
+            schedule.hasten(started, started, pause, &mut prng);
+            let distance = schedule.due() - started;
+            prop_assert!(distance >= pause * 95 / 100 && distance <= pause * 105 / 100);
+            let hastened = schedule.due();
+            schedule.advance(hastened, hastened, &mut prng);
+            let distance = schedule.due() - hastened;
+            prop_assert!(distance >= INTERVAL * 95 / 100 && distance <= INTERVAL * 105 / 100);
+        }
+
         #[test]
         fn starts_never_drift_and_stay_within_five_percent_of_the_interval(
             seed: u64,

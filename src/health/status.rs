@@ -11,15 +11,24 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
+use super::advice::Advice;
+use super::guard::Figures;
 use super::lateness::{Histogram, Recorder};
 use super::machine::MemberState;
+use super::overrides::Overrides;
 use super::plan::PlanPool;
 use super::reason::Reason;
+use super::store::{Key, Saved};
+use crate::state::health_table::{HealthTable, PoolWord, Word};
 
 /// The live board.
 pub struct StatusBoard {
     sheet: Mutex<Arc<Sheet>>,
     threads: Box<[Arc<ThreadCounters>]>,
+    /// As the keeper last left it.
+    pub(super) guard: Mutex<GuardStatus>,
+    /// In force, ended ones included.
+    pub(super) overrides: Mutex<Overrides>,
     /// State changes and other events whose log line was dropped: the log was stuck, or the herald has ended.
     pub(super) unlogged: AtomicU64,
 }
@@ -29,6 +38,18 @@ pub(super) struct Sheet {
     pub(super) pools: Box<[PlanPool]>,
     /// By target; a member names its own.
     pub(super) targets: Box<[Mutex<TargetStatus>]>,
+    /// By target what is kept of it over a restart; `None`: nothing.
+    pub(super) keys: Box<[Option<Key>]>,
+    /// What is in force.
+    pub(super) table: Arc<HealthTable>,
+}
+
+impl Sheet {
+    /// One of nothing.
+    pub(super) fn empty() -> Sheet {
+        let table = Arc::new(HealthTable::new([]));
+        Sheet { pools: Box::default(), targets: Box::default(), keys: Box::default(), table }
+    }
 }
 
 /// What is known of one target.
@@ -48,6 +69,10 @@ pub struct TargetStatus {
     pub inconclusive: u64,
     /// From the last probe's start to its verdict.
     pub last_duration: Option<Duration>,
+    /// What it last said of itself.
+    pub advice: Advice,
+    /// What it was before it last went DOWN, in case that was the prober's fault.
+    pub(super) before_fall: Option<(MemberState, u32)>,
     /// When the last change of state happened in this process.
     pub changed: Option<ChangeTimes>,
 }
@@ -81,6 +106,17 @@ impl ThreadCounters {
     }
 }
 
+/// Whether verdicts are frozen, and by what figures.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct GuardStatus {
+    /// Since when verdicts are frozen, in seconds of the Unix epoch; `None`: they are not.
+    pub frozen_since_secs: Option<u32>,
+    /// How often they were.
+    pub freezes: u64,
+    /// Addresses and canaries.
+    pub figures: Figures,
+}
+
 /// A copy of the board.
 #[derive(Clone, Debug)]
 pub struct Status {
@@ -95,6 +131,8 @@ pub struct Status {
 pub struct PoolStatus {
     /// The pool's name.
     pub name: Arc<str>,
+    /// What is said of it as a whole.
+    pub word: PoolWord,
     /// Members in the order of the configuration.
     pub members: Vec<MemberStatus>,
 }
@@ -108,6 +146,10 @@ pub struct MemberStatus {
     pub address: IpAddr,
     /// Number of its target: members that share a probe have the same.
     pub target: u32,
+    /// Its weight as configured; 0 when it is disabled.
+    pub weight: u32,
+    /// What is in force: the state that answers are made by, and the weight.
+    pub word: Word,
     /// What its target's probes say.
     pub health: TargetStatus,
 }
@@ -115,6 +157,8 @@ pub struct MemberStatus {
 /// The probe engine as a whole, since it was started.
 #[derive(Clone, Debug, Default)]
 pub struct EngineStatus {
+    /// Whether verdicts are frozen.
+    pub guard: GuardStatus,
     /// Different targets of the current plan, forced ones included.
     pub targets: usize,
     /// Probes under way.
@@ -132,10 +176,11 @@ pub struct EngineStatus {
 impl StatusBoard {
     /// A board without targets, over the counters of these threads.
     pub(super) fn new(threads: impl IntoIterator<Item = Arc<ThreadCounters>>) -> StatusBoard {
-        let sheet = Sheet { pools: Box::default(), targets: Box::default() };
         StatusBoard {
-            sheet: Mutex::new(Arc::new(sheet)),
+            sheet: Mutex::new(Arc::new(Sheet::empty())),
             threads: threads.into_iter().collect(),
+            guard: Mutex::default(),
+            overrides: Mutex::default(),
             unlogged: AtomicU64::new(0),
         }
     }
@@ -148,25 +193,46 @@ impl StatusBoard {
     /// A copy of everything. Each target is copied at one instant, the whole is not.
     pub fn snapshot(&self) -> Status {
         let sheet = self.sheet.lock().clone();
-        let pools = sheet.pools.iter().map(|pool| PoolStatus {
-            name: pool.name.clone(),
-            members: pool
-                .members
-                .iter()
-                .map(|member| MemberStatus {
-                    name: member.name.clone(),
-                    address: member.address,
-                    target: member.target,
-                    health: sheet.targets[member.target as usize].lock().clone(),
-                })
-                .collect(),
+        let pools = sheet.pools.iter().enumerate().map(|(index, pool)| {
+            let mut words = vec![Word::default(); pool.members.len()];
+            if sheet.table.read(index, &mut words).is_none() {
+                sheet.table.read_each(index, &mut words);
+            }
+            let members = pool.members.iter().zip(words).map(|(member, word)| MemberStatus {
+                name: member.name.clone(),
+                address: member.address,
+                target: member.target,
+                weight: if member.enabled { member.weight } else { 0 },
+                word,
+                health: sheet.targets[member.target as usize].lock().clone(),
+            });
+            let word = sheet.table.pool_word(index).unwrap_or_default();
+            PoolStatus { name: pool.name.clone(), word, members: members.collect() }
         });
         Status { pools: pools.collect(), engine: self.engine() }
+    }
+
+    /// What operators have decided, ended decisions included.
+    pub fn overrides(&self) -> Overrides {
+        self.overrides.lock().clone()
+    }
+
+    /// What is kept of every target over a restart.
+    pub(super) fn saved(&self) -> Vec<(Key, Saved)> {
+        let sheet = self.sheet.lock().clone();
+        let keyed = sheet.keys.iter().zip(&sheet.targets);
+        keyed
+            .filter_map(|(key, target)| {
+                let target = target.lock();
+                Some(((*key)?, Saved { state: target.state, since_secs: target.since_secs }))
+            })
+            .collect()
     }
 
     /// The engine's own figures alone.
     pub fn engine(&self) -> EngineStatus {
         let mut engine = EngineStatus {
+            guard: *self.guard.lock(),
             targets: self.sheet.lock().targets.len(),
             unlogged: self.unlogged.load(Ordering::Relaxed),
             ..EngineStatus::default()

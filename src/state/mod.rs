@@ -40,3 +40,5 @@ pub mod set_signatures;
 pub mod snapshot;
 /// Which region an address lies in.
 pub mod topology;
+/// The TTL of a pool's answers.
+pub mod ttl;

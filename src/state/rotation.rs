@@ -35,6 +35,7 @@ use sets::{Sets, find_sets};
 
 use super::health_table::{HealthTable, Word};
 use super::pool::{A_RECORD_OCTETS, AAAA_RECORD_OCTETS, Family, FamilyPool, Method, Pool, RECORD_TTL_AT};
+use super::ttl::Ttl;
 
 /// Most members of a pool; also the most fallback addresses.
 pub const MAX_MEMBERS: usize = 1024;
@@ -60,6 +61,8 @@ pub struct Drawn {
 pub enum Source {
     /// UP members.
     Up,
+    /// Members that were UP when the probes were last trusted.
+    Frozen,
     /// No member is UP: those without a verdict.
     Unknown,
     /// No member can be drawn: the fallback's addresses.
@@ -90,8 +93,10 @@ struct Rotation {
     take: u16,
     /// How many of them are in every answer.
     certain: u16,
-    /// Whether answers are single addresses of members that are UP, as most are.
-    is_usual: bool,
+    /// Above every fixed TTL where answers are single addresses of members that are UP, as most are; else 0.
+    usual_below: u32,
+    /// The least number of seconds until the state of a member changes that may be answered; 0: nothing is known of that.
+    flip_secs: u16,
     /// Whether clients' networks decide; the entries are those of all members then, each with its share.
     is_hashed: bool,
     /// Position >> shift is the index into the guide.
@@ -168,7 +173,8 @@ impl RotationTable {
                     rest_step: 0,
                     take: 0,
                     certain: 0,
-                    is_usual: false,
+                    usual_below: 0,
+                    flip_secs: 0,
                     is_hashed: false,
                     guide_shift: 0,
                     entries_at: entries,
@@ -231,14 +237,21 @@ impl RotationTable {
         health: &HealthTable,
         family: &FamilyPool,
         scope: usize,
-        ttl_secs: u32,
+        ttl: Ttl,
         into: &mut [u8; MAX_RECORD_OCTETS],
     ) -> Option<()> {
         let rotation = self.rotations.get_mut(family.first_rotation as usize + scope)?;
         let sequence = health.sequence(family.rules.pool_id as usize)?;
-        if rotation.sequence != sequence || !rotation.is_usual {
+        if rotation.sequence != sequence {
             return None;
         }
+        let ttl_secs = if ttl.is_below(rotation.usual_below) {
+            ttl.max_secs_if_fixed()
+        } else if rotation.usual_below == 0 {
+            return None;
+        } else {
+            ttl.told(rotation.flip_secs)
+        };
         let leader = entry_at(rotation, &self.entries, &self.guide, rotation.position)?;
         let entry = self.entries.get(leader)?;
         match family.family {
@@ -259,16 +272,16 @@ impl RotationTable {
         health: &HealthTable,
         family: &FamilyPool,
         scope: usize,
-        ttl_secs: u32,
+        ttl: Ttl,
         into: &mut [u8],
     ) -> Drawn {
         let at = self.settle(health, family, scope);
         if self.rotations[at].is_hashed {
-            return self.draw_hashed(at, family, scope, ttl_secs, into);
+            return self.draw_hashed(at, family, scope, ttl, into);
         }
         let (drawn, _) = match family.family {
-            Family::V4 => self.write_records::<A_RECORD_OCTETS>(at, family, ttl_secs, into),
-            Family::V6 => self.write_records::<AAAA_RECORD_OCTETS>(at, family, ttl_secs, into),
+            Family::V4 => self.write_records::<A_RECORD_OCTETS>(at, family, ttl, into),
+            Family::V6 => self.write_records::<AAAA_RECORD_OCTETS>(at, family, ttl, into),
         };
         drawn
     }
@@ -280,12 +293,12 @@ impl RotationTable {
         health: &HealthTable,
         family: &FamilyPool,
         scope: usize,
-        ttl_secs: u32,
+        ttl: Ttl,
         into: &mut [u8],
     ) -> (Option<u16>, Source) {
         let at = self.settle(health, family, scope);
         if self.rotations[at].is_hashed {
-            return self.draw_one_hashed(at, family, scope, ttl_secs, into);
+            return self.draw_one_hashed(at, family, scope, ttl, into);
         }
         self.roll(at, family);
         let rotation = &mut self.rotations[at];
@@ -293,6 +306,7 @@ impl RotationTable {
         let Some(leader) = entry_at(rotation, &self.entries, &self.guide, rotation.position) else {
             return (None, source);
         };
+        let ttl_secs = ttl.told(rotation.flip_secs);
         let Some(into) = into.first_chunk_mut() else { return (None, source) };
         let entry = &self.entries[leader];
         let written = match family.family {
@@ -343,7 +357,7 @@ impl RotationTable {
         &mut self,
         at: usize,
         family: &FamilyPool,
-        ttl_secs: u32,
+        ttl: Ttl,
         into: &mut [u8],
     ) -> (Drawn, u32) {
         self.roll(at, family);
@@ -354,7 +368,7 @@ impl RotationTable {
             return (Drawn { count: 0, source }, 0);
         };
         let (records, _) = family.records.as_chunks::<OCTETS>();
-        let ttl = ttl_secs.to_be_bytes();
+        let ttl = ttl.told(rotation.flip_secs).to_be_bytes();
         let position = rotation.position;
         let Some(leader) = entry_at(rotation, &self.entries, &self.guide, position) else {
             return (Drawn { count: 0, source }, 0);
@@ -405,9 +419,10 @@ impl RotationTable {
             let members = &mut self.entries[entries_at..entries_at + family.fallback_at];
             spread_hashed(family, members, len);
         }
-        rotation.is_usual = rotation.take == 1
+        let is_usual = rotation.take == 1
             && source == Source::Up
             && !matches!(family.rules.method, Method::Random | Method::Hashed);
+        rotation.usual_below = if is_usual { Ttl::ALL_FIXED } else { 0 };
     }
 }
 

@@ -13,6 +13,7 @@ use super::pool::Pool;
 use super::rrset::{Block, Rrset};
 use super::set_signatures::SetSignatures;
 use super::topology::Topology;
+use super::ttl::Ttl;
 use crate::wire::edns::{OPT_PADDED_OCTETS, Understood};
 use crate::wire::message::Rtype;
 
@@ -43,8 +44,8 @@ pub struct Snapshot {
 pub struct Binding {
     /// Index of the pool.
     pub pool: u32,
-    /// TTL of the answers in seconds.
-    pub ttl_secs: u32,
+    /// TTL of the answers.
+    pub ttl: Ttl,
     /// Index of the name's signatures, for signatures belong to names; 0: its zone is not signed.
     pub signed: u32,
 }

@@ -225,6 +225,8 @@ pub enum ExtendedError {
     NotAuthoritative,
     /// Nobody of the pool is up, and its fallback answers (§4.1: what no code stands for is told in text).
     NoMemberUp,
+    /// Nobody's health is known now, and what was known last answers (§4.4: stale answer).
+    StaleHealth,
     /// The zone's data could not be read (§4.15: not ready).
     ZoneNotLoaded,
 }
@@ -235,6 +237,7 @@ impl ExtendedError {
         match self {
             ExtendedError::NotAuthoritative => b"\0\x14",
             ExtendedError::NoMemberUp => b"\0\0no member is up",
+            ExtendedError::StaleHealth => b"\0\x03states of members are frozen",
             ExtendedError::ZoneNotLoaded => b"\0\x0ethe zone could not be read",
         }
     }

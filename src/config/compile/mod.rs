@@ -117,8 +117,8 @@ pub(crate) fn largest_ttls<'z>(
         for global in globalnames.iter() {
             let Some((home, _)) = apexes.above(global.name.as_wire()) else { continue };
             let of = &mut largest[home as usize];
-            of.configured_secs = of.configured_secs.max(global.ttl_secs);
-            of.of_all_secs = of.of_all_secs.max(global.ttl_secs);
+            of.configured_secs = of.configured_secs.max(global.ttl.max_secs());
+            of.of_all_secs = of.of_all_secs.max(global.ttl.max_secs());
         }
     }
     largest

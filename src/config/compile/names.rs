@@ -13,6 +13,7 @@ use crate::state::name_map::NameMap;
 use crate::state::names::{Flags, NameIndexBuilder};
 use crate::state::pool::Pool;
 use crate::state::snapshot::{Binding, ParentSide, SignedName, Zone};
+use crate::state::ttl::Ttl;
 use crate::wire::name::suffixes;
 
 /// The label of a wildcard with its length.
@@ -140,7 +141,7 @@ impl Owners {
             }
             let binding = match steered.bindings.get(wire) {
                 Some((binding, _)) => *binding,
-                None => self.binding_of(Binding { pool: global.pool, ttl_secs: global.ttl_secs, signed: 0 }),
+                None => self.binding_of(Binding { pool: global.pool, ttl: global.ttl, signed: 0 }),
             };
             self.names.insert(wire, binding, zone, apex_len);
         }
@@ -210,20 +211,23 @@ impl<'c> Steered<'c> {
             let home = apexes.above(name).map(|(zone, _)| &config.zones[zone as usize]);
             let of_interest = |zone: &&model::Zone| zone.records.data().is_some() || zone.dnssec.is_some();
             let Some(zone) = home.filter(of_interest) else { continue };
-            let mut binding = Binding { pool: global.pool, ttl_secs: global.ttl_secs, signed: 0 };
+            let mut binding = Binding { pool: global.pool, ttl: global.ttl, signed: 0 };
             if is_withheld(zone, signing) {
                 steered.bindings.insert(name, (0, global.pool));
                 continue;
             }
             if let Some(signing) = signing.of(&zone.apex) {
                 let pool = &pools[global.pool as usize];
+                // What is signed is told as it is signed, or a validator would have to doubt it (RFC 4035 §5.3.3).
+                let ttl_secs = global.ttl.max_secs();
+                binding.ttl = Ttl::fixed(ttl_secs);
                 let (signed, has_room) =
-                    sign_steered(signing, zone.apex.as_wire(), name, global.ttl_secs, pool, &mut room);
+                    sign_steered(signing, zone.apex.as_wire(), name, ttl_secs, pool, &mut room);
                 binding.signed = owners.signed.len() as u32;
                 if signed.families.iter().any(|family| !family.sets.is_empty()) {
                     signing.note_sets(SteeredSets {
                         name: name.into(),
-                        ttl_secs: global.ttl_secs,
+                        ttl_secs,
                         pool: global.pool,
                         signed: binding.signed,
                     });

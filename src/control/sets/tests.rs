@@ -8,6 +8,7 @@ use crate::dnssec::keyfile::Times;
 use crate::dnssec::rollover::adopt::adopt;
 use crate::dnssec::rrsig::verify_rrset;
 use crate::state::health_table::{State, Word};
+use crate::state::ttl::Ttl;
 
 const NOW: u64 = 1_800_000_000;
 const DAY: u64 = 86_400;
@@ -58,7 +59,7 @@ fn check_answers(desk: &Desk, key: &SigningKey) -> usize {
         for _ in 0..40 {
             let (_, sequence) = rotations.settled(&snapshot.health, &pool.v4, 0);
             let mut into = [0; 512];
-            let (drawn, set) = rotations.draw_set(&snapshot.health, &pool.v4, 0, 60, &mut into);
+            let (drawn, set) = rotations.draw_set(&snapshot.health, &pool.v4, 0, Ttl::fixed(60), &mut into);
             let len = drawn.count as usize * 16;
             let read = table.read(sequence, set, &mut into[len..]).expect("a signature");
             let addresses = into[..len].chunks(16).map(|record| &record[12..]);

@@ -37,7 +37,9 @@ impl Judge {
     fn new(probe: Probe, carrier: Carrier, seed: u64) -> Judge {
         let second = Duration::from_secs(1);
         let source = Sources::default();
-        let monitor = Monitor { probe, interval: second, timeout: second, retries: 0, rise: 1, source };
+        let discipline = Discipline::default();
+        let monitor =
+            Monitor { probe, interval: second, timeout: second, retries: 0, rise: 1, source, discipline };
         Judge { script: Script::new(&Arc::new(monitor)), leg: Leg { carrier, seed } }
     }
 

@@ -16,7 +16,7 @@ use crate::health::{Engine, EngineGone, Plan};
 use crate::state::health_table::{HealthTable, State};
 
 /// Serves 200 while the switch is on, 503 otherwise.
-fn switched(on: &Arc<AtomicBool>) -> Server {
+pub(super) fn switched(on: &Arc<AtomicBool>) -> Server {
     let on = on.clone();
     Server::start(move |mut stream: TcpStream| {
         read_head(&mut stream);
@@ -28,7 +28,7 @@ fn switched(on: &Arc<AtomicBool>) -> Server {
 }
 
 /// A monitor that probes as often as the configuration allows.
-fn often(probe: Probe, retries: u32, rise: u32) -> Arc<Monitor> {
+pub(super) fn often(probe: Probe, retries: u32, rise: u32) -> Arc<Monitor> {
     let interval = Duration::from_millis(100);
     let timeout = Duration::from_millis(100);
     Arc::new(Monitor { interval, timeout, retries, rise, ..(*monitor(probe)).clone() })
@@ -237,7 +237,7 @@ fn no_more_probes_are_under_way_than_allowed_and_the_rest_has_its_turn_late() {
     let budget = Duration::from_millis(50);
     let hanging = Monitor { timeout: budget, ..(*monitor(content(server.port(), b"", "never"))).clone() };
     let pools = [pool("a", Arc::new(hanging), &addresses)];
-    let rig = Rig::over(Engine::start_bounded(1, 7, 8).unwrap(), &pools);
+    let rig = Rig::over(Engine::start_bounded(1, 7, 8, None).unwrap(), &pools);
     let status = rig.wait("all verdicts", |status| {
         assert!(status.engine.in_flight <= 8);
         status.pools[0].members.iter().all(|member| member.health.state.state == State::Down)

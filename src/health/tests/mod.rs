@@ -2,7 +2,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::config::model::{Fallback, Member, Method, Monitor, Pool, Probe, Sources};
+use crate::config::model::{Discipline, Fallback, Member, Method, Monitor, Pool, Probe, Sources, UpWhen};
 
 /// A monitor with these parts, quick enough for tests.
 pub(super) fn monitor(probe: Probe) -> Arc<Monitor> {
@@ -13,6 +13,7 @@ pub(super) fn monitor(probe: Probe) -> Arc<Monitor> {
         retries: 0,
         rise: 1,
         source: Sources::default(),
+        discipline: Discipline::default(),
     })
 }
 
@@ -40,11 +41,16 @@ pub(super) fn pool(name: &str, monitor: Arc<Monitor>, addresses: &[&str]) -> Poo
         max_addrs_returned: 1,
         members: addresses.iter().enumerate().map(member).collect(),
         monitor,
+        up_when: UpWhen::default(),
     }
 }
 
 /// Plans following each other, shared targets, forced ones.
 mod adoption;
+/// Hastened probes, warm-up, pools that count as up.
+mod discipline;
+/// States over a restart.
+mod restart;
 /// Servers that behave as told, and the engine under test.
 mod rig;
 /// Verdicts of every monitor, right and wrong, hanging at every step.

@@ -3,7 +3,7 @@
 //! Runs when a pool's health has moved, on the worker's thread: linear in the pool's members, and without allocation.
 
 use super::{Entry, MAX_MEMBERS, MIN_GUIDE, Rotation, Source, UNCOUNTED};
-use crate::state::health_table::{State, WHOLE_PERMILLE, Word};
+use crate::state::health_table::{Flags, State, WHOLE_PERMILLE, Word};
 use crate::state::pool::{Candidate, Fallback, FamilyPool, Method};
 use crate::state::topology::RegionId;
 
@@ -27,7 +27,12 @@ pub(super) fn choose_candidates(
         preference.is_none_or(|preference| preference.then_anywhere || candidate.is_in(&preference.regions))
     };
     let any_up = members.iter().any(|c| is_in_reach(c) && is_drawable(c, State::Up));
-    let (state, source) = if any_up { (State::Up, Source::Up) } else { (State::Unknown, Source::Unknown) };
+    let is_frozen = words.first().is_some_and(|word| word.flags().has_any(Flags::FROZEN));
+    let (state, source) = match (any_up, is_frozen) {
+        (true, false) => (State::Up, Source::Up),
+        (true, true) => (State::Up, Source::Frozen),
+        (false, _) => (State::Unknown, Source::Unknown),
+    };
     let most = match family.rules.method {
         Method::FirstUp(most) => usize::from(most),
         Method::Weighted | Method::Random | Method::Hashed => MAX_MEMBERS,
@@ -119,6 +124,18 @@ fn weigh(words: &[Word], family: &FamilyPool, entries: &mut [Entry]) -> u32 {
     total
 }
 
+/// The least time to a change of state of a member that may be answered. Where fallback addresses are, it is that of any
+/// member, for one that comes UP ends that. 0: nothing is known of any.
+fn flip_secs(words: &[Word], family: &FamilyPool, entries: &[Entry]) -> u16 {
+    let word = |candidate: &Candidate| words.get(usize::from(candidate.member));
+    let known = |flips: &mut dyn Iterator<Item = u16>| flips.filter(|secs| *secs > 0).min().unwrap_or(0);
+    let of_entries = || entries.iter().map(|entry| &family.candidates[usize::from(entry.candidate)]);
+    if of_entries().all(|candidate| word(candidate).is_none()) {
+        return known(&mut words.iter().map(|word| word.flip_secs()));
+    }
+    known(&mut of_entries().filter_map(word).map(|word| word.flip_secs()))
+}
+
 /// Fills in everything that follows from the chosen candidates: order, running sums, guide, steps.
 pub(super) fn arrange(
     rotation: &mut Rotation,
@@ -127,6 +144,7 @@ pub(super) fn arrange(
     entries: &mut [Entry],
     guide: &mut [u16],
 ) {
+    rotation.flip_secs = flip_secs(words, family, entries);
     let take = usize::from(family.rules.max_addrs_returned).min(entries.len());
     let total = weigh(words, family, entries);
     let certain = split_certain(entries, take, total);

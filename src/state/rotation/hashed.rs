@@ -3,9 +3,10 @@
 //! A member that is down, or has only a share of its clients, is passed over in its own slots alone: all other clients stay where
 //! they are.
 
-use super::{Drawn, Entry, RotationTable, Source, count_draw, put};
+use super::{Drawn, Entry, Rotation, RotationTable, Source, count_draw, put};
 use crate::state::hash_slots::{HashSlots, MAX_ORDER};
 use crate::state::pool::{A_RECORD_OCTETS, AAAA_RECORD_OCTETS, Family, FamilyPool};
+use crate::state::ttl::Ttl;
 
 /// Above every scope of preferences: the scope is a slot.
 const HASHED: usize = 1 << 31;
@@ -52,12 +53,12 @@ impl RotationTable {
         at: usize,
         family: &FamilyPool,
         scope: usize,
-        ttl_secs: u32,
+        ttl: Ttl,
         into: &mut [u8],
     ) -> Drawn {
         match family.family {
-            Family::V4 => self.write_hashed::<A_RECORD_OCTETS>(at, family, scope, ttl_secs, into),
-            Family::V6 => self.write_hashed::<AAAA_RECORD_OCTETS>(at, family, scope, ttl_secs, into),
+            Family::V4 => self.write_hashed::<A_RECORD_OCTETS>(at, family, scope, ttl, into),
+            Family::V6 => self.write_hashed::<AAAA_RECORD_OCTETS>(at, family, scope, ttl, into),
         }
     }
 
@@ -66,11 +67,12 @@ impl RotationTable {
         at: usize,
         family: &FamilyPool,
         scope: usize,
-        ttl_secs: u32,
+        ttl: Ttl,
         into: &mut [u8],
     ) -> Drawn {
         let rotation = &self.rotations[at];
         let (source, take) = (rotation.source, usize::from(rotation.take));
+        let ttl = ttl.told(rotation.flip_secs).to_be_bytes();
         let Some(slots) = into.as_chunks_mut::<OCTETS>().0.get_mut(..take) else {
             return Drawn { count: 0, source };
         };
@@ -81,7 +83,7 @@ impl RotationTable {
             if let (Some(slot), Some(record)) =
                 (slots.get_mut(count), records.get(usize::from(entry.candidate)))
             {
-                put(slot, record, ttl_secs.to_be_bytes());
+                put(slot, record, ttl);
                 count += 1;
             }
             leader.get_or_insert(*entry);
@@ -99,10 +101,11 @@ impl RotationTable {
         at: usize,
         family: &FamilyPool,
         scope: usize,
-        ttl_secs: u32,
+        ttl: Ttl,
         into: &mut [u8],
     ) -> (Option<u16>, Source) {
-        let source = self.rotations[at].source;
+        let Rotation { source, flip_secs, .. } = self.rotations[at];
+        let ttl_secs = ttl.told(flip_secs);
         let mut leader = None;
         self.for_each_hashed(at, family, scope, |entry| {
             leader = Some(*entry);

@@ -8,13 +8,14 @@ use super::arrange::gcd;
 use super::{Drawn, Entry, NEVER_BUILT, Rotation, RotationTable, advance, entry_at};
 use crate::state::health_table::HealthTable;
 use crate::state::pool::{A_RECORD_OCTETS, AAAA_RECORD_OCTETS, Family, FamilyPool};
+use crate::state::ttl::Ttl;
 
 /// The sets of one rotation, as the leader's position tells them apart.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Sets {
     /// The distance of two samples, in units of which a weight has `factor`. At least 1.
     distance: u32,
-    factor: u32,
+    factor: u16,
     /// How many sets there are.
     count: u16,
 }
@@ -25,7 +26,7 @@ pub(super) fn find_sets(rotation: &Rotation, entries: &[Entry], bounds: &mut [u3
     let rest_total = rotation.total - rotation.certain_total;
     let samples = u32::from(rotation.take - rotation.certain);
     let common = gcd(rest_total.into(), samples.into()).max(1) as u32;
-    let (distance, factor) = ((rest_total / common).max(1), samples / common);
+    let (distance, factor) = ((rest_total / common).max(1), (samples / common) as u16);
     let mut count = 0;
     let rest = entries.iter().skip(usize::from(rotation.certain));
     // The last one ends where the cycle begins, at 0.
@@ -72,13 +73,13 @@ impl RotationTable {
         health: &HealthTable,
         family: &FamilyPool,
         scope: usize,
-        ttl_secs: u32,
+        ttl: Ttl,
         into: &mut [u8],
     ) -> (Drawn, usize) {
         let at = self.settle(health, family, scope);
         let (drawn, start) = match family.family {
-            Family::V4 => self.write_records::<A_RECORD_OCTETS>(at, family, ttl_secs, into),
-            Family::V6 => self.write_records::<AAAA_RECORD_OCTETS>(at, family, ttl_secs, into),
+            Family::V4 => self.write_records::<A_RECORD_OCTETS>(at, family, ttl, into),
+            Family::V6 => self.write_records::<AAAA_RECORD_OCTETS>(at, family, ttl, into),
         };
         let rotation = &self.rotations[at];
         let bounds = self.bounds.get(rotation.entries_at as usize..).unwrap_or_default();

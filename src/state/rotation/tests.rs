@@ -82,7 +82,7 @@ impl Bench {
 
     fn draw(&mut self, scope: usize) -> Result<Vec<[u8; 4]>, Source> {
         let mut out = [0; 16 * 1024];
-        match self.table.draw(&self.health, &self.pool.v4, scope, 30, &mut out) {
+        match self.table.draw(&self.health, &self.pool.v4, scope, Ttl::fixed(30), &mut out) {
             Drawn { count: 0, source } => Err(source),
             Drawn { count, .. } => Ok(out
                 .chunks(A_RECORD_OCTETS)
@@ -195,7 +195,7 @@ fn answer_that_does_not_fit_is_not_written_in_part() {
     let mut bench = Bench::new(pool(Method::Weighted, Fallback::Any, 2, &[(1, None), (1, None)], 0));
     bench.set(&ALL_UP[..2]);
     let mut out = [0; 31];
-    let drawn = bench.table.draw(&bench.health, &bench.pool.v4, 0, 1, &mut out);
+    let drawn = bench.table.draw(&bench.health, &bench.pool.v4, 0, Ttl::fixed(1), &mut out);
     assert_eq!((drawn, out), (Drawn { count: 0, source: Source::Up }, [0; 31]));
 }
 
@@ -234,6 +234,58 @@ fn member_that_is_up_and_weighs_nothing_is_not_drawn() {
     bench.set_words([drained, drained, up.with_weight_override(Some(0))]);
     let answer: HashSet<_> = bench.draw(0).unwrap().into_iter().collect();
     assert_eq!(answer, HashSet::from([member(0), member(1)]), "all are drained: better these than none");
+}
+
+#[test]
+fn frozen_states_are_told_by_the_source_and_leave_the_usual_way() {
+    let mut bench = Bench::new(pool(Method::Weighted, Fallback::Any, 1, &[(1, None), (1, None)], 0));
+    let frozen = Word::new(State::Up, 1).with_flags(Flags::FROZEN);
+    bench.set_words([frozen, frozen]);
+    let mut out = [0; MAX_RECORD_OCTETS];
+    let Bench { pool, table, health } = &mut bench;
+    assert_eq!(
+        table.draw(health, &pool.v4, 0, Ttl::fixed(30), &mut out),
+        Drawn { count: 1, source: Source::Frozen }
+    );
+    assert_eq!(table.draw_single(health, &pool.v4, 0, Ttl::fixed(30), &mut out), None);
+    bench.set(&ALL_UP[..2]);
+    let Bench { pool, table, health } = &mut bench;
+    assert_eq!(
+        table.draw(health, &pool.v4, 0, Ttl::fixed(30), &mut out),
+        Drawn { count: 1, source: Source::Up }
+    );
+    assert_eq!(table.draw_single(health, &pool.v4, 0, Ttl::fixed(30), &mut out), Some(()));
+}
+
+#[test]
+fn ttl_follows_the_nearest_flip_of_whom_may_be_answered() {
+    let ttl_of = |bench: &mut Bench, ttl: Ttl| {
+        let mut out = [0; MAX_RECORD_OCTETS];
+        let Bench { pool, table, health } = bench;
+        let single = table.draw_single(health, &pool.v4, 0, ttl, &mut out);
+        let told = |out: &[u8]| u32::from_be_bytes(out[6..10].try_into().unwrap());
+        let by_single = single.map(|()| told(&out));
+        table.draw(health, &pool.v4, 0, ttl, &mut out);
+        assert!(by_single.is_none_or(|secs| secs == told(&out)), "both ways tell the same");
+        told(&out)
+    };
+    let mut bench =
+        Bench::new(pool(Method::Weighted, Fallback::Addresses, 1, &[(1, None), (1, None), (1, None)], 1));
+    let (up, down) = (Word::new(State::Up, 1), Word::new(State::Down, 1));
+    let dynamic = Ttl::dynamic(60, 5);
+    for (words, expected) in [
+        ([up.with_flip_secs(20), up.with_flip_secs(40), down.with_flip_secs(1)], 20),
+        ([up.with_flip_secs(200), up, down.with_flip_secs(1)], 60),
+        ([up.with_flip_secs(1), up, down], 5),
+        ([up, up, up], 60),
+        ([down.with_flip_secs(30), down.with_flip_secs(10), down], 10),
+    ] {
+        bench.set_words(words);
+        // The first draw brings the rotation up to date.
+        ttl_of(&mut bench, dynamic);
+        assert_eq!(ttl_of(&mut bench, dynamic), expected, "{words:?}");
+        assert_eq!(ttl_of(&mut bench, Ttl::fixed(30)), 30);
+    }
 }
 
 #[test]
@@ -364,7 +416,7 @@ proptest! {
         let mut seen = HashSet::new();
         for _ in 0..2000 {
             let mut out = [0; 1024];
-            let (drawn, set) = bench.table.draw_set(&bench.health, &bench.pool.v4, 0, 30, &mut out);
+            let (drawn, set) = bench.table.draw_set(&bench.health, &bench.pool.v4, 0, Ttl::fixed(30), &mut out);
             let answer: HashSet<[u8; 4]> = out
                 .chunks(A_RECORD_OCTETS)
                 .take(drawn.count as usize)

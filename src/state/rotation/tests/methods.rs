@@ -180,7 +180,7 @@ fn networks_get_several_addresses_and_whoever_is_left() {
     assert_eq!((fallback.len(), &fallback), (3, &bench.draw(hashed_scope(5)).unwrap()));
     let mut into = [0; MAX_RECORD_OCTETS];
     assert_eq!(
-        bench.table.draw_one(&bench.health, &bench.pool.v4, hashed_scope(5), 30, &mut into).1,
+        bench.table.draw_one(&bench.health, &bench.pool.v4, hashed_scope(5), Ttl::fixed(30), &mut into).1,
         Source::Fallback
     );
     assert_eq!(into[12..16], fallback[0]);

@@ -1,0 +1,431 @@
+//! What operators decide over members: kept in a file, taken over a socket, handed to the keeper.
+//!
+//! `state_dir/control.sock` (mode 0600) takes one line of JSON a connection and replies with one:
+//! `{"verb": "add", "order": "down", "target": "web/*", "reason": "...", "owner": "...", "expires_in_secs": 3600}` (for `weight` with
+//! `"weight": N`), `{"verb": "remove", "id": 3}`, `{"verb": "list"}`; the reply has `error`, or `overrides` with the members each one
+//! concerns. What is decided stands in `state_dir/overrides.json` before it is in force, and so outlives the process.
+//!
+//! # Bounds
+//! One connection at a time, two seconds each; `REQUEST_MAX_OCTETS` a request; `MAX_OVERRIDES` decisions.
+
+use std::fs::{self, DirBuilder, File, Permissions};
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::live::unix_secs;
+use crate::health::overrides::{MAX_OVERRIDES, Order, Override, Selector};
+use crate::health::{EngineGone, Overrider};
+
+const SOCKET: &str = "control.sock";
+const FILE: &str = "overrides.json";
+const TEMPORARY: &str = "overrides.json.new";
+/// Where a file goes that cannot be read, for a person to look at.
+const UNREADABLE: &str = "overrides.json.bad";
+const VERSION: u64 = 1;
+/// Longest wait for the other end.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// Longest wait of a person for the server.
+const REPLY_PATIENCE: Duration = Duration::from_secs(15);
+const REQUEST_MAX_OCTETS: u64 = 16 * 1024;
+/// Octets of a reply: all overrides, each at its longest.
+const REPLY_MAX_OCTETS: u64 = 1 << 20;
+/// Octets of `reason` and of `owner`.
+const MAX_TEXT_OCTETS: usize = 256;
+/// Longest time until an override ends.
+const MAX_EXPIRY_SECS: u64 = 366 * 86_400;
+
+/// Why a request is refused.
+#[derive(Debug, thiserror::Error)]
+enum Refusal {
+    #[error("the request is no line of JSON: {0}")]
+    NotJson(serde_json::Error),
+    #[error("`{field}` is missing or wrong: accepted is {accepted}")]
+    Field { field: &'static str, accepted: &'static str },
+    #[error("there are {MAX_OVERRIDES} overrides already: remove some")]
+    TooMany,
+    #[error("there is no override {id}: `steerd override list` shows those there are")]
+    NoSuch { id: u64 },
+    #[error("{path} cannot be written: {error}")]
+    File { path: PathBuf, error: io::Error },
+    #[error(transparent)]
+    Engine(#[from] EngineGone),
+}
+
+/// Why a person's request came to nothing.
+#[derive(Debug, thiserror::Error)]
+pub enum RequestError {
+    /// No server listens there.
+    #[error("no server answers at {path}: {error} (is steerd running with this `server.state_dir`?)")]
+    NoServer {
+        /// The socket.
+        path: PathBuf,
+        /// What the kernel said.
+        error: io::Error,
+    },
+    /// It was cut short.
+    #[error("the server gave no reply: {0}")]
+    NoReply(io::Error),
+    /// It is not what this program understands.
+    #[error("the server's reply is not understood")]
+    Reply,
+    /// The server says no.
+    #[error("{0}")]
+    Refused(String),
+}
+
+/// Asks the server whose state directory this is.
+///
+/// # Errors
+/// [`RequestError`]
+pub fn request(state_dir: &Path, request: &Value) -> Result<Value, RequestError> {
+    let path = state_dir.join(SOCKET);
+    let connected = UnixStream::connect(&path);
+    let mut stream = connected.map_err(|error| RequestError::NoServer { path, error })?;
+    let mut reply = String::new();
+    let exchange = |stream: &mut UnixStream, reply: &mut String| {
+        stream.set_read_timeout(Some(REPLY_PATIENCE))?;
+        stream.set_write_timeout(Some(PATIENCE))?;
+        stream.write_all(format!("{request}\n").as_bytes())?;
+        BufReader::new(stream.take(REPLY_MAX_OCTETS)).read_line(reply).map(drop)
+    };
+    exchange(&mut stream, &mut reply).map_err(RequestError::NoReply)?;
+    let reply: Value = serde_json::from_str(&reply).map_err(|_| RequestError::Reply)?;
+    match reply["error"].as_str() {
+        Some(error) => Err(RequestError::Refused(error.to_owned())),
+        None => Ok(reply),
+    }
+}
+
+/// The listening thread.
+pub(super) struct Overrides {
+    socket: PathBuf,
+    stopped: Arc<AtomicBool>,
+    thread: JoinHandle<()>,
+}
+
+/// The decisions, with what keeps them.
+struct Desk {
+    folder: PathBuf,
+    list: Vec<Override>,
+    overrider: Overrider,
+}
+
+impl Overrides {
+    /// Puts the decisions of the last run in force, and listens. To be called before the first plan is adopted, and by who
+    /// holds the lock of the state directory. Without a socket there are no new decisions, and a log line says so.
+    pub(super) fn start(folder: &Path, overrider: Overrider) -> Option<Overrides> {
+        let mut desk = Desk { folder: folder.to_owned(), list: recall(folder), overrider };
+        desk.list.retain(|one| one.holds(unix_secs()));
+        if desk.put_in_force().is_err() {
+            return None;
+        }
+        if !desk.list.is_empty() {
+            tracing::warn!(
+                count = desk.list.len(),
+                "overrides are in force: `steerd override list` shows them"
+            );
+        }
+        let socket = folder.join(SOCKET);
+        let stopped = Arc::new(AtomicBool::new(false));
+        let started = listen(folder).and_then(|listener| {
+            let stopped = stopped.clone();
+            std::thread::Builder::new().name("control".into()).spawn(move || desk.serve(&listener, &stopped))
+        });
+        match started {
+            Ok(thread) => Some(Overrides { socket, stopped, thread }),
+            Err(error) => {
+                tracing::warn!(socket = %socket.display(), %error, "overrides cannot be taken");
+                None
+            }
+        }
+    }
+
+    /// Stops listening and waits for the thread.
+    pub(super) fn stop(self) {
+        self.stopped.store(true, Ordering::Relaxed);
+        // Wakes it; an error: it has ended by itself.
+        drop(UnixStream::connect(&self.socket));
+        if self.thread.join().is_err() {
+            tracing::error!("the control thread has panicked");
+        }
+        // Whoever connects from now on is told that nobody listens, with the file or without.
+        drop(fs::remove_file(&self.socket));
+    }
+}
+
+/// A socket that only its owner can ever have connected to: made in a folder of its own, and moved when it is so.
+fn listen(folder: &Path) -> io::Result<UnixListener> {
+    let cradle = folder.join(".control");
+    drop(fs::remove_dir_all(&cradle));
+    DirBuilder::new().mode(0o700).create(&cradle)?;
+    let made = cradle.join(SOCKET);
+    let listener = UnixListener::bind(&made)?;
+    fs::set_permissions(&made, Permissions::from_mode(0o600))?;
+    fs::rename(&made, folder.join(SOCKET))?;
+    fs::remove_dir(&cradle)?;
+    Ok(listener)
+}
+
+impl Desk {
+    fn serve(mut self, listener: &UnixListener, stopped: &AtomicBool) {
+        for stream in listener.incoming() {
+            if stopped.load(Ordering::Relaxed) {
+                return;
+            }
+            match stream {
+                // Who does not take its reply does without.
+                Ok(stream) => drop(self.reply_to(stream)),
+                Err(error) => {
+                    tracing::warn!(%error, "the control socket gives no connection");
+                    // Out of descriptors, most likely: not a thousand times a second.
+                    std::thread::sleep(PATIENCE);
+                }
+            }
+        }
+    }
+
+    fn reply_to(&mut self, mut stream: UnixStream) -> io::Result<()> {
+        stream.set_read_timeout(Some(PATIENCE))?;
+        stream.set_write_timeout(Some(PATIENCE))?;
+        let mut line = String::new();
+        BufReader::new((&stream).take(REQUEST_MAX_OCTETS)).read_line(&mut line)?;
+        if line.is_empty() {
+            return Ok(());
+        }
+        let reply = match self.carry_out(&line) {
+            Ok(counts) => json!({ "overrides": describe(&self.list, &counts) }),
+            Err(refusal) => json!({ "error": refusal.to_string() }),
+        };
+        stream.write_all(format!("{reply}\n").as_bytes())
+    }
+
+    /// Does what a line asks for; returns how many members each override concerns then.
+    fn carry_out(&mut self, line: &str) -> Result<Vec<usize>, Refusal> {
+        let request: Value = serde_json::from_str(line).map_err(Refusal::NotJson)?;
+        let now_secs = unix_secs();
+        let mut list = self.list.clone();
+        list.retain(|one| one.holds(now_secs));
+        match request["verb"].as_str() {
+            Some("list") => {
+                self.list = list;
+                return self.put_in_force();
+            }
+            Some("add") => {
+                if list.len() >= MAX_OVERRIDES {
+                    return Err(Refusal::TooMany);
+                }
+                let id = self.list.iter().map(|one| one.id).max().unwrap_or(0) + 1;
+                let one = read_new(&request, id, now_secs)?;
+                tracing::warn!(
+                    id,
+                    target = one.target.as_str(),
+                    order = word(one.order),
+                    reason = one.reason,
+                    owner = one.owner,
+                    "override added"
+                );
+                list.push(one);
+            }
+            Some("remove") => {
+                let id = request["id"].as_u64();
+                let id = id.ok_or(Refusal::Field { field: "id", accepted: "the number of an override" })?;
+                let before = list.len();
+                list.retain(|one| one.id != id);
+                if list.len() == before {
+                    return Err(Refusal::NoSuch { id });
+                }
+                tracing::warn!(id, "override removed");
+            }
+            _ => return Err(Refusal::Field { field: "verb", accepted: "add, remove or list" }),
+        }
+        save(&self.folder, &list).map_err(|error| Refusal::File { path: self.folder.join(FILE), error })?;
+        self.list = list;
+        self.put_in_force()
+    }
+
+    fn put_in_force(&self) -> Result<Vec<usize>, Refusal> {
+        Ok(self.overrider.put_in_force(self.list.clone().into())?)
+    }
+}
+
+/// The word of an order.
+pub(super) fn word(order: Order) -> &'static str {
+    match order {
+        Order::Up => "up",
+        Order::Down => "down",
+        Order::Drain => "drain",
+        Order::Disable => "disable",
+        Order::Weight(_) => "weight",
+    }
+}
+
+fn read_new(request: &Value, id: u64, now_secs: u64) -> Result<Override, Refusal> {
+    let expires_secs = match &request["expires_in_secs"] {
+        Value::Null => None,
+        secs => {
+            let secs = secs.as_u64().filter(|secs| (1..=MAX_EXPIRY_SECS).contains(secs));
+            let accepted = "1 second to 366 days";
+            Some(now_secs + secs.ok_or(Refusal::Field { field: "expires_in_secs", accepted })?)
+        }
+    };
+    read(request, id, now_secs, expires_secs)
+}
+
+fn read(value: &Value, id: u64, created_secs: u64, expires_secs: Option<u64>) -> Result<Override, Refusal> {
+    let order = match value["order"].as_str() {
+        Some("up") => Order::Up,
+        Some("down") => Order::Down,
+        Some("drain") => Order::Drain,
+        Some("disable") => Order::Disable,
+        Some("weight") => {
+            let weight = value["weight"].as_u64().and_then(|weight| u16::try_from(weight).ok());
+            Order::Weight(weight.ok_or(Refusal::Field { field: "weight", accepted: "0 to 65535" })?.into())
+        }
+        _ => return Err(Refusal::Field { field: "order", accepted: "up, down, drain, disable or weight" }),
+    };
+    let accepted = "a member's name or address, POOL/MEMBER, a pattern of these with * and ?, or region:NAME";
+    let target = value["target"].as_str().and_then(Selector::new);
+    let text = |field| match &value[field] {
+        Value::Null => Ok(String::new()),
+        text => {
+            let text = text.as_str().filter(|text| text.len() <= MAX_TEXT_OCTETS);
+            let accepted = "a text of at most 256 octets";
+            text.map(str::to_owned).ok_or(Refusal::Field { field, accepted })
+        }
+    };
+    Ok(Override {
+        id,
+        target: target.ok_or(Refusal::Field { field: "target", accepted })?,
+        order,
+        reason: text("reason")?,
+        owner: text("owner")?,
+        created_secs,
+        expires_secs,
+    })
+}
+
+/// Decisions as JSON; `counts` are the members each concerns, where that is known.
+pub(super) fn describe(list: &[Override], counts: &[usize]) -> Vec<Value> {
+    let one = |(index, one): (usize, &Override)| {
+        let weight = if let Order::Weight(weight) = one.order { Some(weight) } else { None };
+        json!({
+            "id": one.id,
+            "target": one.target.as_str(),
+            "order": word(one.order),
+            "weight": weight,
+            "reason": one.reason,
+            "owner": one.owner,
+            "created": one.created_secs,
+            "expires": one.expires_secs,
+            "members": counts.get(index),
+        })
+    };
+    list.iter().enumerate().map(one).collect()
+}
+
+fn save(folder: &Path, list: &[Override]) -> io::Result<()> {
+    let text = json!({ "version": VERSION, "overrides": describe(list, &[]) });
+    let temporary = folder.join(TEMPORARY);
+    let mut file = File::create(&temporary)?;
+    file.write_all(format!("{text:#}\n").as_bytes())?;
+    file.sync_all()?;
+    fs::rename(&temporary, folder.join(FILE))?;
+    File::open(folder)?.sync_all()
+}
+
+/// The decisions of the last run. A file that cannot be read is put aside, so that the next decision does not replace it.
+fn recall(folder: &Path) -> Vec<Override> {
+    let path = folder.join(FILE);
+    let text = match fs::read_to_string(&path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Vec::new(),
+        Err(error) => {
+            tracing::error!(path = %path.display(), %error, "overrides of the last run cannot be read");
+            return Vec::new();
+        }
+    };
+    parse(&text).unwrap_or_else(|| {
+        let aside = folder.join(UNREADABLE);
+        let moved = fs::rename(&path, &aside).is_ok();
+        tracing::error!(
+            path = %path.display(), put_aside = moved, "overrides of the last run are not understood: none is in force"
+        );
+        Vec::new()
+    })
+}
+
+fn parse(text: &str) -> Option<Vec<Override>> {
+    let value: Value = serde_json::from_str(text).ok()?;
+    if value["version"] != VERSION {
+        return None;
+    }
+    let list = value["overrides"].as_array().filter(|list| list.len() <= MAX_OVERRIDES)?;
+    list.iter()
+        .map(|one| {
+            let expires_secs = if one["expires"].is_null() { None } else { Some(one["expires"].as_u64()?) };
+            read(one, one["id"].as_u64()?, one["created"].as_u64()?, expires_secs).ok()
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_saved_is_read_again_and_what_is_not_understood_is_put_aside() {
+        let folder = tempfile::tempdir().unwrap();
+        let request = json!({
+            "order": "weight", "weight": 7, "target": "web/*", "reason": "load \"test\"", "owner": "ops", "expires_in_secs": 60,
+        });
+        let one = read_new(&request, 3, 1000).unwrap();
+        assert_eq!((one.order, one.expires_secs), (Order::Weight(7), Some(1060)));
+        save(folder.path(), std::slice::from_ref(&one)).unwrap();
+        assert_eq!(recall(folder.path()), [one]);
+        for text in
+            ["", "{}", r#"{"version": 2, "overrides": []}"#, r#"{"version": 1, "overrides": [{"id": 1}]}"#]
+        {
+            fs::write(folder.path().join(FILE), text).unwrap();
+            assert_eq!(recall(folder.path()), []);
+            assert_eq!(fs::read_to_string(folder.path().join(UNREADABLE)).unwrap(), text);
+            assert!(!folder.path().join(FILE).exists());
+        }
+    }
+
+    #[test]
+    fn each_wrong_field_says_what_would_be_accepted() {
+        let good = json!({ "order": "down", "target": "a" });
+        assert!(read_new(&good, 1, 0).is_ok());
+        for (field, value, expected) in [
+            (
+                "order",
+                json!("off"),
+                "`order` is missing or wrong: accepted is up, down, drain, disable or weight",
+            ),
+            ("order", json!("weight"), "`weight` is missing or wrong: accepted is 0 to 65535"),
+            (
+                "expires_in_secs",
+                json!(0),
+                "`expires_in_secs` is missing or wrong: accepted is 1 second to 366 days",
+            ),
+            (
+                "reason",
+                json!("x".repeat(257)),
+                "`reason` is missing or wrong: accepted is a text of at most 256 octets",
+            ),
+        ] {
+            let mut bad = good.clone();
+            bad[field] = value;
+            assert_eq!(read_new(&bad, 1, 0).unwrap_err().to_string(), expected);
+        }
+        assert!(read_new(&json!({ "order": "up", "target": "" }), 1, 0).is_err());
+    }
+}
