@@ -162,3 +162,27 @@ fn member_that_flaps_makes_signatures_once_and_no_failover_waits_for_one() {
     );
     assert_eq!(made, made_at_first, "sets that come back were signed anew");
 }
+
+#[test]
+fn pool_without_anybody_up_refuses_a_signed_name_whole() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Server::start(&config(
+        &format!("workers: 1, state_dir: {}", folder.path().join("state").display()),
+        "globalnames:\n  www.t.example: {pool: closed, ttl: 30}\n  up.t.example: {pool: open, ttl: 30}\npools:\n  closed:\n    \
+         lb_method: wrr\n    fallback: refuse\n    max_addrs_returned: 2\n    members: [192.0.2.1, 192.0.2.2, 192.0.2.3]\n    \
+         monitor: forced\n    monitor_params: {status: down}\n  open:\n    lb_method: wrr\n    max_addrs_returned: 2\n    \
+         members: [192.0.2.1, 192.0.2.2, 192.0.2.3]\n    monitor: forced\n    monitor_params: {status: up}\nzones:\n  \
+         t.example: {ns: [ns.other.example], dnssec: {}}\n",
+    ));
+    let dns = server.dns();
+    // By then the sets of both pools, the empty ones among them, are seen to.
+    wait_until("signed answers of two addresses", || ask(dns, "up.t.example", true).0.len() == 2);
+    let port = dns.port().to_string();
+    for dnssec in ["+nodnssec", "+dnssec"] {
+        let told = run_tool(
+            "dig",
+            &[&format!("@{}", dns.ip()), "-p", &port, "+norecurse", "+ignore", dnssec, "www.t.example", "A"],
+        );
+        assert!(told.contains("status: REFUSED") && !told.contains(" tc"), "{told}");
+    }
+}

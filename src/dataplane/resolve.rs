@@ -355,6 +355,10 @@ impl<'t> Resolution<'t, '_> {
         let sets = signatures.sets.get(scope).filter(|sets| sets.are_of(sequence))?;
         let rest = self.sections.rest();
         let (drawn, set) = rotations.draw_set(&snapshot.health, family, scope, ttl, rest);
+        // Nobody to draw has no set either; what is said then is not said here.
+        if drawn.source == Source::Empty {
+            return None;
+        }
         let len = drawn.count as usize * family.family.record_octets();
         if drawn.count == 0 || rest.len() < len + sets.octets_each() {
             self.sections.take(Section::Answer, None);
