@@ -9,6 +9,7 @@
 //! that flaps do.
 
 use std::collections::HashMap;
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
@@ -35,6 +36,8 @@ use crate::wire::message::Rtype;
 const LOOK: Duration = Duration::from_millis(20);
 /// Time between two looks at the ends of signatures, in seconds.
 const LOOK_AT_ENDS_SECS: u64 = 60;
+/// How far the clock may go back without anything being made of it.
+const CLOCK_SLACK_SECS: u64 = 300;
 /// How long after a failure a name is tried again.
 const RETRY_SECS: u64 = 60;
 /// Signatures kept at least for sets that come back.
@@ -116,6 +119,8 @@ fn run(orders: &Receiver<SetWork>, figures: &SetFigures) {
     let mut next = orders.recv().ok();
     while let Some(work) = next {
         let mut desk = Desk::new(work);
+        // Names are handed over only by a clock that signs whole zones.
+        kept.latest = 0;
         next = loop {
             let waiting = desk.pass(&mut kept, unix_secs(), || !orders.is_empty());
             // Relaxed: figures stand alone.
@@ -144,6 +149,8 @@ struct Kept {
     signatures: HashMap<Digest, KeptOne>,
     /// Counts passes in which something was signed.
     pass: u64,
+    /// The latest time of such a pass.
+    latest: u64,
     made: u64,
 }
 
@@ -200,8 +207,6 @@ struct SignedName {
     /// Index of its zone in the work.
     zone: usize,
     sets: SteeredSets,
-    /// Before this time one of its signatures does not hold: the clock went back.
-    from: u64,
     /// From this time on one of them is due.
     due: u64,
     /// Not before this time is it tried again, where it could not be signed.
@@ -212,10 +217,22 @@ struct SignedName {
 struct Desk {
     work: SetWork,
     rotations: RotationTable,
+    /// By pool.
     names: Vec<SignedName>,
+    groups: Vec<Group>,
     /// Signatures there is room for.
     room: usize,
     next_look_at_ends: u64,
+}
+
+/// The names of one pool.
+struct Group {
+    pool: u32,
+    names: Range<usize>,
+    /// The health that all of them are signed for; `None`: not all are.
+    done_at: Option<u64>,
+    /// How many are not.
+    waiting: usize,
 }
 
 /// The sets of one rotation and the health they are of.
@@ -227,15 +244,19 @@ impl Desk {
         let mut names = Vec::new();
         for (zone, of) in work.zones.iter_mut().enumerate() {
             let sets = std::mem::take(&mut of.names);
-            names.extend(sets.into_iter().map(|sets| SignedName {
-                zone,
-                sets,
-                from: 0,
-                due: u64::MAX,
-                retry_at: 0,
-            }));
+            names.extend(sets.into_iter().map(|sets| SignedName { zone, sets, due: u64::MAX, retry_at: 0 }));
         }
-        let mut desk = Desk { work, rotations, names, room: 0, next_look_at_ends: 0 };
+        names.sort_by_key(|name| name.sets.pool);
+        let mut groups: Vec<Group> = Vec::new();
+        for (at, name) in names.iter().enumerate() {
+            match groups.last_mut().filter(|group| group.pool == name.sets.pool) {
+                Some(group) => group.names.end = at + 1,
+                None => {
+                    groups.push(Group { pool: name.sets.pool, names: at..at + 1, done_at: None, waiting: 0 });
+                }
+            }
+        }
+        let mut desk = Desk { work, rotations, names, groups, room: 0, next_look_at_ends: 0 };
         desk.room = desk.regions().map(|(_, _, sets)| sets.capacity()).sum();
         desk
     }
@@ -263,36 +284,54 @@ impl Desk {
         if looks_at_ends {
             self.next_look_at_ends = now + LOOK_AT_ENDS_SECS;
         }
+        if now + CLOCK_SLACK_SECS < kept.latest {
+            // What is signed now might end too soon: one address at a time was signed ahead, by a better clock.
+            self.withdraw_all();
+            self.groups.iter_mut().for_each(|group| group.done_at = None);
+            return self.names.len();
+        }
         let mut found: HashMap<(u32, usize, usize), Sets> = HashMap::new();
-        let mut waiting = 0;
         let mut names = std::mem::take(&mut self.names);
+        let mut groups = std::mem::take(&mut self.groups);
         let mut has_signed = false;
-        for name in &mut names {
-            let is_due = looks_at_ends && (now >= name.due || now < name.from);
-            if !is_due && self.is_signed(name) {
+        for group in &mut groups {
+            let sequence = self.work.snapshot.health.sequence(group.pool as usize);
+            if group.done_at == sequence && sequence.is_some() && !looks_at_ends {
                 continue;
             }
-            if now < name.retry_at || is_called() {
-                waiting += 1;
-                continue;
-            }
-            if !has_signed {
-                has_signed = true;
-                kept.pass += 1;
-            }
-            match self.sign_name(name, kept, &mut found, now) {
-                Ok(true) => {}
-                Ok(false) => waiting += 1,
-                Err(error) => {
+            let mut waiting = 0;
+            for name in &mut names[group.names.clone()] {
+                let is_due = looks_at_ends && now >= name.due;
+                if !is_due && self.is_signed(name) {
+                    continue;
+                }
+                if now < name.retry_at || is_called() {
                     waiting += 1;
-                    let apex = &self.work.zones[name.zone].apex;
-                    tracing::error!(zone = %apex, "sets of addresses cannot be signed: {error}");
-                    self.withdraw(name);
-                    name.retry_at = now + RETRY_SECS;
+                    continue;
+                }
+                if !has_signed {
+                    has_signed = true;
+                    kept.pass += 1;
+                    kept.latest = kept.latest.max(now);
+                }
+                match self.sign_name(name, kept, &mut found, now) {
+                    Ok(true) => {}
+                    Ok(false) => waiting += 1,
+                    Err(error) => {
+                        waiting += 1;
+                        let apex = &self.work.zones[name.zone].apex;
+                        tracing::error!(zone = %apex, "sets of addresses cannot be signed: {error}");
+                        self.withdraw(name);
+                        name.retry_at = now + RETRY_SECS;
+                    }
                 }
             }
+            group.waiting = waiting;
+            // If health has moved meanwhile, this is not what it is at, and the next pass looks again.
+            group.done_at = sequence.filter(|_| waiting == 0);
         }
-        self.names = names;
+        let waiting = groups.iter().map(|group| group.waiting).sum();
+        (self.names, self.groups) = (names, groups);
         if has_signed {
             kept.forget_beyond((2 * self.room).max(KEPT_MIN));
         }
@@ -323,7 +362,7 @@ impl Desk {
         let snapshot = self.work.snapshot.clone();
         let pool = &snapshot.pools[name.sets.pool as usize];
         let zone = &self.work.zones[name.zone];
-        (name.from, name.due) = (0, u64::MAX);
+        name.due = u64::MAX;
         let mut is_whole = true;
         for (at, family) in [&pool.v4, &pool.v6].into_iter().enumerate() {
             let signed = &snapshot.signed[name.sets.signed as usize].families[at];
@@ -368,10 +407,7 @@ fn sign_set(
     let mut octets = Vec::new();
     for key in zone.keys.signers(rtype.0) {
         let one = kept.sign(key, zone, &name.sets.name, (rtype, ttl_secs), &records, now)?;
-        // Times are 32 bits of a circle; these lie within half of it.
-        let held = u64::from((now as u32).wrapping_sub(one.validity.inception));
         name.due = name.due.min(zone.policy.due_at(one.validity, now));
-        name.from = name.from.max(now.saturating_sub(held));
         push_record(&mut octets, Rtype::RRSIG, ttl_secs, &one.rdata);
     }
     Ok(octets)

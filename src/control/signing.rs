@@ -382,6 +382,7 @@ impl Signer {
             };
             if let Err(error) = sigfile::write(&folder, apex.as_wire(), key, zone.signatures.entries()) {
                 tracing::warn!(zone = %apex, "signatures are not kept, and the next start makes them anew: {error}");
+                zone.unkept_since = Some(now);
             }
             if !at_end {
                 return;

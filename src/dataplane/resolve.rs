@@ -354,7 +354,7 @@ impl<'t> Resolution<'t, '_> {
         let (scope, sequence) = rotations.settled(&snapshot.health, family, scope);
         let sets = signatures.sets.get(scope).filter(|sets| sets.are_of(sequence))?;
         let rest = self.sections.rest();
-        let (drawn, set) = rotations.draw_set(&snapshot.health, family, scope, ttl, rest);
+        let (drawn, set) = rotations.draw_set(family, scope, ttl, rest);
         // Nobody to draw has no set either; what is said then is not said here.
         if drawn.source == Source::Empty {
             return None;

@@ -61,10 +61,7 @@ pub fn respond(
 ) -> Outcome {
     assert!(reply.len() >= MIN_REPLY_OCTETS, "reply buffer too short");
     let counters = &*worker.counters;
-    counters.bump(match transport {
-        Transport::Udp => Counter::UdpQueries,
-        Transport::Tcp | Transport::ScarceTcp => Counter::TcpQueries,
-    });
+    counters.bump(if transport.is_stream() { Counter::TcpQueries } else { Counter::UdpQueries });
     let Generation { snapshot, rotations, guard, .. } = generation;
     let turn = Turn { snapshot, rotations, counters, client: &client, transport, guard };
     match parse_trusting(message) {

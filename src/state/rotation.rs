@@ -303,6 +303,9 @@ impl RotationTable {
         self.roll(at, family);
         let rotation = &mut self.rotations[at];
         let source = rotation.source;
+        if source == Source::Empty {
+            return (None, source);
+        }
         let Some(leader) = entry_at(rotation, &self.entries, &self.guide, rotation.position) else {
             return (None, source);
         };
@@ -313,7 +316,7 @@ impl RotationTable {
             Family::V4 => write_record::<A_RECORD_OCTETS>(family, entry.candidate, ttl_secs, into),
             Family::V6 => write_record::<AAAA_RECORD_OCTETS>(family, entry.candidate, ttl_secs, into),
         };
-        if source == Source::Empty || written.is_none() {
+        if written.is_none() {
             return (None, source);
         }
         rotation.position = advance(rotation.position, rotation.step, rotation.total);

@@ -182,7 +182,9 @@ impl<'s> Sealer<'s> {
 /// The types that a steered name may be answered for.
 pub(super) fn steered_types(pool: &Pool) -> impl Iterator<Item = Rtype> {
     let families = [(&pool.v4, Rtype::A), (&pool.v6, Rtype::AAAA)];
-    families.into_iter().filter(|(family, _)| !family.candidates.is_empty()).map(|(_, rtype)| rtype)
+    // Without members of a family there is no answer, whatever addresses the fallback has.
+    let is_answered = |family: &FamilyPool| family.has_members && !family.candidates.is_empty();
+    families.into_iter().filter(move |(family, _)| is_answered(family)).map(|(_, rtype)| rtype)
 }
 
 /// Signatures over sets of addresses that there is room for in a configuration: some 30 MiB, which one core signs in seven seconds.
@@ -243,7 +245,7 @@ pub(super) fn sign_steered(
 fn set_counts(family: &FamilyPool) -> Vec<usize> {
     // What networks of clients are led to is of as many sets as there are networks.
     let is_of_one = matches!(family.rules.method, Method::FirstUp(1) | Method::Hashed);
-    if family.rules.max_addrs_returned < 2 || is_of_one {
+    if family.rules.max_addrs_returned < 2 || is_of_one || family.candidates.is_empty() {
         return Vec::new();
     }
     (0..family.rotation_count()).map(|scope| family.most_in_scope(scope)).collect()

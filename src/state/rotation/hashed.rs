@@ -34,6 +34,8 @@ pub(super) fn spread_hashed(family: &FamilyPool, members: &mut [Entry], len: usi
     for at in (1..len).rev() {
         members[at].end -= members[at - 1].end;
     }
+    // Those that are in every answer were put first.
+    members[..len].sort_unstable_by_key(|entry| entry.candidate);
     let most = members[..len].iter().map(|entry| ratio(entry.end, entry)).max().unwrap_or(0).max(1);
     let mut next = members.len();
     for at in (0..len).rev() {

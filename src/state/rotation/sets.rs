@@ -67,16 +67,16 @@ impl RotationTable {
         (at - family.first_rotation as usize, self.rotations[at].sequence)
     }
 
-    /// Draws as [`RotationTable::draw`] does, and tells the number of the set that was drawn.
+    /// Draws from the rotation that [`RotationTable::settled`] has told, as it was then: whatever health does meanwhile, the set,
+    /// whose number is told, is one of that sequence.
     pub fn draw_set(
         &mut self,
-        health: &HealthTable,
         family: &FamilyPool,
         scope: usize,
         ttl: Ttl,
         into: &mut [u8],
     ) -> (Drawn, usize) {
-        let at = self.settle(health, family, scope);
+        let at = family.first_rotation as usize + scope;
         let (drawn, start) = match family.family {
             Family::V4 => self.write_records::<A_RECORD_OCTETS>(at, family, ttl, into),
             Family::V6 => self.write_records::<AAAA_RECORD_OCTETS>(at, family, ttl, into),

@@ -416,7 +416,7 @@ proptest! {
         let mut seen = HashSet::new();
         for _ in 0..2000 {
             let mut out = [0; 1024];
-            let (drawn, set) = bench.table.draw_set(&bench.health, &bench.pool.v4, 0, Ttl::fixed(30), &mut out);
+            let (drawn, set) = bench.table.draw_set(&bench.pool.v4, 0, Ttl::fixed(30), &mut out);
             let answer: HashSet<[u8; 4]> = out
                 .chunks(A_RECORD_OCTETS)
                 .take(drawn.count as usize)

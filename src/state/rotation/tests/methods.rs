@@ -228,3 +228,26 @@ fn regions_follow_in_order_and_then_the_fallback() {
     assert_eq!(led(&mut bench, 10, |_| first), HashMap::from([(member(0), 10)]));
     assert_eq!(led(&mut bench, 10, |_| 0), HashMap::from([(member(3), 10)]));
 }
+
+#[test]
+fn networks_get_several_addresses_of_members_of_any_weights() {
+    for weights in [&[1, 1, 8][..], &[1, 2, 1], &[9, 1, 1, 1, 30], &[1, 1]] {
+        let mut bench = hashed(2, weights);
+        bench.set(&ALL_UP[..weights.len()]);
+        let mut led = HashMap::new();
+        for number in 0..20_000 {
+            let answer = bench.draw(scope_of(&bench, number)).unwrap();
+            assert!(answer.len() == 2 && answer[0] != answer[1]);
+            *led.entry(answer[0]).or_insert(0u32) += 1;
+        }
+        let total: u32 = weights.iter().sum();
+        for (at, weight) in weights.iter().enumerate() {
+            let (share, theory) =
+                (f64::from(led[&member(at)]) / 20_000.0, f64::from(*weight) / f64::from(total));
+            assert!((share - theory).abs() < 0.02, "{share} for {theory} of {weights:?}");
+        }
+        // One of them warms up.
+        bench.health.write(0, [(1, Word::new(State::Up, 1).with_permille(100))]);
+        assert_eq!(bench.draw(hashed_scope(1)).unwrap().len(), 2);
+    }
+}
