@@ -26,6 +26,8 @@ pub mod resolve;
 pub mod respond;
 /// The records of a reply.
 mod sections;
+/// What is noted of an answer on its way.
+pub mod trace;
 /// What all steps of one answer share.
 pub mod turn;
 /// The loop that joins sockets and `respond`.
