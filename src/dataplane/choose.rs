@@ -13,7 +13,6 @@ use crate::state::rotation::hashed_scope;
 use crate::state::snapshot::{Binding, Snapshot};
 use crate::state::topology::Match;
 use crate::state::ttl::Ttl;
-use crate::wire::message::{Class, Rtype};
 
 /// Addresses to be drawn from a pool.
 #[derive(Clone, Copy)]
@@ -122,22 +121,4 @@ fn choose_scope<T: Trace>(
     let Match { region, uniform_len } = place;
     note(address, subnet.is_some(), ClientPlace::Region { region, uniform_len });
     (place.region.map_or(0, |region| family.preferences.scope_of(region)), place.uniform_len)
-}
-
-/// Questions about the server itself, by convention in class CH (RFC 4892 §2 for `id.server`); `None`: refused.
-#[cold]
-pub fn chaos<'s>(snapshot: &'s Snapshot, query: &Query<'_>) -> Option<&'s [u8]> {
-    debug_assert_eq!(query.qclass(), Class::CH);
-    if !matches!(query.qtype(), Rtype::TXT | Rtype::ANY) {
-        return None;
-    }
-    let is = |name: &[u8]| query.qname().eq_ignore_ascii_case(name);
-    let text = if is(b"\x07version\x04bind\x00") || is(b"\x07version\x06server\x00") {
-        &snapshot.protocol.version
-    } else if is(b"\x02id\x06server\x00") || is(b"\x08hostname\x04bind\x00") {
-        &snapshot.protocol.id
-    } else {
-        &None
-    };
-    text.as_deref()
 }

@@ -6,6 +6,8 @@
 
 /// What a chain of aliases has passed.
 mod chain;
+/// Questions about the server itself.
+mod chaos;
 /// Which pool answers, and for whom.
 pub mod choose;
 /// Who is answered, and how often.

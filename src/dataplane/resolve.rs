@@ -5,7 +5,8 @@
 //! response code and what is in the authority section are the last step's.
 
 use super::chain::{Seen, Target, first_name};
-use super::choose::{PoolChoice, chaos, choose_any_pool, choose_either_family};
+use super::chaos::answer_other_class;
+use super::choose::{PoolChoice, choose_any_pool, choose_either_family};
 use super::denial::Proofs;
 use super::lookup::{Found, InZone, Owner, locate, place};
 use super::parse::Query;
@@ -21,9 +22,6 @@ use crate::state::snapshot::{SignedFamily, Zone};
 use crate::wire::edns::ExtendedError;
 use crate::wire::message::{Class, FLAG_AA, Rcode, Rtype};
 use crate::wire::name::{MAX_NAME_OCTETS, suffixes};
-
-/// Head of a TXT record of class CH for the query name, TTL 0.
-const CHAOS_TXT_HEAD: &[u8] = b"\xC0\x0C\x00\x10\x00\x03\x00\x00\x00\x00";
 
 /// Writes what a query is answered with; `owner` is its name where that exists.
 #[inline(never)]
@@ -592,16 +590,4 @@ fn target_at(record_at: u16) -> Option<u16> {
 /// Whether a CNAME record is itself what a query asks for.
 fn is_about_aliases(qtype: Rtype) -> bool {
     matches!(qtype, Rtype::CNAME | Rtype::ANY)
-}
-
-/// Answers in classes other than IN: in CH about the server itself.
-#[cold]
-fn answer_other_class<T>(turn: Turn<'_, T>, query: Query<'_>, into: &mut [u8]) -> Body {
-    let text = if query.qclass() == Class::CH { chaos(turn.snapshot, &query) } else { None };
-    let Some(text) = text else { return Body::refused(None) };
-    let mut sections = Sections::new(into, query.asked.len());
-    // RDLENGTH is two octets: a text of 255 octets has 256 with its length.
-    let [high, low] = (text.len() as u16 + 1).to_be_bytes();
-    sections.put_parts(Section::Answer, 1, &[CHAOS_TXT_HEAD, &[high, low, text.len() as u8], text]);
-    Body::of_sections(&sections, Rcode::NOERROR, FLAG_AA, Counter::Answered)
 }
