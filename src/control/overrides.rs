@@ -362,6 +362,15 @@ fn recall(folder: &Path) -> Vec<Override> {
     })
 }
 
+/// The decisions that are kept there, for who only looks; the error says why they cannot be told.
+pub(super) fn peek(folder: &Path) -> Result<Vec<Override>, String> {
+    match fs::read_to_string(folder.join(FILE)) {
+        Ok(text) => parse(&text).ok_or_else(|| format!("{FILE} is not understood")),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+        Err(error) => Err(format!("{FILE} cannot be read: {error}")),
+    }
+}
+
 fn parse(text: &str) -> Option<Vec<Override>> {
     let value: Value = serde_json::from_str(text).ok()?;
     if value["version"] != VERSION {

@@ -60,7 +60,7 @@ pub fn respond(
     message: &[u8],
     reply: &mut [u8],
 ) -> Outcome {
-    respond_traced(Off, generation, worker, client, transport, message, reply)
+    respond_traced(Off, generation, worker, &client, transport, message, reply)
 }
 
 /// The same for who wants to know why.
@@ -72,7 +72,7 @@ pub fn respond_traced<T: Trace>(
     trace: T,
     generation: &mut Generation,
     worker: &mut WorkerState,
-    client: IpAddr,
+    client: &IpAddr,
     transport: Transport,
     message: &[u8],
     reply: &mut [u8],
@@ -84,7 +84,7 @@ pub fn respond_traced<T: Trace>(
         Transport::Tcp | Transport::ScarceTcp => Counter::TcpQueries,
     });
     let Generation { snapshot, rotations, guard, .. } = generation;
-    let turn = Turn { snapshot, rotations, counters, client: &client, transport, guard, trace };
+    let turn = Turn { snapshot, rotations, counters, client, transport, guard, trace };
     match parse_trusting(message) {
         Some(query) => match lookup(turn.snapshot, query) {
             Some(owner) => Outcome::Reply(answer(turn, query, owner, None, reply)),

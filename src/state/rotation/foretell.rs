@@ -20,6 +20,8 @@ pub struct Foretold {
     pub total: u32,
     /// Where in the cycle the leader is sought.
     pub position: u32,
+    /// Whether clients' networks decide.
+    pub is_hashed: bool,
     /// Candidates of the answer, the leader first.
     pub answer: Vec<u16>,
     /// The least time in seconds to a change of state of a member that may be answered; 0: nothing is known of that.
@@ -82,6 +84,7 @@ impl RotationTable {
             shares,
             total: rotation.total,
             position: rotation.position,
+            is_hashed: rotation.is_hashed,
             answer,
             flip_secs: rotation.flip_secs,
         }
