@@ -34,6 +34,10 @@ pub(super) fn spread_hashed(family: &FamilyPool, members: &mut [Entry], len: usi
     for at in (1..len).rev() {
         members[at].end -= members[at - 1].end;
     }
+    // Those that would be in every answer of a rotation come first there, whatever their place.
+    if let Some(found) = members.get_mut(..len) {
+        found.sort_unstable_by_key(|entry| entry.candidate);
+    }
     let most = members[..len].iter().map(|entry| ratio(entry.end, entry)).max().unwrap_or(0).max(1);
     let mut next = members.len();
     for at in (0..len).rev() {

@@ -228,3 +228,15 @@ fn regions_follow_in_order_and_then_the_fallback() {
     assert_eq!(led(&mut bench, 10, |_| first), HashMap::from([(member(0), 10)]));
     assert_eq!(led(&mut bench, 10, |_| 0), HashMap::from([(member(3), 10)]));
 }
+
+#[test]
+fn networks_get_several_addresses_whichever_of_the_members_weigh_most() {
+    // The last one is in every answer of two by weight, and so comes first among those that are arranged.
+    let mut bench = hashed(2, &[1, 1, 1, 10]);
+    bench.set(&ALL_UP[..4]);
+    let led = led(&mut bench, DRAWS, |draw| hashed_scope(draw % 1024));
+    for (at, weight) in [1, 1, 1, 10].into_iter().enumerate() {
+        let (share, theory) = (led[&member(at)] as f64 / DRAWS as f64, f64::from(weight) / 13.0);
+        assert!((share - theory).abs() < 0.01, "{share} for {theory}");
+    }
+}
