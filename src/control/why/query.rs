@@ -64,12 +64,12 @@ impl Asked {
     }
 
     /// How it comes.
-    pub(super) fn transport(&self) -> Transport {
+    pub fn transport(&self) -> Transport {
         if self.is_tcp { Transport::Tcp } else { Transport::Udp }
     }
 
     /// The message: with an OPT record, so that extended errors are told.
-    pub(super) fn to_octets(&self) -> Vec<u8> {
+    pub fn to_octets(&self) -> Vec<u8> {
         let header = Header { id: 0, flags: 0, qdcount: 1, ancount: 0, nscount: 0, arcount: 1 };
         let option = self.subnet.map(client_subnet).unwrap_or_default();
         let len = HEADER_OCTETS + self.name.as_wire().len() + QUESTION_TAIL_OCTETS + OPT_FIXED_OCTETS;
