@@ -18,7 +18,7 @@ use steerd::wire::record::Record;
 
 mod common;
 
-use common::run_steerd;
+use common::{Server, config as config_text, run_steerd};
 
 /// SplitMix64: the same numbers in every run, so that a failure is found again.
 struct Numbers(u64);
@@ -305,4 +305,53 @@ fn what_cannot_be_asked_says_what_can() {
         assert_eq!(output.status.code(), Some(code), "{arguments:?}: {errors}");
         assert!(errors.contains(expected), "{arguments:?}: {errors}");
     }
+}
+
+#[test]
+fn running_server_explains_what_is_in_force_after_overrides_and_reloads() {
+    let state = tempfile::tempdir().unwrap();
+    let folder = state.path().to_str().unwrap();
+    let text = |members: &str| {
+        config_text(
+            &format!("state_dir: {folder}"),
+            &format!(
+                "globalnames: {{www.test: web}}
+pools: {{web: {{lb_method: fogroup, members: {members}, monitor: forced, monitor_params: {{status: up}}}}}}
+"
+            ),
+        )
+    };
+    let ask = |arguments: &[&str]| {
+        let output = run_steerd(&[&["why", "www.test", "--state-dir", folder], arguments].concat());
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let server = Server::start(&text("{127.77.0.1: {name: one}, 127.77.0.2: {name: two}}"));
+    let told = ask(&[]);
+    assert!(told.contains("configuration generation 1\n"), "{told}");
+    assert!(told.contains("drawn from members that are up: one (127.77.0.1)"), "{told}");
+    assert!(run_steerd(&["override", "add", "down", "one", "--state-dir", folder]).status.success());
+    let told: Value = serde_json::from_str(&ask(&["--json"])).unwrap();
+    let draw = told["steps"].as_array().unwrap().last().unwrap();
+    assert_eq!(draw["drawn"][0]["name"], "two");
+    assert_eq!(
+        (&draw["members"][0]["overridden"], &draw["members"][0]["state"]),
+        (&true.into(), &"down".into())
+    );
+    assert_eq!(server.addresses("www.test"), ["127.77.0.2"]);
+    server.reload(&text("{127.77.0.1: {name: one}, 127.77.0.3: {name: three}}"));
+    let told = ask(&[]);
+    assert!(
+        told.contains("configuration generation 2\n") && told.contains("up: three (127.77.0.3)"),
+        "{told}"
+    );
+    assert!(server.stop().success());
+    // Without the server the override still counts.
+    let file = state.path().join("steerd.yaml");
+    std::fs::write(&file, text("{127.77.0.1: {name: one}, 127.77.0.3: {name: three}}")).unwrap();
+    let output = run_steerd(&["why", "www.test", "-c", file.to_str().unwrap()]);
+    let told = String::from_utf8(output.stdout).unwrap();
+    assert!(told.contains("1 overrides in force") && told.contains("up: three (127.77.0.3)"), "{told}");
+    let refused = run_steerd(&["why", "www.test", "--state-dir", folder]);
+    assert!(String::from_utf8(refused.stderr).unwrap().contains("is steerd running"));
 }

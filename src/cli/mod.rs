@@ -106,7 +106,7 @@ enum Verb {
     },
     /// Explain an answer: zone, client, pool, every member, who is drawn, the TTL
     #[command(
-        after_help = "Needs no server: it answers by itself as a fresh worker would, with the states that the server last saved and the\noverrides in force; members of unknown state are taken for up. Workers of a running server have positions of\ntheir own in the rotation.\n\nExamples:\n  steerd why www.example.com -c steerd.yaml\n  steerd why www.example.com AAAA -c steerd.yaml --ecs 192.0.2.0/24 --assume web1-dc1=down\n  steerd why www.example.com -c steerd.yaml --client 198.51.100.7 --json"
+        after_help = "With a configuration no server is needed: the answer is that of a fresh worker, with the states that the server last\nsaved and the overrides in force; members that nothing is known of are taken for up. With --live the running server\nexplains, with the states and reasons of its probes. Workers have positions of their own in the rotation.\n\nExamples:\n  steerd why www.example.com -c steerd.yaml\n  steerd why www.example.com AAAA -c steerd.yaml --ecs 192.0.2.0/24 --assume web1-dc1=down\n  steerd why www.example.com -c steerd.yaml --client 198.51.100.7 --json\n  steerd why www.example.com -c steerd.yaml --live"
     )]
     Why(Box<why::Why>),
 }

@@ -7,6 +7,8 @@
 mod collect;
 /// As JSON.
 mod json;
+/// By the running server.
+pub mod live;
 /// Without a server.
 pub mod offline;
 /// What is asked, and as which octets.
@@ -21,7 +23,7 @@ use std::net::IpAddr;
 
 use collect::{Book, Collect};
 pub use collect::{ClientEvent, Event, MemberRow, NameEvent, Place, PoolEvent, TtlEvent};
-pub use query::Asked;
+pub use query::{AskError, Asked};
 pub use reply::{RecordText, ReplyText};
 
 use crate::config::model::Config;

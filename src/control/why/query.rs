@@ -63,6 +63,11 @@ impl Asked {
         })
     }
 
+    /// Name and type as text.
+    pub(super) fn question(&self) -> [String; 2] {
+        [self.name.to_string(), TypeName(self.rtype).to_string()]
+    }
+
     /// How it comes.
     pub fn transport(&self) -> Transport {
         if self.is_tcp { Transport::Tcp } else { Transport::Udp }
