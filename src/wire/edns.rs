@@ -314,7 +314,7 @@ impl<'a> ClientSubnet<'a> {
     /// Writes the option as it goes into the reply, code and length first: the query's with the scope filled in.
     ///
     /// Returns the octets written, or `None` when `into` is too short.
-    #[inline(always)]
+    #[inline]
     pub fn write(&self, scope_len: u8, into: &mut [u8]) -> Option<usize> {
         let len = self.len_octets();
         let (head, octets) = into.get_mut(..len)?.split_first_chunk_mut::<8>()?;
