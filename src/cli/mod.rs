@@ -22,6 +22,8 @@ mod demo;
 mod dnssec;
 /// `steerd override`.
 mod overrides;
+/// `steerd why`.
+mod why;
 /// Signals to commands.
 mod signals;
 
@@ -37,6 +39,7 @@ const EXAMPLES: &str = "Examples:
   steerd demo                                  see it work: three backends, real probes, DNS on 127.0.0.1:5300
   steerd check -c steerd.yaml                  every mistake of a configuration in one run
   steerd delegation -c steerd.yaml example.com what the zone above must be told
+  steerd why www.example.com -c steerd.yaml    why a name is answered as it is
   steerd serve -c steerd.yaml                  answer queries; SIGHUP or a changed file reloads
   steerd serve -c lb.yaml --topology dc.yaml   with the regions in a file of their own
   steerd override add drain web1 -c steerd.yaml  no new clients for a member, whatever probes say
@@ -101,6 +104,11 @@ enum Verb {
         #[command(subcommand)]
         verb: Box<overrides::Verb>,
     },
+    /// Explain an answer: zone, client, pool, every member, who is drawn, the TTL
+    #[command(
+        after_help = "With a configuration no server is needed: the answer is that of a fresh worker, with the states that the server last\nsaved and the overrides in force; members that nothing is known of are taken for up. With --live the running server\nexplains, with the states and reasons of its probes. Workers have positions of their own in the rotation.\n\nExamples:\n  steerd why www.example.com -c steerd.yaml\n  steerd why www.example.com AAAA -c steerd.yaml --ecs 192.0.2.0/24 --assume web1-dc1=down\n  steerd why www.example.com -c steerd.yaml --client 198.51.100.7 --json\n  steerd why www.example.com -c steerd.yaml --live"
+    )]
+    Why(Box<why::Why>),
 }
 
 /// Which files make the configuration.
@@ -148,6 +156,7 @@ pub fn main() -> ExitCode {
         Verb::Demo { listen, admin, log } => demo::run(listen, admin, &log),
         Verb::Dnssec { verb } => dnssec::run(*verb),
         Verb::Override { verb } => overrides::run(*verb),
+        Verb::Why(why) => why::run(*why),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

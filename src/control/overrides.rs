@@ -1,4 +1,5 @@
-//! What operators decide over members: kept in a file, taken over a socket, handed to the keeper.
+//! What operators decide over members: kept in a file, taken over a socket, handed to the keeper. The socket has explanations too
+//! (`why/live.rs`).
 //!
 //! `state_dir/control.sock` (mode 0600) takes one line of JSON a connection and replies with one:
 //! `{"verb": "add", "order": "down", "target": "web/*", "reason": "...", "owner": "...", "expires_in_secs": 3600}` (for `weight` with
@@ -21,6 +22,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::live::unix_secs;
+use super::why::live::{Explainer, Refusal as NotExplained};
 use crate::health::overrides::{MAX_OVERRIDES, Order, Override, Selector};
 use crate::health::{EngineGone, Overrider};
 
@@ -57,6 +59,8 @@ enum Refusal {
     File { path: PathBuf, error: io::Error },
     #[error(transparent)]
     Engine(#[from] EngineGone),
+    #[error(transparent)]
+    Why(#[from] NotExplained),
 }
 
 /// Why a person's request came to nothing.
@@ -116,13 +120,14 @@ struct Desk {
     folder: PathBuf,
     list: Vec<Override>,
     overrider: Overrider,
+    explainer: Arc<Explainer>,
 }
 
 impl Overrides {
     /// Puts the decisions of the last run in force, and listens. To be called before the first plan is adopted, and by who
     /// holds the lock of the state directory. Without a socket there are no new decisions, and a log line says so.
-    pub(super) fn start(folder: &Path, overrider: Overrider) -> Option<Overrides> {
-        let mut desk = Desk { folder: folder.to_owned(), list: recall(folder), overrider };
+    pub(super) fn start(folder: &Path, overrider: Overrider, explainer: Arc<Explainer>) -> Option<Overrides> {
+        let mut desk = Desk { folder: folder.to_owned(), list: recall(folder), overrider, explainer };
         desk.list.retain(|one| one.holds(unix_secs()));
         if desk.put_in_force().is_err() {
             return None;
@@ -200,16 +205,22 @@ impl Desk {
         if line.is_empty() {
             return Ok(());
         }
-        let reply = match self.carry_out(&line) {
-            Ok(counts) => json!({ "overrides": describe(&self.list, &counts) }),
-            Err(refusal) => json!({ "error": refusal.to_string() }),
-        };
+        let reply = self.answer(&line).unwrap_or_else(|refusal| json!({ "error": refusal.to_string() }));
         stream.write_all(format!("{reply}\n").as_bytes())
     }
 
-    /// Does what a line asks for; returns how many members each override concerns then.
-    fn carry_out(&mut self, line: &str) -> Result<Vec<usize>, Refusal> {
+    /// What a line is answered with.
+    fn answer(&mut self, line: &str) -> Result<Value, Refusal> {
         let request: Value = serde_json::from_str(line).map_err(Refusal::NotJson)?;
+        if request["verb"] == "why" {
+            return Ok(self.explainer.reply(&request)?);
+        }
+        let counts = self.carry_out(&request)?;
+        Ok(json!({ "overrides": describe(&self.list, &counts) }))
+    }
+
+    /// Does what a request asks for; returns how many members each override concerns then.
+    fn carry_out(&mut self, request: &Value) -> Result<Vec<usize>, Refusal> {
         let now_secs = unix_secs();
         let mut list = self.list.clone();
         list.retain(|one| one.holds(now_secs));
@@ -223,7 +234,7 @@ impl Desk {
                     return Err(Refusal::TooMany);
                 }
                 let id = self.list.iter().map(|one| one.id).max().unwrap_or(0) + 1;
-                let one = read_new(&request, id, now_secs)?;
+                let one = read_new(request, id, now_secs)?;
                 tracing::warn!(
                     id,
                     target = one.target.as_str(),
@@ -244,7 +255,7 @@ impl Desk {
                 }
                 tracing::warn!(id, "override removed");
             }
-            _ => return Err(Refusal::Field { field: "verb", accepted: "add, remove or list" }),
+            _ => return Err(Refusal::Field { field: "verb", accepted: "add, remove, list or why" }),
         }
         save(&self.folder, &list).map_err(|error| Refusal::File { path: self.folder.join(FILE), error })?;
         self.list = list;
@@ -360,6 +371,15 @@ fn recall(folder: &Path) -> Vec<Override> {
         );
         Vec::new()
     })
+}
+
+/// The decisions that are kept there, for who only looks; the error says why they cannot be told.
+pub(super) fn peek(folder: &Path) -> Result<Vec<Override>, String> {
+    match fs::read_to_string(folder.join(FILE)) {
+        Ok(text) => parse(&text).ok_or_else(|| format!("{FILE} is not understood")),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+        Err(error) => Err(format!("{FILE} cannot be read: {error}")),
+    }
 }
 
 fn parse(text: &str) -> Option<Vec<Override>> {

@@ -26,6 +26,7 @@ use super::startup::{bind_all, lock_state_dir, raise_file_limit};
 use super::systemd;
 use super::ticker::Ticker;
 use super::watch::Watch;
+use super::why::live::Explainer;
 use super::zones;
 use crate::config::compile::carry;
 use crate::config::model::{Config, GlobalNames, Server, ZoneRecords};
@@ -110,6 +111,8 @@ pub struct Supervisor {
     fleet: Fleet,
     engine: Engine,
     overrides: Option<Overrides>,
+    /// Explains what is in force to who asks there.
+    explainer: Arc<Explainer>,
     admin: Option<Admin>,
     live: Arc<Live>,
     listening: Vec<std::net::SocketAddr>,
@@ -173,8 +176,11 @@ impl Supervisor {
         let engine =
             Engine::start_with(server.probe_threads, seed(), memory).map_err(StartError::Resources)?;
         // Before anything is published: what was decided holds from the first answer on.
-        let overrides =
-            server.state_dir.as_deref().and_then(|folder| Overrides::start(folder, engine.overrider()));
+        let explainer = Arc::new(Explainer::new(engine.status()));
+        let overrides = server
+            .state_dir
+            .as_deref()
+            .and_then(|folder| Overrides::start(folder, engine.overrider(), explainer.clone()));
         adopt_plan(&engine, &config, &snapshot, Box::new(|| ()))
             .map_err(|error| StartError::Resources(std::io::Error::other(error)))?;
         let limits = ConnectionLimits::new(
@@ -216,11 +222,13 @@ impl Supervisor {
             ms = started.elapsed().as_millis() as u64,
             "serving"
         );
+        let config = Arc::new(config);
+        explainer.replace(config.clone(), snapshot.clone());
         systemd::ready();
         Ok(Supervisor {
             source,
             server,
-            config: Arc::new(config),
+            config,
             keep,
             zones,
             signer,
@@ -229,6 +237,7 @@ impl Supervisor {
             fleet,
             engine,
             overrides,
+            explainer,
             admin,
             live,
             listening,
@@ -410,6 +419,7 @@ impl Supervisor {
         *current = Arc::new(describe(&snapshot, draws, &zones, &self.signer));
         self.zones = zones;
         drop(current);
+        self.explainer.replace(config.clone(), snapshot.clone());
         self.config = config;
         self.snapshot = snapshot;
         self.live.adopted.store(generation, Ordering::Relaxed);

@@ -7,12 +7,12 @@ use std::net::IpAddr;
 
 use super::lookup::Owner;
 use super::parse::Query;
-use crate::state::hash_slots::HashSlots;
+use super::trace::{ClientPlace, Step, Trace};
 use crate::state::pool::{Family, FamilyPool};
 use crate::state::rotation::hashed_scope;
 use crate::state::snapshot::{Binding, Snapshot};
+use crate::state::topology::Match;
 use crate::state::ttl::Ttl;
-use crate::wire::message::{Class, Rtype};
 
 /// Addresses to be drawn from a pool.
 #[derive(Clone, Copy)]
@@ -29,7 +29,8 @@ pub struct PoolChoice<'s> {
 
 /// Decides from which pool a query is answered, if from any, where addresses are all it takes: not where signatures go along.
 #[inline(always)]
-pub fn choose_pool<'s>(
+pub fn choose_pool<'s, T: Trace>(
+    trace: T,
     snapshot: &'s Snapshot,
     client: &IpAddr,
     query: Query<'_>,
@@ -39,43 +40,47 @@ pub fn choose_pool<'s>(
     if binding.signed != 0 && query.wants_signatures() {
         return None;
     }
-    choose_bound(snapshot, client, query, binding)
+    choose_bound(trace, snapshot, client, query, binding)
 }
 
 /// Decides from which pool a query is answered, if from any, whatever goes along.
-pub fn choose_any_pool<'s>(
+pub fn choose_any_pool<'s, T: Trace>(
+    trace: T,
     snapshot: &'s Snapshot,
     client: &IpAddr,
     query: Query<'_>,
     owner: Owner<'s>,
 ) -> Option<PoolChoice<'s>> {
-    choose_bound(snapshot, client, query, owner.binding(snapshot)?)
+    choose_bound(trace, snapshot, client, query, owner.binding(snapshot)?)
 }
 
 /// Decides from which pool a query for addresses of whatever family is answered, if from any.
-pub fn choose_either_family<'s>(
+pub fn choose_either_family<'s, T: Trace>(
+    trace: T,
     snapshot: &'s Snapshot,
     client: &IpAddr,
     query: Query<'_>,
     owner: Owner<'s>,
 ) -> Option<PoolChoice<'s>> {
     let binding = owner.binding(snapshot)?;
-    let of = |family| choose_in_family(snapshot, client, query, binding, family);
+    let of = |family| choose_in_family(trace, snapshot, client, query, binding, family);
     of(Family::V4).or_else(|| of(Family::V6))
 }
 
 #[inline(always)]
-fn choose_bound<'s>(
+fn choose_bound<'s, T: Trace>(
+    trace: T,
     snapshot: &'s Snapshot,
     client: &IpAddr,
     query: Query<'_>,
     binding: Binding,
 ) -> Option<PoolChoice<'s>> {
-    choose_in_family(snapshot, client, query, binding, Family::asked_by(query.qtype())?)
+    choose_in_family(trace, snapshot, client, query, binding, Family::asked_by(query.qtype())?)
 }
 
 #[inline(always)]
-fn choose_in_family<'s>(
+fn choose_in_family<'s, T: Trace>(
+    trace: T,
     snapshot: &'s Snapshot,
     client: &IpAddr,
     query: Query<'_>,
@@ -84,48 +89,36 @@ fn choose_in_family<'s>(
 ) -> Option<PoolChoice<'s>> {
     let family = snapshot.pools[binding.pool as usize].family(family);
     if !family.has_members {
+        trace.note(|| Step::NoFamily { pool: binding.pool });
         return None;
     }
-    let (scope, scope_len) = choose_scope(snapshot, client, query, family);
+    let (scope, scope_len) = choose_scope(trace, snapshot, client, query, family);
     Some(PoolChoice { family, scope, ttl: binding.ttl, scope_len })
 }
 
 /// Which rotation of a pool's family is the client's, and for whom the same holds.
 #[inline(always)]
-fn choose_scope(snapshot: &Snapshot, client: &IpAddr, query: Query<'_>, family: &FamilyPool) -> (usize, u8) {
+fn choose_scope<T: Trace>(
+    trace: T,
+    snapshot: &Snapshot,
+    client: &IpAddr,
+    query: Query<'_>,
+    family: &FamilyPool,
+) -> (usize, u8) {
+    let note = |address, is_subnet, place| trace.note(|| Step::Client { family, address, is_subnet, place });
     if !family.is_by_client {
+        note(*client, false, ClientPlace::Anywhere);
         return (0, 0);
     }
     let subnet = query.options.client_subnet.and_then(|subnet| subnet.address());
     let address = subnet.unwrap_or(*client);
     if let Some(slots) = &family.slots {
-        return choose_slot(slots, address);
+        let (slot, prefix_len) = slots.slot_of(address);
+        note(address, subnet.is_some(), ClientPlace::Slot { slot, prefix_len });
+        return (hashed_scope(slot), prefix_len);
     }
     let place = snapshot.topology.lookup(address);
+    let Match { region, uniform_len } = place;
+    note(address, subnet.is_some(), ClientPlace::Region { region, uniform_len });
     (place.region.map_or(0, |region| family.preferences.scope_of(region)), place.uniform_len)
-}
-
-/// The slot of a client's network, as a scope, and the network's length. A call of its own: inlined, it would cost the others.
-#[inline(never)]
-fn choose_slot(slots: &HashSlots, address: IpAddr) -> (usize, u8) {
-    let (slot, prefix_len) = slots.slot_of(address);
-    (hashed_scope(slot), prefix_len)
-}
-
-/// Questions about the server itself, by convention in class CH (RFC 4892 §2 for `id.server`); `None`: refused.
-#[cold]
-pub fn chaos<'s>(snapshot: &'s Snapshot, query: &Query<'_>) -> Option<&'s [u8]> {
-    debug_assert_eq!(query.qclass(), Class::CH);
-    if !matches!(query.qtype(), Rtype::TXT | Rtype::ANY) {
-        return None;
-    }
-    let is = |name: &[u8]| query.qname().eq_ignore_ascii_case(name);
-    let text = if is(b"\x07version\x04bind\x00") || is(b"\x07version\x06server\x00") {
-        &snapshot.protocol.version
-    } else if is(b"\x02id\x06server\x00") || is(b"\x08hostname\x04bind\x00") {
-        &snapshot.protocol.id
-    } else {
-        &None
-    };
-    text.as_deref()
 }

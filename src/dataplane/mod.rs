@@ -6,6 +6,8 @@
 
 /// What a chain of aliases has passed.
 mod chain;
+/// Questions about the server itself.
+mod chaos;
 /// Which pool answers, and for whom.
 pub mod choose;
 /// Who is answered, and how often.
@@ -26,6 +28,8 @@ pub mod resolve;
 pub mod respond;
 /// The records of a reply.
 mod sections;
+/// What is noted of an answer on its way.
+pub mod trace;
 /// What all steps of one answer share.
 pub mod turn;
 /// The loop that joins sockets and `respond`.

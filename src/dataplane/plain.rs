@@ -5,11 +5,12 @@
 
 use super::choose::{PoolChoice, choose_pool};
 use super::denial::Proofs;
-use super::lookup::{InZone, Owner};
+use super::lookup::{Found, InZone, Owner};
 use super::parse::Query;
 use super::render::{Body, HINFO_RECORD, drawn_body, room, room_for};
 use super::resolve::resolve;
 use super::sections::{Section, Sections};
+use super::trace::{Off, Step, Trace};
 use super::turn::Turn;
 use crate::state::counters::Counter;
 use crate::state::names::Flags;
@@ -25,8 +26,8 @@ const DETOURS_BELOW: Flags = Flags::CUT.and(Flags::DNAME).and(Flags::WILDCARD_BE
 
 /// Answers for a name that exists and draws from no pool.
 #[inline(never)]
-pub(super) fn answer_plainly(
-    turn: &Turn<'_>,
+pub(super) fn answer_plainly<T: Trace>(
+    turn: &Turn<'_, T>,
     query: Query<'_>,
     owner: Owner<'_>,
     reply: &mut [u8],
@@ -43,35 +44,37 @@ pub(super) fn answer_plainly(
             return None;
         }
         let is_any = qtype == Rtype::ANY && owner.owns_something(snapshot);
-        return is_any.then(|| write_hinfo(turn, query, reply));
+        return is_any.then(|| {
+            turn.trace.note(|| Step::Minimal);
+            write_hinfo(turn, query, reply)
+        });
     }
     let place = place_in(query, in_zone);
     match owner.block(snapshot).get(qtype) {
         Some(rrset) if zone.is_minimal && !rrset.has_extras() => {
+            turn.trace.note(|| Step::Records { rtype: qtype });
             Some(write_answer(turn, query, rrset, place, reply))
         }
         // What is not there must be proved to who asks for proofs.
         None if zone.denial.is_some() && query.wants_signatures() => None,
         Some(_) => None,
-        None => Some(write_negative(
-            turn,
-            query,
-            zone.negative_soa()?,
-            place,
-            (Rcode::NOERROR, Counter::NoData),
-            reply,
-        )),
+        None => {
+            turn.trace.note(|| Step::NoData);
+            let soa = zone.negative_soa()?;
+            Some(write_negative(turn, query, soa, place, (Rcode::NOERROR, Counter::NoData), reply))
+        }
     }
 }
 
 /// Answers for a name that does not exist.
 #[inline(never)]
-pub(super) fn deny_plainly(turn: &Turn<'_>, query: Query<'_>, reply: &mut [u8]) -> Option<Body> {
+pub(super) fn deny_plainly<T: Trace>(turn: &Turn<'_, T>, query: Query<'_>, reply: &mut [u8]) -> Option<Body> {
     let snapshot = turn.snapshot;
     if query.qclass() != Class::IN {
         return None;
     }
     let Some(encloser) = Owner::closest_encloser(snapshot, query.qname()) else {
+        turn.trace.note(|| Step::Name { name: query.qname(), found: Found::Outside });
         return Some(Body::refused(Some(ExtendedError::NotAuthoritative)));
     };
     let in_zone = encloser.in_zone();
@@ -79,6 +82,7 @@ pub(super) fn deny_plainly(turn: &Turn<'_>, query: Query<'_>, reply: &mut [u8]) 
     if encloser.flags().has_any(DETOURS_BELOW) || !zone.is_plain() || is_special(query.qtype()) {
         return None;
     }
+    turn.trace.note(|| Step::Name { name: query.qname(), found: Found::Missing(encloser) });
     let place = place_in(query, in_zone);
     if zone.denial.is_some() && query.wants_signatures() {
         return Some(deny_with_proof(turn, query, encloser, place, reply));
@@ -95,8 +99,8 @@ pub(super) fn deny_plainly(turn: &Turn<'_>, query: Query<'_>, reply: &mut [u8]) 
 
 /// Says that a name does not exist, and proves it: a flood of such names costs two searches and no signature.
 #[inline(never)]
-fn deny_with_proof(
-    turn: &Turn<'_>,
+fn deny_with_proof<T>(
+    turn: &Turn<'_, T>,
     query: Query<'_>,
     encloser: Owner<'_>,
     place: Place,
@@ -117,10 +121,17 @@ fn deny_with_proof(
 
 /// Answers from a pool in more than one record; what comes to none is resolved like anything else.
 #[inline(never)]
-pub(super) fn draw_many(turn: Turn<'_>, query: Query<'_>, owner: Owner<'_>, reply: &mut [u8]) -> Body {
-    let Turn { snapshot, rotations, counters, client, transport, guard } = turn;
+pub(super) fn draw_many<T: Trace>(
+    turn: Turn<'_, T>,
+    query: Query<'_>,
+    owner: Owner<'_>,
+    reply: &mut [u8],
+) -> Body {
+    let Turn { snapshot, rotations, counters, client, transport, guard, trace } = turn;
     // Decided again rather than handed on: handing it on would cost every answer of one record.
-    if let Some(PoolChoice { family, scope, ttl, scope_len }) = choose_pool(snapshot, client, query, owner) {
+    if let Some(PoolChoice { family, scope, ttl, scope_len }) =
+        choose_pool(Off, snapshot, client, query, owner)
+    {
         let into = room(snapshot, transport, query, reply);
         let drawn = rotations.draw(&snapshot.health, family, scope, ttl, into);
         if drawn.count > 0 {
@@ -128,12 +139,13 @@ pub(super) fn draw_many(turn: Turn<'_>, query: Query<'_>, owner: Owner<'_>, repl
         }
         if drawn.source == Source::Empty && family.rules.fallback == Fallback::Refuse {
             counters.bump(Counter::Exhausted);
+            trace.note(|| Step::Exhausted { family });
             let mut body = Body::refused(Some(ExtendedError::NoMemberUp));
             body.scope_len = scope_len;
             return body;
         }
     }
-    let turn = Turn { snapshot, rotations, counters, client, transport, guard };
+    let turn = Turn { snapshot, rotations, counters, client, transport, guard, trace };
     resolve(turn, query, Some(owner), reply)
 }
 
@@ -151,7 +163,13 @@ fn place_in(query: Query<'_>, in_zone: InZone) -> Place {
 }
 
 #[inline(always)]
-fn write_answer(turn: &Turn<'_>, query: Query<'_>, rrset: Rrset<'_>, place: Place, reply: &mut [u8]) -> Body {
+fn write_answer<T>(
+    turn: &Turn<'_, T>,
+    query: Query<'_>,
+    rrset: Rrset<'_>,
+    place: Place,
+    reply: &mut [u8],
+) -> Body {
     let signed = query.wants_signatures();
     match rrset.write(place, signed, room_for(turn, query, rrset.len(signed), reply)) {
         Some(written) => Body::one_section(true, written, Rcode::NOERROR, Counter::Answered),
@@ -161,7 +179,7 @@ fn write_answer(turn: &Turn<'_>, query: Query<'_>, rrset: Rrset<'_>, place: Plac
 
 /// The minimal answer to ANY.
 #[inline(never)]
-fn write_hinfo(turn: &Turn<'_>, query: Query<'_>, reply: &mut [u8]) -> Body {
+fn write_hinfo<T>(turn: &Turn<'_, T>, query: Query<'_>, reply: &mut [u8]) -> Body {
     match room(turn.snapshot, turn.transport, query, reply).first_chunk_mut() {
         Some(into) => {
             *into = *HINFO_RECORD;
@@ -174,8 +192,8 @@ fn write_hinfo(turn: &Turn<'_>, query: Query<'_>, reply: &mut [u8]) -> Body {
 
 /// The zone's SOA in the authority section (RFC 2308 §2).
 #[inline(always)]
-fn write_negative(
-    turn: &Turn<'_>,
+fn write_negative<T>(
+    turn: &Turn<'_, T>,
     query: Query<'_>,
     soa: Rrset<'_>,
     place: Place,

@@ -5,12 +5,14 @@
 //! response code and what is in the authority section are the last step's.
 
 use super::chain::{Seen, Target, first_name};
-use super::choose::{PoolChoice, chaos, choose_any_pool, choose_either_family};
+use super::chaos::answer_other_class;
+use super::choose::{PoolChoice, choose_any_pool, choose_either_family};
 use super::denial::Proofs;
 use super::lookup::{Found, InZone, Owner, locate, place};
 use super::parse::Query;
 use super::render::{Body, HINFO_RECORD, count_source, room};
 use super::sections::{Section, Sections};
+use super::trace::{Draw, Off, Step, Trace};
 use super::turn::Turn;
 use crate::state::counters::Counter;
 use crate::state::pool::{Fallback, FamilyPool};
@@ -21,23 +23,28 @@ use crate::wire::edns::ExtendedError;
 use crate::wire::message::{Class, FLAG_AA, Rcode, Rtype};
 use crate::wire::name::{MAX_NAME_OCTETS, suffixes};
 
-/// Head of a TXT record of class CH for the query name, TTL 0.
-const CHAOS_TXT_HEAD: &[u8] = b"\xC0\x0C\x00\x10\x00\x03\x00\x00\x00\x00";
-
 /// Writes what a query is answered with; `owner` is its name where that exists.
 #[inline(never)]
-pub(super) fn resolve(turn: Turn<'_>, query: Query<'_>, owner: Option<Owner<'_>>, reply: &mut [u8]) -> Body {
+pub(super) fn resolve<T: Trace>(
+    turn: Turn<'_, T>,
+    query: Query<'_>,
+    owner: Option<Owner<'_>>,
+    reply: &mut [u8],
+) -> Body {
     let snapshot = turn.snapshot;
     let into = room(snapshot, turn.transport, query, reply);
     if query.qclass() != Class::IN {
+        turn.trace.note(|| Step::OtherClass);
         return answer_other_class(turn, query, into);
     }
     let found = place(snapshot, query.qname(), owner);
+    turn.trace.note(|| Step::Name { name: query.qname(), found });
     let Some(in_zone) = found.in_zone() else {
         return Body::refused(Some(ExtendedError::NotAuthoritative));
     };
     // Zone transfers are not offered.
     if matches!(query.qtype(), Rtype::AXFR | Rtype::IXFR) {
+        turn.trace.note(|| Step::Transfer);
         return Body::refused(None);
     }
     let zone = in_zone.zone(snapshot);
@@ -60,19 +67,28 @@ pub(super) fn resolve(turn: Turn<'_>, query: Query<'_>, owner: Option<Owner<'_>>
 
 /// What is said for a zone that cannot answer now, but for its pools.
 #[cold]
-fn withheld(turn: &mut Turn<'_>, query: Query<'_>, found: Found<'_>, zone: &Zone) -> Option<Body> {
+fn withheld<T: Trace>(
+    turn: &mut Turn<'_, T>,
+    query: Query<'_>,
+    found: Found<'_>,
+    zone: &Zone,
+) -> Option<Body> {
     let snapshot = turn.snapshot;
     // A pool answers whatever is known of the zone beside it.
     if let Found::Exact(owner) | Found::Wildcard(owner) = found
-        && choose_any_pool(snapshot, turn.client, query, owner).is_some()
+        && choose_any_pool(Off, snapshot, turn.client, query, owner).is_some()
     {
         return None;
     }
     if !zone.is_loaded {
+        turn.trace.note(|| Step::ZoneNotLoaded);
         return Some(Body::failed(ExtendedError::ZoneNotLoaded));
     }
-    let pool = &snapshot.pools[zone.refused_with_pool? as usize];
-    let is_exhausted = turn.rotations.is_exhausted(&snapshot.health, pool);
+    let pool = zone.refused_with_pool?;
+    let is_exhausted = turn.rotations.is_exhausted(&snapshot.health, &snapshot.pools[pool as usize]);
+    if is_exhausted {
+        turn.trace.note(|| Step::ZoneRefused { pool });
+    }
     is_exhausted.then(|| Body::refused(Some(ExtendedError::NoMemberUp)))
 }
 
@@ -114,8 +130,8 @@ impl End {
 }
 
 /// An answer that is being put together.
-struct Resolution<'t, 'r> {
-    turn: Turn<'t>,
+struct Resolution<'t, 'r, T> {
+    turn: Turn<'t, T>,
     query: Query<'t>,
     sections: Sections<'r>,
     /// Whether signatures go along.
@@ -126,7 +142,7 @@ struct Resolution<'t, 'r> {
     proofs: Proofs,
 }
 
-impl<'t> Resolution<'t, '_> {
+impl<'t, T: Trace> Resolution<'t, '_, T> {
     /// Answers for one name, which begins at `name_at` of the message; `seen` is what the answer has passed already.
     fn step(&mut self, name: &[u8], name_at: u16, found: Found<'t>, seen: Option<&Seen<'t>>) -> Next<'t> {
         let snapshot = self.turn.snapshot;
@@ -178,6 +194,7 @@ impl<'t> Resolution<'t, '_> {
                 break;
             }
             let found = locate(self.turn.snapshot, name.as_wire());
+            self.turn.trace.note(|| Step::Name { name: name.as_wire(), found });
             if found.in_zone().is_none_or(|in_zone| !self.may_go_on(in_zone)) {
                 break;
             }
@@ -206,7 +223,7 @@ impl<'t> Resolution<'t, '_> {
         if qtype == Rtype::DS && owner.is_apex() {
             return Next::Done(self.answer_ds_of_apex(owner, name, place));
         }
-        let choice = match choose_any_pool(snapshot, self.turn.client, self.query, owner) {
+        let choice = match choose_any_pool(self.turn.trace, snapshot, self.turn.client, self.query, owner) {
             None if qtype == Rtype::ANY && self.signed => self.choose_for_any(owner),
             choice => choice,
         };
@@ -215,6 +232,7 @@ impl<'t> Resolution<'t, '_> {
         }
         let block = owner.block(snapshot);
         if let Some(rrset) = block.get(qtype) {
+            self.turn.trace.note(|| Step::Records { rtype: qtype });
             let at = self.sections.next_at();
             if self.sections.put(Section::Answer, rrset, place, self.signed) {
                 if !owner.in_zone().zone(snapshot).is_minimal {
@@ -232,15 +250,18 @@ impl<'t> Resolution<'t, '_> {
             && owner.in_zone().zone(snapshot).denial.is_some()
             && let Some(rrset) = block.get(Rtype::NSEC).or_else(|| block.any_signed())
         {
+            self.turn.trace.note(|| Step::Minimal);
             self.sections.put(Section::Answer, rrset, place, true);
             return Next::Done(End::ANSWERED);
         }
         if qtype == Rtype::ANY && is_own && owner.owns_something(snapshot) {
+            self.turn.trace.note(|| Step::Minimal);
             self.sections.put_parts(Section::Answer, 1, &[HINFO_RECORD]);
             return Next::Done(End::ANSWERED);
         }
         match block.get(Rtype::CNAME) {
             Some(alias) => {
+                self.turn.trace.note(|| Step::Alias);
                 let record_at = self.sections.next_at();
                 let is_written = self.sections.put(Section::Answer, alias, place, self.signed);
                 match record_at.filter(|_| is_written).and_then(target_at) {
@@ -259,12 +280,13 @@ impl<'t> Resolution<'t, '_> {
         owner.in_zone().zone(snapshot).denial.as_ref()?;
         match owner.block(snapshot).any_signed() {
             Some(_) => None,
-            None => choose_either_family(snapshot, self.turn.client, self.query, owner),
+            None => choose_either_family(self.turn.trace, snapshot, self.turn.client, self.query, owner),
         }
     }
 
     /// Says that a name has not the type asked for, and proves it.
     fn deny_type(&mut self, owner: Owner<'t>, place: Place) -> End {
+        self.turn.trace.note(|| Step::NoData);
         let snapshot = self.turn.snapshot;
         let in_zone = owner.in_zone();
         let end = self.deny(in_zone.zone(snapshot).negative_soa(), place, End::NO_DATA);
@@ -286,6 +308,7 @@ impl<'t> Resolution<'t, '_> {
         {
             return self.draw_signed(choice, &name.families[family.family as usize], owner, place);
         }
+        self.note_draw(choice, false);
         let rest = self.sections.rest();
         let drawn = self.turn.rotations.draw(&snapshot.health, family, scope, ttl, rest);
         match (drawn, family.rules.fallback) {
@@ -306,6 +329,14 @@ impl<'t> Resolution<'t, '_> {
         }
     }
 
+    /// Says what is about to be drawn.
+    #[inline(always)]
+    fn note_draw(&mut self, choice: PoolChoice<'t>, is_alone: bool) {
+        let PoolChoice { family, scope, ttl, .. } = choice;
+        let Turn { snapshot, rotations, trace, .. } = &mut self.turn;
+        trace.before_draw(rotations, Draw { health: &snapshot.health, family, scope, ttl, is_alone });
+    }
+
     /// Answers with the signed addresses of a pool: a set of them where that is signed for the health there is, else one alone,
     /// which is signed ahead, so that no answer waits for a signature.
     fn draw_signed(
@@ -320,6 +351,7 @@ impl<'t> Resolution<'t, '_> {
         }
         let Turn { snapshot, counters, .. } = self.turn;
         let PoolChoice { family, scope, ttl, .. } = choice;
+        self.note_draw(choice, true);
         let rest = self.sections.rest();
         let (candidate, source) = self.turn.rotations.draw_one(&snapshot.health, family, scope, ttl, rest);
         if source == Source::Empty {
@@ -353,6 +385,8 @@ impl<'t> Resolution<'t, '_> {
         let rotations = &mut *self.turn.rotations;
         let (scope, sequence) = rotations.settled(&snapshot.health, family, scope);
         let sets = signatures.sets.get(scope).filter(|sets| sets.are_of(sequence))?;
+        let draw = Draw { health: &snapshot.health, family, scope, ttl, is_alone: false };
+        self.turn.trace.before_draw(rotations, draw);
         let rest = self.sections.rest();
         let (drawn, set) = rotations.draw_set(family, scope, ttl, rest);
         // Nobody to draw has no set either; what is said then is not said here.
@@ -378,6 +412,7 @@ impl<'t> Resolution<'t, '_> {
 
     /// What a pool says that has nobody to answer with.
     fn exhausted(&mut self, family: &FamilyPool, owner: Owner<'t>, place: Place) -> End {
+        self.turn.trace.note(|| Step::Exhausted { family });
         self.turn.counters.bump(Counter::Exhausted);
         self.extended = Some(ExtendedError::NoMemberUp);
         let is_signed = owner.binding(self.turn.snapshot).is_some_and(|binding| binding.signed > 0);
@@ -445,6 +480,7 @@ impl<'t> Resolution<'t, '_> {
 
     /// Refers to the servers of the zone below a cut (RFC 1034 §4.3.2 step 3b), with the glue that this needs (RFC 9471).
     fn refer(&mut self, cut: Owner<'t>, name: &[u8], place: Place) -> End {
+        self.turn.trace.note(|| Step::Referral);
         let block = cut.block(self.turn.snapshot);
         let owner_at = place.owner_at + (name.len() - cut.name_len()) as u16;
         let place = Place { owner_at, ..place };
@@ -475,6 +511,7 @@ impl<'t> Resolution<'t, '_> {
         let Some(dname) = owner.block(self.turn.snapshot).get(Rtype::DNAME) else {
             return Next::Done(End::ANSWERED);
         };
+        self.turn.trace.note(|| Step::Alias);
         let prefix = &name[..name.len() - owner.name_len()];
         let dname_place = Place { owner_at: place.owner_at + prefix.len() as u16, ..place };
         // A chain that comes by again has the record already (RFC 2181 §5).
@@ -557,16 +594,4 @@ fn target_at(record_at: u16) -> Option<u16> {
 /// Whether a CNAME record is itself what a query asks for.
 fn is_about_aliases(qtype: Rtype) -> bool {
     matches!(qtype, Rtype::CNAME | Rtype::ANY)
-}
-
-/// Answers in classes other than IN: in CH about the server itself.
-#[cold]
-fn answer_other_class(turn: Turn<'_>, query: Query<'_>, into: &mut [u8]) -> Body {
-    let text = if query.qclass() == Class::CH { chaos(turn.snapshot, &query) } else { None };
-    let Some(text) = text else { return Body::refused(None) };
-    let mut sections = Sections::new(into, query.asked.len());
-    // RDLENGTH is two octets: a text of 255 octets has 256 with its length.
-    let [high, low] = (text.len() as u16 + 1).to_be_bytes();
-    sections.put_parts(Section::Answer, 1, &[CHAOS_TXT_HEAD, &[high, low, text.len() as u8], text]);
-    Body::of_sections(&sections, Rcode::NOERROR, FLAG_AA, Counter::Answered)
 }

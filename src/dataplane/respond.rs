@@ -7,11 +7,12 @@ use std::sync::Arc;
 
 use super::choose::{PoolChoice, choose_pool};
 use super::guard::{Judgement, judge_cookie};
-use super::lookup::{Owner, lookup};
+use super::lookup::{Owner, lookup, place};
 use super::parse::{Query, Rejection, parse_any, parse_trusting, parse_with_options};
 use super::plain::{answer_plainly, deny_plainly, draw_many};
 use super::render::{Bare, Told, copy_asked, drawn_body, finish, render_bare, room_for_one};
 use super::resolve::resolve;
+use super::trace::{Draw, Off, Step, Trace};
 use super::turn::Turn;
 pub use super::turn::{DropReason, Transport};
 use crate::state::counters::{Counter, Counters};
@@ -59,11 +60,28 @@ pub fn respond(
     message: &[u8],
     reply: &mut [u8],
 ) -> Outcome {
+    respond_traced(Off, generation, worker, &client, transport, message, reply)
+}
+
+/// The same for who wants to know why.
+///
+/// # Panics
+/// As [`respond`].
+#[inline(always)]
+pub fn respond_traced<T: Trace>(
+    trace: T,
+    generation: &mut Generation,
+    worker: &mut WorkerState,
+    client: &IpAddr,
+    transport: Transport,
+    message: &[u8],
+    reply: &mut [u8],
+) -> Outcome {
     assert!(reply.len() >= MIN_REPLY_OCTETS, "reply buffer too short");
     let counters = &*worker.counters;
     counters.bump(if transport.is_stream() { Counter::TcpQueries } else { Counter::UdpQueries });
     let Generation { snapshot, rotations, guard, .. } = generation;
-    let turn = Turn { snapshot, rotations, counters, client: &client, transport, guard };
+    let turn = Turn { snapshot, rotations, counters, client, transport, guard, trace };
     match parse_trusting(message) {
         Some(query) => match lookup(turn.snapshot, query) {
             Some(owner) => Outcome::Reply(answer(turn, query, owner, None, reply)),
@@ -75,7 +93,12 @@ pub fn respond(
 
 /// Answers a query for a name that is not there, or that was taken for a name and is none.
 #[inline(never)]
-fn respond_to_absent(turn: Turn<'_>, query: Query<'_>, message: &[u8], reply: &mut [u8]) -> Outcome {
+fn respond_to_absent<T: Trace>(
+    turn: Turn<'_, T>,
+    query: Query<'_>,
+    message: &[u8],
+    reply: &mut [u8],
+) -> Outcome {
     if query.is_whole() {
         Outcome::Reply(answer_absent(turn, query, None, reply))
     } else {
@@ -85,7 +108,7 @@ fn respond_to_absent(turn: Turn<'_>, query: Query<'_>, message: &[u8], reply: &m
 
 /// Answers a query that has options in its OPT record: resolvers that tell a client subnet or a cookie.
 #[inline(never)]
-fn respond_to_options(turn: Turn<'_>, message: &[u8], reply: &mut [u8]) -> Outcome {
+fn respond_to_options<T: Trace>(turn: Turn<'_, T>, message: &[u8], reply: &mut [u8]) -> Outcome {
     match parse_with_options(message, turn.snapshot.protocol.understood) {
         Some(query) => Outcome::Reply(admit_and_answer(turn, query, reply)),
         None => respond_to_any(turn, message, reply),
@@ -94,7 +117,7 @@ fn respond_to_options(turn: Turn<'_>, message: &[u8], reply: &mut [u8]) -> Outco
 
 /// Answers a message that does not look like most queries: rejects it, or answers it like any other.
 #[inline(never)]
-fn respond_to_any(mut turn: Turn<'_>, message: &[u8], reply: &mut [u8]) -> Outcome {
+fn respond_to_any<T: Trace>(mut turn: Turn<'_, T>, message: &[u8], reply: &mut [u8]) -> Outcome {
     let (snapshot, counters) = (turn.snapshot, turn.counters);
     match parse_any(message, snapshot.protocol.understood) {
         Ok(query) => Outcome::Reply(admit_and_answer(turn, query, reply)),
@@ -132,14 +155,14 @@ fn respond_to_any(mut turn: Turn<'_>, message: &[u8], reply: &mut [u8]) -> Outco
 }
 
 /// What the cookie of a message is worth; `None` where cookies are off.
-fn judge(turn: &mut Turn<'_>, cookie: Cookie<'_>) -> Option<Judgement> {
+fn judge<T>(turn: &mut Turn<'_, T>, cookie: Cookie<'_>) -> Option<Judgement> {
     let policy = turn.snapshot.protocol.cookies.as_ref()?;
     Some(judge_cookie(turn.guard, policy, turn.counters, *turn.client, turn.transport, cookie))
 }
 
 /// Answers a query that was read in one of the longer ways, if its cookie lets it; returns the reply's octets.
 #[inline(always)]
-fn admit_and_answer(mut turn: Turn<'_>, query: Query<'_>, reply: &mut [u8]) -> usize {
+fn admit_and_answer<T: Trace>(mut turn: Turn<'_, T>, query: Query<'_>, reply: &mut [u8]) -> usize {
     let judged;
     let told = match query.cookie().and_then(|cookie| judge(&mut turn, cookie)) {
         None => None,
@@ -163,11 +186,25 @@ fn admit_and_answer(mut turn: Turn<'_>, query: Query<'_>, reply: &mut [u8]) -> u
 /// Answers a query whose name exists; returns the reply's octets. All of it is inlined and handed on by value, so that what
 /// is known of the query stays in registers on its way to a pool's answer; whatever is not drawn is one call out of line.
 #[inline(always)]
-fn answer(turn: Turn<'_>, query: Query<'_>, owner: Owner<'_>, told: Told<'_>, reply: &mut [u8]) -> usize {
-    let Turn { snapshot, rotations, counters, client, transport, guard } = turn;
+fn answer<T: Trace>(
+    turn: Turn<'_, T>,
+    query: Query<'_>,
+    owner: Owner<'_>,
+    told: Told<'_>,
+    reply: &mut [u8],
+) -> usize {
+    let Turn { snapshot, rotations, counters, client, transport, guard, trace } = turn;
     let Some(small) = reply.first_chunk_mut::<MIN_REPLY_OCTETS>() else { return 0 };
     copy_asked(query.asked, small);
-    let choice = choose_pool(snapshot, client, query, owner);
+    trace.note(|| {
+        let name = query.qname();
+        Step::Name { name, found: place(snapshot, name, Some(owner)) }
+    });
+    let choice = choose_pool(trace, snapshot, client, query, owner);
+    if let Some(PoolChoice { family, scope, ttl, .. }) = choice {
+        let health = &snapshot.health;
+        trace.before_draw(rotations, Draw { health, family, scope, ttl, is_alone: false });
+    }
     if let Some(PoolChoice { family, scope, ttl, scope_len }) = choice
         && let Some(into) = room_for_one(query, small)
         && rotations.draw_single(&snapshot.health, family, scope, ttl, into).is_some()
@@ -175,7 +212,7 @@ fn answer(turn: Turn<'_>, query: Query<'_>, owner: Owner<'_>, told: Told<'_>, re
         let body = drawn_body(counters, family, scope_len, Drawn { count: 1, source: Source::Up });
         return finish(snapshot, counters, transport, query, body, told, small);
     }
-    let turn = Turn { snapshot, rotations, counters, client, transport, guard };
+    let turn = Turn { snapshot, rotations, counters, client, transport, guard, trace };
     let body = match choice {
         Some(_) => draw_many(turn, query, owner, reply),
         None => match answer_plainly(&turn, query, owner, reply) {
@@ -188,7 +225,7 @@ fn answer(turn: Turn<'_>, query: Query<'_>, owner: Owner<'_>, told: Told<'_>, re
 
 /// Answers a query whose name does not exist, or not in its class; returns the reply's octets.
 #[inline(never)]
-fn answer_absent(turn: Turn<'_>, query: Query<'_>, told: Told<'_>, reply: &mut [u8]) -> usize {
+fn answer_absent<T: Trace>(turn: Turn<'_, T>, query: Query<'_>, told: Told<'_>, reply: &mut [u8]) -> usize {
     let Turn { snapshot, counters, transport, .. } = turn;
     copy_asked(query.asked, reply);
     let body = match deny_plainly(&turn, query, reply) {

@@ -35,6 +35,8 @@ mod keeper;
 pub mod lateness;
 /// Outcomes to states; pure.
 pub mod machine;
+/// States without a server.
+pub mod offline;
 /// What an operator has decided over members.
 pub mod overrides;
 /// Pools to targets: what is probed, once each, and where its verdict goes.

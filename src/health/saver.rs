@@ -15,7 +15,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use crossbeam::channel::{Receiver, RecvTimeoutError};
 
 use super::status::StatusBoard;
-use super::store::{Key, Saved, decode, encode, lines};
+use super::store::{Key, Refusal, Saved, decode, encode, lines};
 
 /// Name of the file below the state directory.
 const FILE: &str = "health.state";
@@ -38,26 +38,42 @@ pub struct Memory {
 impl Memory {
     /// What was saved, if there is anything of use; says so if there is something else.
     pub(super) fn recall(&self) -> HashMap<Key, Saved> {
-        let path = self.folder.join(FILE);
-        let octets = match fs::read(&path) {
-            Ok(octets) => octets,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return HashMap::new(),
-            Err(error) => {
-                tracing::warn!(path = %path.display(), %error, "states of the last run cannot be read");
-                return HashMap::new();
-            }
-        };
-        match decode(&octets, unix_secs(), self.max_age.as_secs()) {
+        match self.read() {
             Ok(targets) => {
                 tracing::info!(targets = targets.len(), "states of the last run are taken up");
-                targets
+                return targets;
             }
-            Err(refusal) => {
-                tracing::warn!(path = %path.display(), %refusal, "states of the last run are not used");
-                HashMap::new()
+            Err(Unusable::Missing) => {}
+            Err(unusable) => {
+                let path = self.folder.join(FILE);
+                tracing::warn!(path = %path.display(), %unusable, "states of the last run are not used");
             }
         }
+        HashMap::new()
     }
+
+    /// The same, said to nobody.
+    pub(super) fn read(&self) -> Result<HashMap<Key, Saved>, Unusable> {
+        let octets = fs::read(self.folder.join(FILE)).map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound => Unusable::Missing,
+            _ => Unusable::Unreadable(error),
+        })?;
+        Ok(decode(&octets, unix_secs(), self.max_age.as_secs())?)
+    }
+}
+
+/// Why nothing saved is used.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Unusable {
+    /// Nothing was.
+    #[error("there is none")]
+    Missing,
+    /// The file cannot be read.
+    #[error("it cannot be read: {0}")]
+    Unreadable(io::Error),
+    /// It is of no use.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
 }
 
 /// Saves until the other end of `stop` is gone, and then once more.

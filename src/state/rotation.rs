@@ -19,6 +19,8 @@
 mod arrange;
 /// Draws by chance.
 mod chance;
+/// What the next draw will give.
+mod foretell;
 /// Draws by the client's network.
 mod hashed;
 /// Which sets of addresses there are.
@@ -29,6 +31,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use arrange::{arrange, choose_candidates, guide_len};
 use chance::Chance;
+pub use foretell::Foretold;
 pub use hashed::hashed_scope;
 use hashed::{is_hashed, spread_hashed};
 use sets::{Sets, find_sets};

@@ -2,10 +2,11 @@
 //!
 //! Good enough to share load, and nothing to keep a secret with: who sees enough answers can tell the next.
 
-use super::RotationTable;
+use super::{Rotation, RotationTable};
 use crate::state::pool::{FamilyPool, Method};
 
 /// A generator of numbers: xorshift64* (Vigna 2016), seeded with what the worker was given.
+#[derive(Clone)]
 pub(super) struct Chance(u64);
 
 impl Chance {
@@ -22,6 +23,14 @@ impl Chance {
         let high = self.0.wrapping_mul(0x2545_F491_4F6C_DD1D) >> 32;
         ((high * u64::from(end)) >> 32) as u32
     }
+
+    /// Moves a rotation anywhere.
+    #[inline]
+    pub(super) fn roll(&mut self, rotation: &mut Rotation) {
+        rotation.position = self.below(rotation.total);
+        let rest_total = rotation.total - rotation.certain_total;
+        rotation.rest_position = self.below(rest_total);
+    }
 }
 
 impl RotationTable {
@@ -31,9 +40,6 @@ impl RotationTable {
         if family.rules.method != Method::Random {
             return;
         }
-        let rotation = &mut self.rotations[at];
-        rotation.position = self.chance.below(rotation.total);
-        let rest_total = rotation.total - rotation.certain_total;
-        rotation.rest_position = self.chance.below(rest_total);
+        self.chance.roll(&mut self.rotations[at]);
     }
 }

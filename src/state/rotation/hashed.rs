@@ -130,7 +130,7 @@ impl RotationTable {
     }
 
     /// Gives the members for a slot, the first choice first, each once, until `take` has enough.
-    fn for_each_hashed(
+    pub(super) fn for_each_hashed(
         &self,
         at: usize,
         family: &FamilyPool,

@@ -1,0 +1,465 @@
+//! The trace that collects: steps of an answer as what they say to people, names in place of numbers.
+//!
+//! Steps that another way to the same answer repeats are told once, as the last way took them.
+
+use std::cell::RefCell;
+use std::net::IpAddr;
+
+use super::Reasons;
+use crate::config::model::{self, Config};
+use crate::dataplane::lookup::Found;
+use crate::dataplane::trace::{ClientPlace, Draw, Step, Trace};
+use crate::state::health_table::{Flags, State, Word};
+use crate::state::pool::{Family, FamilyPool};
+use crate::state::rotation::{Foretold, RotationTable, Source};
+use crate::state::snapshot::Snapshot;
+use crate::state::topology::RegionId;
+use crate::wire::message::Rtype;
+use crate::wire::name::Name;
+
+/// A step.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// What a name leads to.
+    Name(NameEvent),
+    /// Another class than IN.
+    OtherClass,
+    /// A transfer was asked for.
+    Transfer,
+    /// The zone's data could not be read.
+    ZoneNotLoaded,
+    /// The whole zone is refused with this pool.
+    ZoneRefused {
+        /// The pool's name.
+        pool: String,
+    },
+    /// Who asks.
+    Client(ClientEvent),
+    /// The pool lists nobody of the family.
+    NoFamily {
+        /// The pool's name.
+        pool: String,
+    },
+    /// What is drawn, and out of what.
+    Pool(Box<PoolEvent>),
+    /// Nobody can be drawn.
+    Exhausted {
+        /// The pool's name.
+        pool: String,
+        /// What is then answered.
+        fallback: String,
+    },
+    /// An RRset of the name's own.
+    Records {
+        /// Its type.
+        rtype: Rtype,
+    },
+    /// Nothing of the type.
+    NoData,
+    /// The minimal answer to ANY.
+    Minimal,
+    /// A CNAME or DNAME record leads on.
+    Alias,
+    /// The name is delegated.
+    Referral,
+}
+
+/// What a name leads to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NameEvent {
+    /// The name.
+    pub name: String,
+    /// `itself`, `wildcard`, `cut`, `dname`, `missing` or `outside`.
+    pub found: &'static str,
+    /// What was found: the name, the wildcard, the cut, the owner of the DNAME record, or the closest encloser.
+    pub owner: Option<String>,
+    /// The apex of its zone.
+    pub zone: Option<String>,
+}
+
+/// Who asks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClientEvent {
+    /// The address that counts.
+    pub address: IpAddr,
+    /// Whether it is of the client-subnet option.
+    pub is_subnet: bool,
+    /// Where that is.
+    pub place: Place,
+}
+
+/// Where a client is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// It does not matter.
+    Anywhere,
+    /// In a region or in none, as all of the prefix of this length.
+    Region {
+        /// The region's name.
+        name: Option<String>,
+        /// The prefix's length.
+        uniform_len: u8,
+    },
+    /// In a slot, as all of its network.
+    Slot {
+        /// The slot's number.
+        slot: usize,
+        /// The network's length.
+        prefix_len: u8,
+    },
+}
+
+/// A draw.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PoolEvent {
+    /// The pool's name.
+    pub pool: String,
+    /// A or AAAA.
+    pub family: &'static str,
+    /// `lb_method` with what belongs to it.
+    pub method: String,
+    /// What is answered when nobody can be drawn.
+    pub fallback: String,
+    /// Most addresses in an answer.
+    pub max_addrs_returned: u16,
+    /// Regions that are looked at in this order, and whether anywhere follows.
+    pub looked_in: Option<(Vec<String>, bool)>,
+    /// Whether in the end members were looked for anywhere.
+    pub is_anywhere: bool,
+    /// What the members were drawn from.
+    pub source: Source,
+    /// The family's members in listed order, fallback addresses behind them where these are drawn.
+    pub members: Vec<MemberRow>,
+    /// Sum of the shares.
+    pub total: u32,
+    /// Where among them the first is sought; of no meaning where a client's network decides.
+    pub position: u32,
+    /// Whether a client's network decides.
+    pub is_hashed: bool,
+    /// Who is drawn, with name and address, the first one first.
+    pub answer: Vec<(String, IpAddr)>,
+    /// The TTL.
+    pub ttl: TtlEvent,
+}
+
+/// How a TTL comes about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TtlEvent {
+    /// What is told.
+    pub told_secs: u32,
+    /// The largest.
+    pub max_secs: u32,
+    /// The least; of a fixed one the same.
+    pub min_secs: u32,
+    /// How soon a state can change; 0: nothing is known of that.
+    pub flip_secs: u16,
+}
+
+/// A member, or an address of the fallback.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MemberRow {
+    /// Its name.
+    pub name: String,
+    /// Its address.
+    pub address: IpAddr,
+    /// Its region.
+    pub region: Option<String>,
+    /// The state in force.
+    pub state: Option<State>,
+    /// For how long, in seconds, if that is known.
+    pub age_secs: Option<u64>,
+    /// Why, as far as that is known.
+    pub reason: Option<String>,
+    /// As configured; 0 when disabled.
+    pub weight: u32,
+    /// In place of that.
+    pub weight_override: Option<u32>,
+    /// Thousandths of it that count.
+    pub permille: u16,
+    /// Whether an operator has decided over it.
+    pub is_overridden: bool,
+    /// Whether its state is frozen.
+    pub is_frozen: bool,
+    /// Its part of the draws; `None`: it cannot be drawn.
+    pub share: Option<u32>,
+    /// Why it can be drawn or not.
+    pub standing: &'static str,
+}
+
+/// What is collected, and what names are made of.
+pub(super) struct Book<'c> {
+    config: &'c Config,
+    snapshot: &'c Snapshot,
+    reasons: &'c Reasons<'c>,
+    now_secs: u64,
+    events: Vec<Event>,
+}
+
+/// Collects into a book.
+#[derive(Clone, Copy)]
+pub(super) struct Collect<'b, 'c>(pub(super) &'b RefCell<Book<'c>>);
+
+impl Trace for Collect<'_, '_> {
+    fn note<'s>(self, step: impl FnOnce() -> Step<'s>) {
+        self.0.borrow_mut().take(step());
+    }
+
+    fn before_draw(self, rotations: &mut RotationTable, draw: Draw<'_>) {
+        let Draw { health, family, scope, is_alone, .. } = draw;
+        let foretold = rotations.foretell(health, family, scope, is_alone);
+        let mut book = self.0.borrow_mut();
+        let event = Event::Pool(Box::new(book.pool_event(&draw, &foretold)));
+        // The same draw, looked at once more by another way to the answer, or now of one address alone.
+        if let Some(Event::Pool(_)) = book.events.last() {
+            book.events.pop();
+        }
+        book.events.push(event);
+    }
+}
+
+impl<'c> Book<'c> {
+    pub(super) fn new(
+        config: &'c Config,
+        snapshot: &'c Snapshot,
+        reasons: &'c Reasons<'c>,
+        now_secs: u64,
+    ) -> Book<'c> {
+        Book { config, snapshot, reasons, now_secs, events: Vec::new() }
+    }
+
+    pub(super) fn into_events(self) -> Vec<Event> {
+        self.events
+    }
+
+    fn take(&mut self, step: Step<'_>) {
+        let event = match step {
+            Step::Name { name, found } => {
+                let event = self.name_event(name, found);
+                // Another way to the answer begins at this name again.
+                let is_same = |known: &Event| matches!(known, Event::Name(known) if known.name == event.name);
+                if let Some(at) = self.events.iter().position(is_same) {
+                    self.events.truncate(at);
+                }
+                Event::Name(event)
+            }
+            Step::OtherClass => Event::OtherClass,
+            Step::Transfer => Event::Transfer,
+            Step::ZoneNotLoaded => Event::ZoneNotLoaded,
+            Step::ZoneRefused { pool } => Event::ZoneRefused { pool: self.pool_name(pool) },
+            Step::Client { address, is_subnet, place, .. } => {
+                let place = match place {
+                    ClientPlace::Anywhere => Place::Anywhere,
+                    ClientPlace::Region { region, uniform_len } => Place::Region {
+                        name: region.and_then(|region| self.region_name(region)),
+                        uniform_len,
+                    },
+                    ClientPlace::Slot { slot, prefix_len } => Place::Slot { slot, prefix_len },
+                };
+                Event::Client(ClientEvent { address, is_subnet, place })
+            }
+            Step::NoFamily { pool } => Event::NoFamily { pool: self.pool_name(pool) },
+            Step::Exhausted { family } => {
+                let pool = &self.config.pools[family.rules.pool_id as usize];
+                Event::Exhausted { pool: pool.name.clone(), fallback: fallback_text(&pool.fallback) }
+            }
+            Step::Records { rtype } => Event::Records { rtype },
+            Step::NoData => Event::NoData,
+            Step::Minimal => Event::Minimal,
+            Step::Alias => Event::Alias,
+            Step::Referral => Event::Referral,
+        };
+        if self.events.last() != Some(&event) {
+            self.events.push(event);
+        }
+    }
+
+    fn pool_name(&self, pool: u32) -> String {
+        self.config.pools[pool as usize].name.clone()
+    }
+
+    fn region_name(&self, region: RegionId) -> Option<String> {
+        self.config.topology.regions.get(usize::from(region.0)).cloned()
+    }
+
+    fn name_event(&self, name: &[u8], found: Found<'_>) -> NameEvent {
+        let (kind, owner) = match found {
+            Found::Exact(owner) => ("itself", Some(owner)),
+            Found::Wildcard(owner) => ("wildcard", Some(owner)),
+            Found::Cut(owner) => ("cut", Some(owner)),
+            Found::Dname(owner) => ("dname", Some(owner)),
+            Found::Missing(owner) => ("missing", Some(owner)),
+            Found::Outside => ("outside", None),
+        };
+        let zone = owner.map(|owner| {
+            let name = owner.name();
+            wire_text(&name[name.len() - usize::from(owner.in_zone().apex_len)..])
+        });
+        NameEvent {
+            name: wire_text(&name.to_ascii_lowercase()),
+            found: kind,
+            owner: owner.map(|owner| wire_text(owner.name())),
+            zone,
+        }
+    }
+
+    fn pool_event(&self, draw: &Draw<'_>, foretold: &Foretold) -> PoolEvent {
+        let family = draw.family;
+        let pool_id = family.rules.pool_id as usize;
+        let pool = &self.config.pools[pool_id];
+        let mut words = vec![Word::default(); pool.members.len()];
+        if draw.health.read(pool_id, &mut words).is_none() {
+            draw.health.read_each(pool_id, &mut words);
+        }
+        let preference = family.preference(draw.scope);
+        let looked_in = preference.map(|preference| {
+            let names = preference.regions.iter().filter_map(|region| self.region_name(*region));
+            (names.collect(), preference.then_anywhere)
+        });
+        let members = self.rows(family, &words, foretold);
+        let answer = foretold.answer.iter().map(|candidate| self.candidate(family, *candidate)).collect();
+        PoolEvent {
+            pool: pool.name.clone(),
+            family: match family.family {
+                Family::V4 => "A",
+                Family::V6 => "AAAA",
+            },
+            method: method_text(&pool.method),
+            fallback: fallback_text(&pool.fallback),
+            max_addrs_returned: pool.max_addrs_returned,
+            is_anywhere: looked_in.is_some() && foretold.scope == 0,
+            looked_in,
+            source: foretold.source,
+            members,
+            total: foretold.total,
+            position: foretold.position,
+            is_hashed: foretold.is_hashed,
+            answer,
+            ttl: TtlEvent {
+                told_secs: draw.ttl.told(foretold.flip_secs),
+                max_secs: draw.ttl.max_secs(),
+                min_secs: draw.ttl.min_secs(),
+                flip_secs: foretold.flip_secs,
+            },
+        }
+    }
+
+    /// Name and address of a candidate.
+    fn candidate(&self, family: &FamilyPool, candidate: u16) -> (String, IpAddr) {
+        let pool = &self.config.pools[family.rules.pool_id as usize];
+        let number = usize::from(family.candidates[usize::from(candidate)].member);
+        match (pool.members.get(number), &pool.fallback) {
+            (Some(member), _) => (member.name.clone(), member.ip),
+            (None, model::Fallback::Addresses(addresses)) => {
+                let address = addresses[number - pool.members.len()];
+                (address.to_string(), address)
+            }
+            // Only fallback addresses are numbered behind the members.
+            (None, _) => (String::new(), IpAddr::from([0, 0, 0, 0])),
+        }
+    }
+
+    fn rows(&self, family: &FamilyPool, words: &[Word], foretold: &Foretold) -> Vec<MemberRow> {
+        let pool_id = family.rules.pool_id as usize;
+        let pool = &self.config.pools[pool_id];
+        let share_of = |candidate: usize| {
+            let found = foretold.shares.iter().find(|(at, _)| usize::from(*at) == candidate);
+            found.map(|(_, share)| *share)
+        };
+        let mut rows = Vec::new();
+        for (index, (member, word)) in pool.members.iter().zip(words).enumerate() {
+            if Family::of(member.ip) != family.family {
+                continue;
+            }
+            let candidate = family.candidates.iter().position(|c| usize::from(c.member) == index);
+            let share = candidate.and_then(share_of);
+            let region = self.snapshot.topology.lookup(member.ip).region;
+            let since_secs = u64::from(word.since_secs());
+            rows.push(MemberRow {
+                name: member.name.clone(),
+                address: member.ip,
+                region: region.and_then(|region| self.region_name(region)),
+                state: Some(word.state()),
+                age_secs: (since_secs > 0).then(|| self.now_secs.saturating_sub(since_secs)),
+                reason: (self.reasons)(pool_id, index),
+                weight: if member.enabled { member.weight } else { 0 },
+                weight_override: word.weight_override(),
+                permille: word.permille(),
+                is_overridden: word.flags().has_any(Flags::FORCED),
+                is_frozen: word.flags().has_any(Flags::FROZEN),
+                share,
+                standing: standing(member, *word, share, foretold),
+            });
+        }
+        for at in family.fallback_at..family.candidates.len() {
+            let Some(share) = share_of(at) else { continue };
+            let (name, address) = self.candidate(family, at as u16);
+            rows.push(MemberRow {
+                name,
+                address,
+                region: None,
+                state: None,
+                age_secs: None,
+                reason: None,
+                weight: 1,
+                weight_override: None,
+                permille: 1000,
+                is_overridden: false,
+                is_frozen: false,
+                share: Some(share),
+                standing: "of the fallback",
+            });
+        }
+        rows
+    }
+}
+
+/// Why a member can be drawn or not.
+fn standing(member: &model::Member, word: Word, share: Option<u32>, foretold: &Foretold) -> &'static str {
+    if share.is_some() {
+        return match (foretold.source, word.permille()) {
+            (Source::Fallback, _) => "drawn for want of better",
+            (_, 1000) => "can be drawn",
+            (_, _) => "can be drawn, with part of its weight",
+        };
+    }
+    if !member.enabled {
+        return "disabled";
+    }
+    if member.weight == 0 || word.base_weight(member.weight) == 0 {
+        return "of weight 0";
+    }
+    if word.permille() == 0 {
+        return "drained";
+    }
+    match (word.state(), foretold.source) {
+        (State::Down, _) => "down",
+        (State::Unknown, Source::Up | Source::Frozen) => "no verdict yet, and others are up",
+        (State::Up | State::Unknown, _) => "not where it is looked for, or behind the first",
+    }
+}
+
+fn method_text(method: &model::Method) -> String {
+    match method {
+        model::Method::Wrr => "wrr: weighted rotation".into(),
+        model::Method::Twrr { .. } => "twrr: weighted rotation by region".into(),
+        model::Method::Fogroup { first: 1 } => "fogroup: the first that is up".into(),
+        model::Method::Fogroup { first } => format!("fogroup: the first {first} that are up"),
+        model::Method::Random => "random: by weight and chance".into(),
+        model::Method::Hash { .. } => "hash: by weight and the client's network".into(),
+    }
+}
+
+fn fallback_text(fallback: &model::Fallback) -> String {
+    match fallback {
+        model::Fallback::Any => "any".into(),
+        model::Fallback::Refuse => "refuse".into(),
+        model::Fallback::Nodata => "nodata".into(),
+        model::Fallback::Addresses(addresses) => {
+            addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+        }
+    }
+}
+
+fn wire_text(wire: &[u8]) -> String {
+    Name::from_wire(wire).map_or_else(|_| String::new(), |name| name.to_string())
+}

@@ -1,0 +1,92 @@
+//! What the next draw will give, and out of what: for who explains answers. Moves nothing on, and allocates.
+//!
+//! It reads the same rotation by the same functions as the draw itself does, on copies of what that would move.
+
+use super::{RotationTable, Source, entry_at, write_others};
+use crate::state::health_table::HealthTable;
+use crate::state::pool::{FamilyPool, Method};
+
+/// The next draw.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Foretold {
+    /// The scope that is drawn from: 0 is that of all members.
+    pub scope: usize,
+    /// What the members are drawn from.
+    pub source: Source,
+    /// Candidates that can be drawn, each with its part of the cycle; where clients' networks decide, with its share of its own
+    /// slots, of 65,536.
+    pub shares: Vec<(u16, u32)>,
+    /// Sum of the parts: the length of the cycle.
+    pub total: u32,
+    /// Where in the cycle the leader is sought.
+    pub position: u32,
+    /// Whether clients' networks decide.
+    pub is_hashed: bool,
+    /// Candidates of the answer, the leader first.
+    pub answer: Vec<u16>,
+    /// The least time in seconds to a change of state of a member that may be answered; 0: nothing is known of that.
+    pub flip_secs: u16,
+}
+
+impl RotationTable {
+    /// What [`RotationTable::draw`] will give next, if there is room for it; `is_alone`: what [`RotationTable::draw_one`] will.
+    /// Brings the rotation up to date, as these do.
+    ///
+    /// # Panics
+    /// As [`RotationTable::draw`].
+    pub fn foretell(
+        &mut self,
+        health: &HealthTable,
+        family: &FamilyPool,
+        scope: usize,
+        is_alone: bool,
+    ) -> Foretold {
+        let at = self.settle(health, family, scope);
+        let mut rotation = self.rotations[at];
+        let first = rotation.entries_at as usize;
+        let most = if is_alone { 1 } else { usize::from(rotation.take) };
+        let mut answer = Vec::new();
+        let mut shares = Vec::new();
+        if rotation.is_hashed {
+            let members = &self.entries[first..first + family.fallback_at];
+            let drawable = members.iter().filter(|entry| entry.end > 0);
+            shares.extend(drawable.map(|entry| (entry.candidate, entry.end)));
+            self.for_each_hashed(at, family, scope, |entry| {
+                answer.push(entry.candidate);
+                answer.len() < most
+            });
+        } else if rotation.source != Source::Empty {
+            let mut chance = self.chance.clone();
+            if family.rules.method == Method::Random {
+                chance.roll(&mut rotation);
+            }
+            let mut end = 0;
+            for entry in &self.entries[first..] {
+                shares.push((entry.candidate, entry.end - end));
+                end = entry.end;
+                if end >= rotation.total {
+                    break;
+                }
+            }
+            let position = rotation.position;
+            if let Some(leader) = entry_at(&rotation, &self.entries, &self.guide, position) {
+                answer.push(self.entries[leader].candidate);
+                if most > 1 {
+                    let others = |_, candidate| answer.push(candidate);
+                    write_others(&mut rotation, &self.entries, &self.guide, leader, position, others);
+                }
+                rotation.position = position;
+            }
+        }
+        Foretold {
+            scope: at - family.first_rotation as usize,
+            source: rotation.source,
+            shares,
+            total: rotation.total,
+            position: rotation.position,
+            is_hashed: rotation.is_hashed,
+            answer,
+            flip_secs: rotation.flip_secs,
+        }
+    }
+}
