@@ -13,7 +13,7 @@ const CHAOS_TXT_HEAD: &[u8] = b"\xC0\x0C\x00\x10\x00\x03\x00\x00\x00\x00";
 
 /// Answers in classes other than IN: in CH about the server itself.
 #[cold]
-pub(super) fn answer_other_class<T>(turn: Turn<'_, T>, query: Query<'_>, into: &mut [u8]) -> Body {
+pub(super) fn answer_other_class(turn: Turn<'_>, query: Query<'_>, into: &mut [u8]) -> Body {
     let text = if query.qclass() == Class::CH { chaos(turn.snapshot, &query) } else { None };
     let Some(text) = text else { return Body::refused(None) };
     let mut sections = Sections::new(into, query.asked.len());

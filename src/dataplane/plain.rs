@@ -27,7 +27,8 @@ const DETOURS_BELOW: Flags = Flags::CUT.and(Flags::DNAME).and(Flags::WILDCARD_BE
 /// Answers for a name that exists and draws from no pool.
 #[inline(never)]
 pub(super) fn answer_plainly<T: Trace>(
-    turn: &Turn<'_, T>,
+    trace: T,
+    turn: &Turn<'_>,
     query: Query<'_>,
     owner: Owner<'_>,
     reply: &mut [u8],
@@ -45,21 +46,21 @@ pub(super) fn answer_plainly<T: Trace>(
         }
         let is_any = qtype == Rtype::ANY && owner.owns_something(snapshot);
         return is_any.then(|| {
-            turn.trace.note(|| Step::Minimal);
+            trace.note(|| Step::Minimal);
             write_hinfo(turn, query, reply)
         });
     }
     let place = place_in(query, in_zone);
     match owner.block(snapshot).get(qtype) {
         Some(rrset) if zone.is_minimal && !rrset.has_extras() => {
-            turn.trace.note(|| Step::Records { rtype: qtype });
+            trace.note(|| Step::Records { rtype: qtype });
             Some(write_answer(turn, query, rrset, place, reply))
         }
         // What is not there must be proved to who asks for proofs.
         None if zone.denial.is_some() && query.wants_signatures() => None,
         Some(_) => None,
         None => {
-            turn.trace.note(|| Step::NoData);
+            trace.note(|| Step::NoData);
             let soa = zone.negative_soa()?;
             Some(write_negative(turn, query, soa, place, (Rcode::NOERROR, Counter::NoData), reply))
         }
@@ -68,13 +69,18 @@ pub(super) fn answer_plainly<T: Trace>(
 
 /// Answers for a name that does not exist.
 #[inline(never)]
-pub(super) fn deny_plainly<T: Trace>(turn: &Turn<'_, T>, query: Query<'_>, reply: &mut [u8]) -> Option<Body> {
+pub(super) fn deny_plainly<T: Trace>(
+    trace: T,
+    turn: &Turn<'_>,
+    query: Query<'_>,
+    reply: &mut [u8],
+) -> Option<Body> {
     let snapshot = turn.snapshot;
     if query.qclass() != Class::IN {
         return None;
     }
     let Some(encloser) = Owner::closest_encloser(snapshot, query.qname()) else {
-        turn.trace.note(|| Step::Name { name: query.qname(), found: Found::Outside });
+        trace.note(|| Step::Name { name: query.qname(), found: Found::Outside });
         return Some(Body::refused(Some(ExtendedError::NotAuthoritative)));
     };
     let in_zone = encloser.in_zone();
@@ -82,7 +88,7 @@ pub(super) fn deny_plainly<T: Trace>(turn: &Turn<'_, T>, query: Query<'_>, reply
     if encloser.flags().has_any(DETOURS_BELOW) || !zone.is_plain() || is_special(query.qtype()) {
         return None;
     }
-    turn.trace.note(|| Step::Name { name: query.qname(), found: Found::Missing(encloser) });
+    trace.note(|| Step::Name { name: query.qname(), found: Found::Missing(encloser) });
     let place = place_in(query, in_zone);
     if zone.denial.is_some() && query.wants_signatures() {
         return Some(deny_with_proof(turn, query, encloser, place, reply));
@@ -99,8 +105,8 @@ pub(super) fn deny_plainly<T: Trace>(turn: &Turn<'_, T>, query: Query<'_>, reply
 
 /// Says that a name does not exist, and proves it: a flood of such names costs two searches and no signature.
 #[inline(never)]
-fn deny_with_proof<T>(
-    turn: &Turn<'_, T>,
+fn deny_with_proof(
+    turn: &Turn<'_>,
     query: Query<'_>,
     encloser: Owner<'_>,
     place: Place,
@@ -122,12 +128,13 @@ fn deny_with_proof<T>(
 /// Answers from a pool in more than one record; what comes to none is resolved like anything else.
 #[inline(never)]
 pub(super) fn draw_many<T: Trace>(
-    turn: Turn<'_, T>,
+    trace: T,
+    turn: Turn<'_>,
     query: Query<'_>,
     owner: Owner<'_>,
     reply: &mut [u8],
 ) -> Body {
-    let Turn { snapshot, rotations, counters, client, transport, guard, trace } = turn;
+    let Turn { snapshot, rotations, counters, client, transport, guard } = turn;
     // Decided again rather than handed on: handing it on would cost every answer of one record.
     if let Some(PoolChoice { family, scope, ttl, scope_len }) =
         choose_pool(Off, snapshot, client, query, owner)
@@ -145,8 +152,8 @@ pub(super) fn draw_many<T: Trace>(
             return body;
         }
     }
-    let turn = Turn { snapshot, rotations, counters, client, transport, guard, trace };
-    resolve(turn, query, Some(owner), reply)
+    let turn = Turn { snapshot, rotations, counters, client, transport, guard };
+    resolve(trace, turn, query, Some(owner), reply)
 }
 
 /// Types that are asked of something else than a name's own RRsets: DS of the zone above, transfers and ANY of all of them.
@@ -163,13 +170,7 @@ fn place_in(query: Query<'_>, in_zone: InZone) -> Place {
 }
 
 #[inline(always)]
-fn write_answer<T>(
-    turn: &Turn<'_, T>,
-    query: Query<'_>,
-    rrset: Rrset<'_>,
-    place: Place,
-    reply: &mut [u8],
-) -> Body {
+fn write_answer(turn: &Turn<'_>, query: Query<'_>, rrset: Rrset<'_>, place: Place, reply: &mut [u8]) -> Body {
     let signed = query.wants_signatures();
     match rrset.write(place, signed, room_for(turn, query, rrset.len(signed), reply)) {
         Some(written) => Body::one_section(true, written, Rcode::NOERROR, Counter::Answered),
@@ -179,7 +180,7 @@ fn write_answer<T>(
 
 /// The minimal answer to ANY.
 #[inline(never)]
-fn write_hinfo<T>(turn: &Turn<'_, T>, query: Query<'_>, reply: &mut [u8]) -> Body {
+fn write_hinfo(turn: &Turn<'_>, query: Query<'_>, reply: &mut [u8]) -> Body {
     match room(turn.snapshot, turn.transport, query, reply).first_chunk_mut() {
         Some(into) => {
             *into = *HINFO_RECORD;
@@ -192,8 +193,8 @@ fn write_hinfo<T>(turn: &Turn<'_, T>, query: Query<'_>, reply: &mut [u8]) -> Bod
 
 /// The zone's SOA in the authority section (RFC 2308 §2).
 #[inline(always)]
-fn write_negative<T>(
-    turn: &Turn<'_, T>,
+fn write_negative(
+    turn: &Turn<'_>,
     query: Query<'_>,
     soa: Rrset<'_>,
     place: Place,

@@ -116,8 +116,8 @@ const MAX_OPT_OCTETS: usize = 137;
 
 /// Where a body of so many octets goes. Most fit whatever the client takes, and need no further look.
 #[inline(always)]
-pub(super) fn room_for<'r, T>(
-    turn: &Turn<'_, T>,
+pub(super) fn room_for<'r>(
+    turn: &Turn<'_>,
     query: Query<'_>,
     len: usize,
     reply: &'r mut [u8],

@@ -26,7 +26,8 @@ use crate::wire::name::{MAX_NAME_OCTETS, suffixes};
 /// Writes what a query is answered with; `owner` is its name where that exists.
 #[inline(never)]
 pub(super) fn resolve<T: Trace>(
-    turn: Turn<'_, T>,
+    trace: T,
+    turn: Turn<'_>,
     query: Query<'_>,
     owner: Option<Owner<'_>>,
     reply: &mut [u8],
@@ -34,30 +35,31 @@ pub(super) fn resolve<T: Trace>(
     let snapshot = turn.snapshot;
     let into = room(snapshot, turn.transport, query, reply);
     if query.qclass() != Class::IN {
-        turn.trace.note(|| Step::OtherClass);
+        trace.note(|| Step::OtherClass);
         return answer_other_class(turn, query, into);
     }
     let found = place(snapshot, query.qname(), owner);
-    turn.trace.note(|| Step::Name { name: query.qname(), found });
+    trace.note(|| Step::Name { name: query.qname(), found });
     let Some(in_zone) = found.in_zone() else {
         return Body::refused(Some(ExtendedError::NotAuthoritative));
     };
     // Zone transfers are not offered.
     if matches!(query.qtype(), Rtype::AXFR | Rtype::IXFR) {
-        turn.trace.note(|| Step::Transfer);
+        trace.note(|| Step::Transfer);
         return Body::refused(None);
     }
     let zone = in_zone.zone(snapshot);
     let mut turn = turn;
     if (!zone.is_loaded || zone.refused_with_pool.is_some())
-        && let Some(body) = withheld(&mut turn, query, found, zone)
+        && let Some(body) = withheld(trace, &mut turn, query, found, zone)
     {
         return body;
     }
     let signed = query.wants_signatures();
     let sections = Sections::new(into, query.asked.len());
     let proofs = Proofs::default();
-    let mut resolution = Resolution { turn, query, sections, signed, scope_len: 0, extended: None, proofs };
+    let mut resolution =
+        Resolution { turn, trace, query, sections, signed, scope_len: 0, extended: None, proofs };
     let end = match resolution.step(query.qname(), QNAME_AT, found, None) {
         Next::Done(end) => end,
         Next::Follow(next) => resolution.follow(next),
@@ -68,7 +70,8 @@ pub(super) fn resolve<T: Trace>(
 /// What is said for a zone that cannot answer now, but for its pools.
 #[cold]
 fn withheld<T: Trace>(
-    turn: &mut Turn<'_, T>,
+    trace: T,
+    turn: &mut Turn<'_>,
     query: Query<'_>,
     found: Found<'_>,
     zone: &Zone,
@@ -81,13 +84,13 @@ fn withheld<T: Trace>(
         return None;
     }
     if !zone.is_loaded {
-        turn.trace.note(|| Step::ZoneNotLoaded);
+        trace.note(|| Step::ZoneNotLoaded);
         return Some(Body::failed(ExtendedError::ZoneNotLoaded));
     }
     let pool = zone.refused_with_pool?;
     let is_exhausted = turn.rotations.is_exhausted(&snapshot.health, &snapshot.pools[pool as usize]);
     if is_exhausted {
-        turn.trace.note(|| Step::ZoneRefused { pool });
+        trace.note(|| Step::ZoneRefused { pool });
     }
     is_exhausted.then(|| Body::refused(Some(ExtendedError::NoMemberUp)))
 }
@@ -131,7 +134,9 @@ impl End {
 
 /// An answer that is being put together.
 struct Resolution<'t, 'r, T> {
-    turn: Turn<'t, T>,
+    turn: Turn<'t>,
+    /// Who is told what is done.
+    trace: T,
     query: Query<'t>,
     sections: Sections<'r>,
     /// Whether signatures go along.
@@ -194,7 +199,7 @@ impl<'t, T: Trace> Resolution<'t, '_, T> {
                 break;
             }
             let found = locate(self.turn.snapshot, name.as_wire());
-            self.turn.trace.note(|| Step::Name { name: name.as_wire(), found });
+            self.trace.note(|| Step::Name { name: name.as_wire(), found });
             if found.in_zone().is_none_or(|in_zone| !self.may_go_on(in_zone)) {
                 break;
             }
@@ -223,7 +228,7 @@ impl<'t, T: Trace> Resolution<'t, '_, T> {
         if qtype == Rtype::DS && owner.is_apex() {
             return Next::Done(self.answer_ds_of_apex(owner, name, place));
         }
-        let choice = match choose_any_pool(self.turn.trace, snapshot, self.turn.client, self.query, owner) {
+        let choice = match choose_any_pool(self.trace, snapshot, self.turn.client, self.query, owner) {
             None if qtype == Rtype::ANY && self.signed => self.choose_for_any(owner),
             choice => choice,
         };
@@ -232,7 +237,7 @@ impl<'t, T: Trace> Resolution<'t, '_, T> {
         }
         let block = owner.block(snapshot);
         if let Some(rrset) = block.get(qtype) {
-            self.turn.trace.note(|| Step::Records { rtype: qtype });
+            self.trace.note(|| Step::Records { rtype: qtype });
             let at = self.sections.next_at();
             if self.sections.put(Section::Answer, rrset, place, self.signed) {
                 if !owner.in_zone().zone(snapshot).is_minimal {
@@ -250,18 +255,18 @@ impl<'t, T: Trace> Resolution<'t, '_, T> {
             && owner.in_zone().zone(snapshot).denial.is_some()
             && let Some(rrset) = block.get(Rtype::NSEC).or_else(|| block.any_signed())
         {
-            self.turn.trace.note(|| Step::Minimal);
+            self.trace.note(|| Step::Minimal);
             self.sections.put(Section::Answer, rrset, place, true);
             return Next::Done(End::ANSWERED);
         }
         if qtype == Rtype::ANY && is_own && owner.owns_something(snapshot) {
-            self.turn.trace.note(|| Step::Minimal);
+            self.trace.note(|| Step::Minimal);
             self.sections.put_parts(Section::Answer, 1, &[HINFO_RECORD]);
             return Next::Done(End::ANSWERED);
         }
         match block.get(Rtype::CNAME) {
             Some(alias) => {
-                self.turn.trace.note(|| Step::Alias);
+                self.trace.note(|| Step::Alias);
                 let record_at = self.sections.next_at();
                 let is_written = self.sections.put(Section::Answer, alias, place, self.signed);
                 match record_at.filter(|_| is_written).and_then(target_at) {
@@ -280,13 +285,13 @@ impl<'t, T: Trace> Resolution<'t, '_, T> {
         owner.in_zone().zone(snapshot).denial.as_ref()?;
         match owner.block(snapshot).any_signed() {
             Some(_) => None,
-            None => choose_either_family(self.turn.trace, snapshot, self.turn.client, self.query, owner),
+            None => choose_either_family(self.trace, snapshot, self.turn.client, self.query, owner),
         }
     }
 
     /// Says that a name has not the type asked for, and proves it.
     fn deny_type(&mut self, owner: Owner<'t>, place: Place) -> End {
-        self.turn.trace.note(|| Step::NoData);
+        self.trace.note(|| Step::NoData);
         let snapshot = self.turn.snapshot;
         let in_zone = owner.in_zone();
         let end = self.deny(in_zone.zone(snapshot).negative_soa(), place, End::NO_DATA);
@@ -333,8 +338,8 @@ impl<'t, T: Trace> Resolution<'t, '_, T> {
     #[inline(always)]
     fn note_draw(&mut self, choice: PoolChoice<'t>, is_alone: bool) {
         let PoolChoice { family, scope, ttl, .. } = choice;
-        let Turn { snapshot, rotations, trace, .. } = &mut self.turn;
-        trace.before_draw(rotations, Draw { health: &snapshot.health, family, scope, ttl, is_alone });
+        let Turn { snapshot, rotations, .. } = &mut self.turn;
+        self.trace.before_draw(rotations, Draw { health: &snapshot.health, family, scope, ttl, is_alone });
     }
 
     /// Answers with the signed addresses of a pool: a set of them where that is signed for the health there is, else one alone,
@@ -386,7 +391,7 @@ impl<'t, T: Trace> Resolution<'t, '_, T> {
         let (scope, sequence) = rotations.settled(&snapshot.health, family, scope);
         let sets = signatures.sets.get(scope).filter(|sets| sets.are_of(sequence))?;
         let draw = Draw { health: &snapshot.health, family, scope, ttl, is_alone: false };
-        self.turn.trace.before_draw(rotations, draw);
+        self.trace.before_draw(rotations, draw);
         let rest = self.sections.rest();
         let (drawn, set) = rotations.draw_set(family, scope, ttl, rest);
         // Nobody to draw has no set either; what is said then is not said here.
@@ -412,7 +417,7 @@ impl<'t, T: Trace> Resolution<'t, '_, T> {
 
     /// What a pool says that has nobody to answer with.
     fn exhausted(&mut self, family: &FamilyPool, owner: Owner<'t>, place: Place) -> End {
-        self.turn.trace.note(|| Step::Exhausted { family });
+        self.trace.note(|| Step::Exhausted { family });
         self.turn.counters.bump(Counter::Exhausted);
         self.extended = Some(ExtendedError::NoMemberUp);
         let is_signed = owner.binding(self.turn.snapshot).is_some_and(|binding| binding.signed > 0);
@@ -480,7 +485,7 @@ impl<'t, T: Trace> Resolution<'t, '_, T> {
 
     /// Refers to the servers of the zone below a cut (RFC 1034 §4.3.2 step 3b), with the glue that this needs (RFC 9471).
     fn refer(&mut self, cut: Owner<'t>, name: &[u8], place: Place) -> End {
-        self.turn.trace.note(|| Step::Referral);
+        self.trace.note(|| Step::Referral);
         let block = cut.block(self.turn.snapshot);
         let owner_at = place.owner_at + (name.len() - cut.name_len()) as u16;
         let place = Place { owner_at, ..place };
@@ -511,7 +516,7 @@ impl<'t, T: Trace> Resolution<'t, '_, T> {
         let Some(dname) = owner.block(self.turn.snapshot).get(Rtype::DNAME) else {
             return Next::Done(End::ANSWERED);
         };
-        self.turn.trace.note(|| Step::Alias);
+        self.trace.note(|| Step::Alias);
         let prefix = &name[..name.len() - owner.name_len()];
         let dname_place = Place { owner_at: place.owner_at + prefix.len() as u16, ..place };
         // A chain that comes by again has the record already (RFC 2181 §5).

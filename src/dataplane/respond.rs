@@ -81,46 +81,47 @@ pub fn respond_traced<T: Trace>(
     let counters = &*worker.counters;
     counters.bump(if transport.is_stream() { Counter::TcpQueries } else { Counter::UdpQueries });
     let Generation { snapshot, rotations, guard, .. } = generation;
-    let turn = Turn { snapshot, rotations, counters, client, transport, guard, trace };
+    let turn = Turn { snapshot, rotations, counters, client, transport, guard };
     match parse_trusting(message) {
         Some(query) => match lookup(turn.snapshot, query) {
-            Some(owner) => Outcome::Reply(answer(turn, query, owner, None, reply)),
-            None => respond_to_absent(turn, query, message, reply),
+            Some(owner) => Outcome::Reply(answer(trace, turn, query, owner, None, reply)),
+            None => respond_to_absent(trace, turn, query, message, reply),
         },
-        None => respond_to_options(turn, message, reply),
+        None => respond_to_options(trace, turn, message, reply),
     }
 }
 
 /// Answers a query for a name that is not there, or that was taken for a name and is none.
 #[inline(never)]
 fn respond_to_absent<T: Trace>(
-    turn: Turn<'_, T>,
+    trace: T,
+    turn: Turn<'_>,
     query: Query<'_>,
     message: &[u8],
     reply: &mut [u8],
 ) -> Outcome {
     if query.is_whole() {
-        Outcome::Reply(answer_absent(turn, query, None, reply))
+        Outcome::Reply(answer_absent(trace, turn, query, None, reply))
     } else {
-        respond_to_options(turn, message, reply)
+        respond_to_options(trace, turn, message, reply)
     }
 }
 
 /// Answers a query that has options in its OPT record: resolvers that tell a client subnet or a cookie.
 #[inline(never)]
-fn respond_to_options<T: Trace>(turn: Turn<'_, T>, message: &[u8], reply: &mut [u8]) -> Outcome {
+fn respond_to_options<T: Trace>(trace: T, turn: Turn<'_>, message: &[u8], reply: &mut [u8]) -> Outcome {
     match parse_with_options(message, turn.snapshot.protocol.understood) {
-        Some(query) => Outcome::Reply(admit_and_answer(turn, query, reply)),
-        None => respond_to_any(turn, message, reply),
+        Some(query) => Outcome::Reply(admit_and_answer(trace, turn, query, reply)),
+        None => respond_to_any(trace, turn, message, reply),
     }
 }
 
 /// Answers a message that does not look like most queries: rejects it, or answers it like any other.
 #[inline(never)]
-fn respond_to_any<T: Trace>(mut turn: Turn<'_, T>, message: &[u8], reply: &mut [u8]) -> Outcome {
+fn respond_to_any<T: Trace>(trace: T, mut turn: Turn<'_>, message: &[u8], reply: &mut [u8]) -> Outcome {
     let (snapshot, counters) = (turn.snapshot, turn.counters);
     match parse_any(message, snapshot.protocol.understood) {
-        Ok(query) => Outcome::Reply(admit_and_answer(turn, query, reply)),
+        Ok(query) => Outcome::Reply(admit_and_answer(trace, turn, query, reply)),
         Err(Rejection::Fault(fault)) => {
             let judged =
                 fault.cookie(snapshot.protocol.understood).and_then(|cookie| judge(&mut turn, cookie));
@@ -155,14 +156,14 @@ fn respond_to_any<T: Trace>(mut turn: Turn<'_, T>, message: &[u8], reply: &mut [
 }
 
 /// What the cookie of a message is worth; `None` where cookies are off.
-fn judge<T>(turn: &mut Turn<'_, T>, cookie: Cookie<'_>) -> Option<Judgement> {
+fn judge(turn: &mut Turn<'_>, cookie: Cookie<'_>) -> Option<Judgement> {
     let policy = turn.snapshot.protocol.cookies.as_ref()?;
     Some(judge_cookie(turn.guard, policy, turn.counters, *turn.client, turn.transport, cookie))
 }
 
 /// Answers a query that was read in one of the longer ways, if its cookie lets it; returns the reply's octets.
 #[inline(always)]
-fn admit_and_answer<T: Trace>(mut turn: Turn<'_, T>, query: Query<'_>, reply: &mut [u8]) -> usize {
+fn admit_and_answer<T: Trace>(trace: T, mut turn: Turn<'_>, query: Query<'_>, reply: &mut [u8]) -> usize {
     let judged;
     let told = match query.cookie().and_then(|cookie| judge(&mut turn, cookie)) {
         None => None,
@@ -178,8 +179,8 @@ fn admit_and_answer<T: Trace>(mut turn: Turn<'_, T>, query: Query<'_>, reply: &m
         }
     };
     match lookup(turn.snapshot, query) {
-        Some(owner) => answer(turn, query, owner, told, reply),
-        None => answer_absent(turn, query, told, reply),
+        Some(owner) => answer(trace, turn, query, owner, told, reply),
+        None => answer_absent(trace, turn, query, told, reply),
     }
 }
 
@@ -187,13 +188,14 @@ fn admit_and_answer<T: Trace>(mut turn: Turn<'_, T>, query: Query<'_>, reply: &m
 /// is known of the query stays in registers on its way to a pool's answer; whatever is not drawn is one call out of line.
 #[inline(always)]
 fn answer<T: Trace>(
-    turn: Turn<'_, T>,
+    trace: T,
+    turn: Turn<'_>,
     query: Query<'_>,
     owner: Owner<'_>,
     told: Told<'_>,
     reply: &mut [u8],
 ) -> usize {
-    let Turn { snapshot, rotations, counters, client, transport, guard, trace } = turn;
+    let Turn { snapshot, rotations, counters, client, transport, guard } = turn;
     let Some(small) = reply.first_chunk_mut::<MIN_REPLY_OCTETS>() else { return 0 };
     copy_asked(query.asked, small);
     trace.note(|| {
@@ -212,12 +214,12 @@ fn answer<T: Trace>(
         let body = drawn_body(counters, family, scope_len, Drawn { count: 1, source: Source::Up });
         return finish(snapshot, counters, transport, query, body, told, small);
     }
-    let turn = Turn { snapshot, rotations, counters, client, transport, guard, trace };
+    let turn = Turn { snapshot, rotations, counters, client, transport, guard };
     let body = match choice {
-        Some(_) => draw_many(turn, query, owner, reply),
-        None => match answer_plainly(&turn, query, owner, reply) {
+        Some(_) => draw_many(trace, turn, query, owner, reply),
+        None => match answer_plainly(trace, &turn, query, owner, reply) {
             Some(body) => body,
-            None => resolve(turn, query, Some(owner), reply),
+            None => resolve(trace, turn, query, Some(owner), reply),
         },
     };
     finish(snapshot, counters, transport, query, body, told, reply)
@@ -225,12 +227,18 @@ fn answer<T: Trace>(
 
 /// Answers a query whose name does not exist, or not in its class; returns the reply's octets.
 #[inline(never)]
-fn answer_absent<T: Trace>(turn: Turn<'_, T>, query: Query<'_>, told: Told<'_>, reply: &mut [u8]) -> usize {
+fn answer_absent<T: Trace>(
+    trace: T,
+    turn: Turn<'_>,
+    query: Query<'_>,
+    told: Told<'_>,
+    reply: &mut [u8],
+) -> usize {
     let Turn { snapshot, counters, transport, .. } = turn;
     copy_asked(query.asked, reply);
-    let body = match deny_plainly(&turn, query, reply) {
+    let body = match deny_plainly(trace, &turn, query, reply) {
         Some(body) => body,
-        None => resolve(turn, query, None, reply),
+        None => resolve(trace, turn, query, None, reply),
     };
     finish(snapshot, counters, transport, query, body, told, reply)
 }

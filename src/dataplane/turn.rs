@@ -40,13 +40,11 @@ impl Transport {
 }
 
 /// What answering one message draws on. Handed on by value: it is put together in memory only where a way leaves the usual one.
-pub(super) struct Turn<'t, T> {
+pub(super) struct Turn<'t> {
     pub(super) snapshot: &'t Snapshot,
     pub(super) rotations: &'t mut RotationTable,
     pub(super) counters: &'t Counters,
     pub(super) client: &'t IpAddr,
     pub(super) transport: Transport,
     pub(super) guard: &'t mut Guard,
-    /// Who is told what is done; mostly nobody.
-    pub(super) trace: T,
 }
