@@ -10,11 +10,14 @@ use std::time::Duration;
 use super::cause::{Cause, Found};
 use super::decode::{Decoder, Field, Placed, Read, Section, key};
 use super::model::{Canaries, ProberGuard};
-use super::monitor::{MONITOR_WORDS, Parameters, read_kind, read_parameters};
+use super::monitor::{MonitorKind, Parameters, read_kind, read_parameters};
 use super::scalars::{address, boolean, duration, integer, percent};
 
 /// Most canaries: they tell whether this machine reaches others, for which a few are enough.
 const MAX_CANARIES: usize = 64;
+
+/// What can tell whether this machine reaches others.
+const CANARY_MONITORS: &str = "`tcp`, `tcp_content`, `http`, `https`, `tls`, `dns`, `icmp` and `agent`";
 
 pub(super) static PROBER_GUARD: Section = Section {
     title: "`prober_guard`",
@@ -75,10 +78,19 @@ pub(super) fn read_prober_guard<'t>(d: &mut Decoder<'t, '_>, field: Field<'t>) -
     if seen.place("canaries").is_some() && seen.place("monitor").is_none() {
         d.error(
             at,
-            Cause::MissingKey { key: "monitor", section: PROBER_GUARD.title, accepted: MONITOR_WORDS },
+            Cause::MissingKey { key: "monitor", section: PROBER_GUARD.title, accepted: CANARY_MONITORS },
         );
     }
     if let Some((kind, parameters)) = kind.zip(parameters) {
+        if kind.value == MonitorKind::Forced {
+            let text = Found::new("forced");
+            d.error(kind.span, Cause::NotOneOf { text, closest: None, accepted: CANARY_MONITORS });
+            return Ok(None);
+        }
+        if let Some(span) = parameters.place("monitor_ip") {
+            let (key, section) = (Found::new("monitor_ip"), "`monitor_params` of `prober_guard`");
+            d.error(span, Cause::UnknownKey { key, section, closest: None, accepted: Vec::new() });
+        }
         let monitor = Arc::new(parameters.build(d, kind.value, at));
         if !addresses.is_empty() {
             guard.canaries = Some(Canaries { addresses, monitor });
@@ -147,6 +159,17 @@ mod tests {
     }
 
     #[test]
+    fn canaries_are_probed_and_at_their_own_address() {
+        for (monitor, expected) in [
+            ("monitor: forced, monitor_params: {status: up}", "`forced` is not accepted here"),
+            ("monitor: tcp, monitor_params: {port: 1, monitor_ip: 192.0.2.9}", "unknown key `monitor_ip`"),
+        ] {
+            let errors = errors(&with(&format!("{{canaries: [192.0.2.1], {monitor}}}")));
+            assert!(errors.len() == 1 && errors[0].contains(expected), "{errors:?}");
+        }
+    }
+
+    #[test]
     fn each_bad_value_is_an_error_at_its_place() {
         for (guard, expected) in [
             ("{share: 9%}", "1:32: `9%` is not a share (accepted are `10%` to `99%`)"),
@@ -156,7 +179,7 @@ mod tests {
             ),
             (
                 "{canaries: [192.0.2.1]}",
-                "1:10: `monitor` is missing in `prober_guard` (accepted are `tcp`, `tcp_content`, `http`, `https`, `tls`, `dns`, `icmp`, `agent` and `forced`)",
+                "1:10: `monitor` is missing in `prober_guard` (accepted are `tcp`, `tcp_content`, `http`, `https`, `tls`, `dns`, `icmp` and `agent`)",
             ),
             (
                 "{canaries: [192.0.2.1, 192.0.2.1], monitor: tcp, monitor_params: {port: 1}}",

@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
@@ -119,6 +119,8 @@ pub(super) struct Overrides {
 struct Desk {
     folder: PathBuf,
     list: Vec<Override>,
+    /// The number of the next one: none is given twice.
+    next_id: u64,
     overrider: Overrider,
     explainer: Arc<Explainer>,
 }
@@ -127,7 +129,8 @@ impl Overrides {
     /// Puts the decisions of the last run in force, and listens. To be called before the first plan is adopted, and by who
     /// holds the lock of the state directory. Without a socket there are no new decisions, and a log line says so.
     pub(super) fn start(folder: &Path, overrider: Overrider, explainer: Arc<Explainer>) -> Option<Overrides> {
-        let mut desk = Desk { folder: folder.to_owned(), list: recall(folder), overrider, explainer };
+        let (list, next_id) = recall(folder);
+        let mut desk = Desk { folder: folder.to_owned(), list, next_id, overrider, explainer };
         desk.list.retain(|one| one.holds(unix_secs()));
         if desk.put_in_force().is_err() {
             return None;
@@ -198,10 +201,8 @@ impl Desk {
     }
 
     fn reply_to(&mut self, mut stream: UnixStream) -> io::Result<()> {
-        stream.set_read_timeout(Some(PATIENCE))?;
         stream.set_write_timeout(Some(PATIENCE))?;
-        let mut line = String::new();
-        BufReader::new((&stream).take(REQUEST_MAX_OCTETS)).read_line(&mut line)?;
+        let line = read_line(&stream, Instant::now() + PATIENCE)?;
         if line.is_empty() {
             return Ok(());
         }
@@ -224,6 +225,7 @@ impl Desk {
         let now_secs = unix_secs();
         let mut list = self.list.clone();
         list.retain(|one| one.holds(now_secs));
+        let mut next_id = self.next_id;
         match request["verb"].as_str() {
             Some("list") => {
                 self.list = list;
@@ -233,16 +235,8 @@ impl Desk {
                 if list.len() >= MAX_OVERRIDES {
                     return Err(Refusal::TooMany);
                 }
-                let id = self.list.iter().map(|one| one.id).max().unwrap_or(0) + 1;
-                let one = read_new(request, id, now_secs)?;
-                tracing::warn!(
-                    id,
-                    target = one.target.as_str(),
-                    order = word(one.order),
-                    reason = one.reason,
-                    owner = one.owner,
-                    "override added"
-                );
+                let one = read_new(request, next_id, now_secs)?;
+                next_id += 1;
                 list.push(one);
             }
             Some("remove") => {
@@ -253,18 +247,53 @@ impl Desk {
                 if list.len() == before {
                     return Err(Refusal::NoSuch { id });
                 }
-                tracing::warn!(id, "override removed");
             }
             _ => return Err(Refusal::Field { field: "verb", accepted: "add, remove, list or why" }),
         }
-        save(&self.folder, &list).map_err(|error| Refusal::File { path: self.folder.join(FILE), error })?;
-        self.list = list;
+        let saved = save(&self.folder, &list, next_id);
+        saved.map_err(|error| Refusal::File { path: self.folder.join(FILE), error })?;
+        match request["id"].as_u64() {
+            Some(id) if next_id == self.next_id => tracing::warn!(id, "override removed"),
+            _ => list.last().into_iter().for_each(say_added),
+        }
+        (self.list, self.next_id) = (list, next_id);
         self.put_in_force()
     }
 
     fn put_in_force(&self) -> Result<Vec<usize>, Refusal> {
         Ok(self.overrider.put_in_force(self.list.clone().into())?)
     }
+}
+
+fn say_added(one: &Override) {
+    tracing::warn!(
+        id = one.id,
+        target = one.target.as_str(),
+        order = word(one.order),
+        reason = one.reason,
+        owner = one.owner,
+        "override added"
+    );
+}
+
+/// One line, or what there is of it; however few octets come at a time, not after the deadline.
+fn read_line(mut stream: &UnixStream, deadline: Instant) -> io::Result<String> {
+    let mut line = Vec::new();
+    let mut chunk = [0; 1024];
+    while (line.len() as u64) < REQUEST_MAX_OCTETS && !line.contains(&b'\n') {
+        let left = deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
+        stream.set_read_timeout(Some(left))?;
+        match stream.read(&mut chunk) {
+            Ok(0) => break,
+            Ok(len) => line.extend_from_slice(&chunk[..len]),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    String::from_utf8(line).map_err(|_| io::ErrorKind::InvalidData.into())
 }
 
 /// The word of an order.
@@ -342,8 +371,8 @@ pub(super) fn describe(list: &[Override], counts: &[usize]) -> Vec<Value> {
     list.iter().enumerate().map(one).collect()
 }
 
-fn save(folder: &Path, list: &[Override]) -> io::Result<()> {
-    let text = json!({ "version": VERSION, "overrides": describe(list, &[]) });
+fn save(folder: &Path, list: &[Override], next_id: u64) -> io::Result<()> {
+    let text = json!({ "version": VERSION, "next_id": next_id, "overrides": describe(list, &[]) });
     let temporary = folder.join(TEMPORARY);
     let mut file = File::create(&temporary)?;
     file.write_all(format!("{text:#}\n").as_bytes())?;
@@ -353,47 +382,48 @@ fn save(folder: &Path, list: &[Override]) -> io::Result<()> {
 }
 
 /// The decisions of the last run. A file that cannot be read is put aside, so that the next decision does not replace it.
-fn recall(folder: &Path) -> Vec<Override> {
+fn recall(folder: &Path) -> (Vec<Override>, u64) {
     let path = folder.join(FILE);
-    let text = match fs::read_to_string(&path) {
-        Ok(text) => text,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Vec::new(),
-        Err(error) => {
-            tracing::error!(path = %path.display(), %error, "overrides of the last run cannot be read");
-            return Vec::new();
-        }
+    let why = match fs::read(&path) {
+        Ok(octets) => match std::str::from_utf8(&octets).ok().and_then(parse) {
+            Some(known) => return known,
+            None => "it is not understood".to_owned(),
+        },
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return (Vec::new(), 1),
+        Err(error) => error.to_string(),
     };
-    parse(&text).unwrap_or_else(|| {
-        let aside = folder.join(UNREADABLE);
-        let moved = fs::rename(&path, &aside).is_ok();
-        tracing::error!(
-            path = %path.display(), put_aside = moved, "overrides of the last run are not understood: none is in force"
-        );
-        Vec::new()
-    })
+    let moved = fs::rename(&path, folder.join(UNREADABLE)).is_ok();
+    tracing::error!(
+        path = %path.display(), put_aside = moved, why, "overrides of the last run cannot be read: none is in force"
+    );
+    (Vec::new(), 1)
 }
 
 /// The decisions that are kept there, for who only looks; the error says why they cannot be told.
 pub(super) fn peek(folder: &Path) -> Result<Vec<Override>, String> {
     match fs::read_to_string(folder.join(FILE)) {
-        Ok(text) => parse(&text).ok_or_else(|| format!("{FILE} is not understood")),
+        Ok(text) => parse(&text).map(|(list, _)| list).ok_or_else(|| format!("{FILE} is not understood")),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
         Err(error) => Err(format!("{FILE} cannot be read: {error}")),
     }
 }
 
-fn parse(text: &str) -> Option<Vec<Override>> {
+fn parse(text: &str) -> Option<(Vec<Override>, u64)> {
     let value: Value = serde_json::from_str(text).ok()?;
     if value["version"] != VERSION {
         return None;
     }
     let list = value["overrides"].as_array().filter(|list| list.len() <= MAX_OVERRIDES)?;
-    list.iter()
+    let list: Option<Vec<Override>> = list
+        .iter()
         .map(|one| {
             let expires_secs = if one["expires"].is_null() { None } else { Some(one["expires"].as_u64()?) };
             read(one, one["id"].as_u64()?, one["created"].as_u64()?, expires_secs).ok()
         })
-        .collect()
+        .collect();
+    let list = list?;
+    let unused = list.iter().map(|one| one.id).max().unwrap_or(0).checked_add(1)?;
+    Some((list, value["next_id"].as_u64().unwrap_or(1).max(unused)))
 }
 
 #[cfg(test)]
@@ -408,13 +438,16 @@ mod tests {
         });
         let one = read_new(&request, 3, 1000).unwrap();
         assert_eq!((one.order, one.expires_secs), (Order::Weight(7), Some(1060)));
-        save(folder.path(), std::slice::from_ref(&one)).unwrap();
-        assert_eq!(recall(folder.path()), [one]);
+        save(folder.path(), std::slice::from_ref(&one), 9).unwrap();
+        assert_eq!(recall(folder.path()), (vec![one], 9));
+        fs::write(folder.path().join(FILE), [0xff]).unwrap();
+        assert_eq!(recall(folder.path()), (vec![], 1));
+        assert_eq!(fs::read(folder.path().join(UNREADABLE)).unwrap(), [0xff]);
         for text in
             ["", "{}", r#"{"version": 2, "overrides": []}"#, r#"{"version": 1, "overrides": [{"id": 1}]}"#]
         {
             fs::write(folder.path().join(FILE), text).unwrap();
-            assert_eq!(recall(folder.path()), []);
+            assert_eq!(recall(folder.path()), (vec![], 1));
             assert_eq!(fs::read_to_string(folder.path().join(UNREADABLE)).unwrap(), text);
             assert!(!folder.path().join(FILE).exists());
         }

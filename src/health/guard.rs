@@ -6,7 +6,7 @@
 //! It freezes when
 //! * more than `share` of the addresses that are UP, and at least `min_targets` of them, began to fail within `window` (whatever
 //!   canaries said before: they are asked again within their interval, and until then nothing is lost by waiting); or
-//! * the last canary that answered fails, so that none does.
+//! * the last canary that answered fails, so that none does; canaries that never answered prove nothing.
 //!
 //! It thaws, never by time alone, when by probes begun since it froze
 //! * half of the canaries have answered: then those targets really fail; or
@@ -159,6 +159,27 @@ impl Guard {
         guard
     }
 
+    /// Takes over what was known of targets that live on: pairs of the number here and the number there.
+    pub fn take_over(&mut self, before: &Guard, pairs: impl IntoIterator<Item = (usize, usize)>) {
+        if self.rules.is_none() {
+            return;
+        }
+        let mut here: Vec<Option<u32>> = vec![None; before.slots.len()];
+        for (new, old) in pairs {
+            let Some(was) = before.slots.get(old).copied() else { continue };
+            here[old] = Some(new as u32);
+            let slot = &mut self.slots[new];
+            (slot.run_ms, slot.answered_ms) = (was.run_ms, was.answered_ms);
+            self.canaries_failing += u32::from(slot.is_canary && was.run_ms.is_some());
+            let counts = slot.is_up || was.is_failing;
+            self.set_failing(new, was.is_failing);
+            self.set_counts(new, counts);
+            self.set_proved(new, was.has_proved);
+        }
+        let moved = before.recent.iter().filter_map(|(ms, old)| Some((*ms, here[*old as usize]?)));
+        self.recent.extend(moved);
+    }
+
     /// Whether verdicts are frozen, and since when.
     pub fn frozen_ms(&self) -> Option<u64> {
         self.frozen_ms
@@ -208,7 +229,10 @@ impl Guard {
             self.set_counts(target, is_up);
         } else if begins && counts {
             self.set_failing(target, true);
-            self.recent.push_back((now_ms, target as u32));
+            // While frozen nothing is judged by it, and a thaw forgets it.
+            if self.frozen_ms.is_none() {
+                self.recent.push_back((now_ms, target as u32));
+            }
         }
         let is_since = self.frozen_ms.is_some_and(|frozen_ms| started_ms > frozen_ms);
         self.set_proved(target, succeeded && is_since);
@@ -240,7 +264,9 @@ impl Guard {
         if !begins {
             return Turn::Stay;
         }
-        let no_canary = self.slots[target].is_canary && self.canaries_failing as usize == self.canaries.len();
+        let no_canary = self.slots[target].is_canary
+            && self.canaries_failing as usize == self.canaries.len()
+            && self.canaries.iter().any(|canary| self.slots[*canary].answered_ms.is_some());
         let is_over =
             u64::from(self.failing) * 100 > u64::from(self.addresses) * u64::from(rules.share_percent);
         let cause = if no_canary {

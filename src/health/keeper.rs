@@ -194,14 +194,14 @@ impl Keeper {
         let kept = &targets[index];
         let script = &scripts[kept.script as usize];
         let status = sheet.targets[index].lock();
-        let mut due_ms = None;
+        let mut due_ms: Option<u64> = None;
         for place in &kept.places {
             let effect = effect_of(&self.effects, place.pool as usize, place.member as usize);
             let is_forced = script.forced().is_some();
             let (word, next_ms) =
                 member_word(&status, &script.monitor, is_forced, &effect, is_frozen, now_ms);
             self.writer.write(&sheet.pools, place.pool as usize, place.member as usize, word);
-            due_ms = next_ms;
+            due_ms = due_ms.into_iter().chain(next_ms).min();
         }
         drop(status);
         if let Some(due_ms) = due_ms {
@@ -223,6 +223,10 @@ impl Keeper {
         let before = status.state;
         let (state, change) = match self.guard.frozen_ms() {
             None => step(before, outcome, &Rules::of(monitor), now_ms),
+            // An answer cannot be the prober's failure, and a first verdict overturns none.
+            Some(_) if before.state == State::Unknown && outcome == Outcome::Success => {
+                step(before, outcome, &Rules::of(monitor), now_ms)
+            }
             Some(_) => (hold(before, outcome, now_ms), None),
         };
         if let Some(Change { state: State::Down, .. }) = change {
@@ -344,7 +348,7 @@ impl Keeper {
             let forced = scripts[target.script as usize].forced();
             let key = identities[target.script as usize].map(|identity| (identity, target.address));
             keys.push(key);
-            let recalled = key.and_then(|key| recalled.get(&key).copied());
+            let recalled = key.and_then(|key| recalled.get(&key)).map(|saved| saved.not_after(now_ms));
             let status = first_status(*heir, inherited, recalled, forced, now_secs);
             if forced.is_some() && status.state.state != previous {
                 changes.push((index, Change { previous, state: status.state.state }));
@@ -353,7 +357,7 @@ impl Keeper {
         }
         let targets_of_sheet = statuses.into_iter().map(Mutex::new).collect();
         let sheet = Arc::new(Sheet { pools, targets: targets_of_sheet, keys: keys.into(), table });
-        self.guard = guard_of(guard, &scripts, &targets, &sheet, &self.guard);
+        self.guard = guard_of(guard, &scripts, &targets, &sheet, &self.guard, &heirs);
         {
             let mut told = self.board.guard.lock();
             told.figures = self.guard.figures();
@@ -454,7 +458,12 @@ impl Keeper {
     }
 
     fn news(&self, index: usize, place: usize, reason: Reason, event: Event) -> News {
-        let place = self.roster.targets[index].places[place];
+        let kept = &self.roster.targets[index];
+        // A canary that is no pool's member has no place.
+        let Some(place) = kept.places.get(place) else {
+            let (pool, member) = ("prober_guard".into(), "canary".into());
+            return News { pool, member, address: kept.address, reason, event };
+        };
         let pool = &self.roster.sheet.pools[place.pool as usize];
         let member = &pool.members[place.member as usize];
         News { pool: pool.name.clone(), member: member.name.clone(), address: member.address, reason, event }
@@ -483,6 +492,7 @@ fn guard_of(
     targets: &[PlanTarget],
     sheet: &Sheet,
     before: &Guard,
+    heirs: &[Inheritance],
 ) -> Guard {
     let mut seats: HashMap<IpAddr, u32> = HashMap::new();
     let watched = targets.iter().zip(&sheet.targets).map(|(target, status)| {
@@ -493,7 +503,13 @@ fn guard_of(
         let is_up = is_member && status.lock().state.state == State::Up;
         Watched { seat, is_canary: target.is_canary && is_probed, is_up }
     });
-    Guard::new(rules, watched, before)
+    let mut guard = Guard::new(rules, watched, before);
+    let lives_on = |(new, heir): (usize, &Inheritance)| match heir {
+        Inheritance::All(old) | Inheritance::AllButJob(old) => Some((new, *old)),
+        Inheritance::StateOf(_) | Inheritance::None => None,
+    };
+    guard.take_over(before, heirs.iter().enumerate().filter_map(lives_on));
+    guard
 }
 
 /// Seconds of the Unix epoch; a clock before 1970 or after 2106 stops at the bound.

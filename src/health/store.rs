@@ -35,7 +35,7 @@ pub(super) fn identity(monitor: &Monitor) -> Option<u64> {
     if let Probe::Forced { .. } = monitor.probe {
         return None;
     }
-    let hash = digest(&SHA256, format!("{:?}", monitor.probe).as_bytes());
+    let hash = digest(&SHA256, format!("{:?} from {:?}", monitor.probe, monitor.source).as_bytes());
     Some(u64::from_be_bytes(*hash.as_ref().first_chunk()?))
 }
 
@@ -44,6 +44,15 @@ pub(super) fn identity(monitor: &Monitor) -> Option<u64> {
 pub(super) struct Saved {
     pub(super) state: MemberState,
     pub(super) since_secs: u32,
+}
+
+impl Saved {
+    /// The same with no time later than this: the clock may have been ahead when it was saved.
+    pub(super) fn not_after(mut self, now_ms: u64) -> Saved {
+        self.state.good_since_ms = self.state.good_since_ms.min(now_ms);
+        self.state.flipped_ms = self.state.flipped_ms.min(now_ms);
+        self
+    }
 }
 
 /// Why a file is not used.
@@ -247,6 +256,13 @@ mod tests {
         ] {
             assert_eq!(decode(text.as_bytes(), now_secs, 100), Err(refusal));
         }
+    }
+
+    #[test]
+    fn times_of_a_clock_that_was_ahead_are_now() {
+        let state = MemberState { good_since_ms: 90, flipped_ms: 70, ..MemberState::default() };
+        let saved = Saved { state, since_secs: 0 }.not_after(80);
+        assert_eq!((saved.state.good_since_ms, saved.state.flipped_ms), (80, 70));
     }
 
     #[test]

@@ -200,3 +200,28 @@ proptest! {
         prop_assert!(guard.frozen_ms().is_some() && is_up.iter().all(|up| *up));
     }
 }
+
+#[test]
+fn canaries_that_never_answered_freeze_nothing() {
+    let mut guard = guard(3, 1);
+    assert_eq!(probe(&mut guard, 3, false, 1000), Turn::Stay);
+    assert_eq!(probe(&mut guard, 3, true, 2000), Turn::Stay);
+    assert_eq!(probe(&mut guard, 3, false, 3000), Turn::Freeze(Cause::Canaries));
+    for turn in 0..100 {
+        probe(&mut guard, 0, turn % 2 == 0, 4000 + turn);
+    }
+    assert!(guard.recent.is_empty());
+}
+
+#[test]
+fn what_is_known_outlives_an_adoption() {
+    let mut before = guard(6, 0);
+    for target in 0..3 {
+        probe(&mut before, target, false, 1000);
+    }
+    let watched = |seat| Watched { seat, is_canary: false, is_up: true };
+    let mut after = Guard::new(Some(RULES), (0..6).map(watched), &before);
+    after.take_over(&before, (0..6).map(|old| (5 - old, old)));
+    assert_eq!(after.figures(), before.figures());
+    assert_eq!(probe(&mut after, 0, false, 2000), Turn::Freeze(Cause::Share));
+}
