@@ -395,9 +395,7 @@ impl<'t, T: Trace> Resolution<'t, '_, T> {
         let rest = self.sections.rest();
         let (drawn, set) = rotations.draw_set(family, scope, ttl, rest);
         // Nobody to draw has no set either; what is said then is not said here.
-        if drawn.source == Source::Empty {
-            return None;
-        }
+        (drawn.source != Source::Empty).then_some(())?;
         let len = drawn.count as usize * family.family.record_octets();
         if drawn.count == 0 || rest.len() < len + sets.octets_each() {
             self.sections.take(Section::Answer, None);

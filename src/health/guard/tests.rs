@@ -95,6 +95,7 @@ fn canaries_that_answer_tell_a_real_failure_and_it_does_not_freeze_again() {
 #[test]
 fn canaries_that_all_fail_freeze_and_their_return_thaws() {
     let mut guard = guard(4, 2);
+    assert_eq!(probe(&mut guard, 5, true, 500), Turn::Stay);
     assert_eq!(probe(&mut guard, 4, false, 1000), Turn::Stay);
     assert_eq!(probe(&mut guard, 5, false, 2000), Turn::Freeze(Cause::Canaries));
     assert_eq!(probe(&mut guard, 5, true, 3000), Turn::Thaw(Cause::Canaries));
