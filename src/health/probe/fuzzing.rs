@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Carrier, Ending, Leg, Script};
-use crate::config::model::{DnsProbe, DnsTransport, HttpProbe, Monitor, Probe, Sources};
+use crate::config::model::{Discipline, DnsProbe, DnsTransport, HttpProbe, Monitor, Probe, Sources};
 use crate::health::advice::Advice;
 use crate::health::machine::Outcome;
 use crate::health::reason::Reason;
