@@ -1,6 +1,6 @@
 //! What is noted of an answer on its way, for who wants it explained: nothing, unless somebody asks.
 //!
-//! Every step of `respond` is generic over a [`Trace`], which is handed on by value. [`Off`] is of no octets and notes nothing, so
+//! Every step of `respond` is generic over a `Trace`, which is handed on by value. `Off` is of no octets and notes nothing, so
 //! that what answers queries is the same code as without it; what explains is given another, and explains what is done, not what
 //! should be. A trace decides nothing. (Said in `control/why.rs`, where one is that collects.)
 

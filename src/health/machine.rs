@@ -5,13 +5,13 @@
 //! Two things may keep a DOWN target from UP for longer, and never an UP one from DOWN:
 //!
 //! * `hold_down`: its successes must span this time.
-//! * `damping`, after RFC 2439: each change between UP and DOWN adds [`FLAP_PENALTY`] to a penalty that halves every
-//!   `half_life` and is at most [`CEILING_TIMES`] times `suppress`. A target that goes DOWN with a penalty above `suppress` stays so
-//!   until the penalty is below `reuse`: no longer than `half_life` * log2([`CEILING_TIMES`] * `suppress` / `reuse`) after it
+//! * `damping`, after RFC 2439: each change between UP and DOWN adds `FLAP_PENALTY` to a penalty that halves every
+//!   `half_life` and is at most `CEILING_TIMES` times `suppress`. A target that goes DOWN with a penalty above `suppress` stays so
+//!   until the penalty is below `reuse`: no longer than `half_life` * log2(`CEILING_TIMES` * `suppress` / `reuse`) after it
 //!   went DOWN, and then until its next success.
 //!
 //! A target that came from DOWN to UP carries a tenth of its weight at first and all of it after `warmup`, in
-//! [`WARMUP_STEPS`] steps. First verdicts are taken as they are.
+//! `WARMUP_STEPS` steps. First verdicts are taken as they are.
 //!
 //! It never reads a clock and never sees an address.
 
