@@ -32,6 +32,7 @@ globalnames:
   hash.example.com: {pool: hash, ttl: 30}
   random.example.com: {pool: random, ttl: 30}
   next.example.com: {pool: next, ttl: 30}
+  tree.example.com: {pool: world, ttl: 30}
 pools:
   web:
     lb_method: twrr
@@ -71,6 +72,11 @@ pools:
     members: {192.0.2.1: {weight: 3}, 192.0.2.2: {}, 198.51.100.3: {}, 198.51.100.4: {}}
     monitor: forced
     monitor_params: {status: up}
+  world:
+    lb_method: twrr
+    members: [{pool: eastern, weight: 2}, {pool: western}]
+  eastern: {lb_method: fogroup, members: [{pool: web}, {pool: two}]}
+  western: {lb_method: fogroup, members: [{pool: next}, {pool: two}]}
 topology: {east: [192.0.2.0/24, 10.0.0.0/8, '2001:db8::/32'], west: [198.51.100.0/24, 10.1.0.0/16]}
 zones:
   example.com: {ns: [ns1.example.com, ns2.example.com]}
@@ -197,6 +203,7 @@ pub(crate) fn kinds() -> Vec<(&'static str, Vec<u8>)> {
         ("pool-hash", query("hash.example.com", Rtype::A, Opt::Plain)),
         ("pool-random", query("random.example.com", Rtype::A, Opt::Plain)),
         ("pool-next", query("next.example.com", Rtype::A, Opt::Plain)),
+        ("pool-tree", query("tree.example.com", Rtype::A, Opt::Plain)),
         ("pool-aaaa", query("www.example.com", Rtype::AAAA, Opt::Plain)),
         ("static-soa", query("example.com", Rtype::SOA, Opt::None)),
         ("static-ns-edns", query("example.com", Rtype::NS, Opt::Plain)),

@@ -12,6 +12,7 @@ use ipnet::IpNet;
 
 use super::guard::SecretFault;
 use super::monitor::ParameterCause;
+use super::nested::NestedCause;
 use crate::wire::name::NameTextError;
 
 /// What to do about it.
@@ -378,6 +379,9 @@ pub enum Cause {
     /// What else a monitor's parameter can be refused for.
     #[error(transparent)]
     Parameter(ParameterCause),
+    /// A pool among the members of another.
+    #[error(transparent)]
+    Nested(NestedCause),
 
     // --- topology
     /// No prefix.

@@ -13,6 +13,7 @@ use super::model::{
     Config, Fallback, GlobalNames, Method, OwnerName, OwnerNameRef, Pool, Server, Topology, Zone,
 };
 use super::names::{Names, read_names, resolve};
+use super::nested::nest;
 use super::pools::{ReadPool, read_pools};
 use super::report::{FileId, Findings, Span};
 use super::scalars::text_octets;
@@ -120,15 +121,14 @@ pub(super) fn link(
     check_name_servers(&zones, &names, findings);
     let pools_missing = names.any && seen.place("pools").is_none();
     let pool_names: Vec<&str> = pools.iter().map(|pool| pool.name.as_str()).collect();
+    let mut used = vec![true; pools.len()];
     let globalnames = if pools_missing {
         let at = seen.place("globalnames");
         findings.error(file, at, Cause::MissingKey { key: "pools", section: FILE.title, accepted: "" });
         GlobalNames::default()
     } else {
-        let (globalnames, used) = resolve(names, &pool_names, findings);
-        for (pool, _) in pools.iter().zip(used).filter(|(_, used)| !used) {
-            findings.warning(file, pool.at, Cause::UnusedPool { pool: Found::new(&pool.name) });
-        }
+        let globalnames;
+        (globalnames, used) = resolve(names, &pool_names, findings);
         if server.ns.is_empty() {
             check_own_apexes(&globalnames, &zones, seen.place("globalnames"), findings);
         }
@@ -142,8 +142,13 @@ pub(super) fn link(
         }
     }
     let mut pools = pools;
+    let regions: HashMap<&str, u16> = topology.regions.iter().map(String::as_str).zip(0..).collect();
     if topology_known {
-        give_orders(&mut pools, &topology, findings);
+        give_orders(&mut pools, &regions, findings);
+        nest(&mut pools, &regions, &mut used, findings);
+        for (pool, _) in pools.iter().zip(used).filter(|(_, used)| !used) {
+            findings.warning(file, pool.at, Cause::UnusedPool { pool: Found::new(&pool.name) });
+        }
     }
     check_signed(&zones, &server, &globalnames, &pools, seen.place("globalnames"), findings);
     let pools: Vec<Pool> = pools.into_iter().filter_map(|pool| pool.pool).collect();
@@ -152,10 +157,9 @@ pub(super) fn link(
 }
 
 /// Gives pools the orders of regions that they have by name.
-fn give_orders(pools: &mut [ReadPool], topology: &Topology, findings: &mut Findings) {
-    let regions: HashMap<&str, u16> = topology.regions.iter().map(String::as_str).zip(0..).collect();
+fn give_orders(pools: &mut [ReadPool], regions: &HashMap<&str, u16>, findings: &mut Findings) {
     for ReadPool { method, pool, .. } in pools {
-        let orders = method.orders(&regions, |span, cause| findings.error(FileId(0), span, cause));
+        let orders = method.orders(regions, |span, cause| findings.error(FileId(0), span, cause));
         if let Some(Pool { method: Method::Twrr { next }, .. }) = pool {
             *next = orders;
         }

@@ -30,6 +30,8 @@ mod monitor;
 mod discipline;
 /// `globalnames`.
 mod names;
+/// Pools among the members of pools.
+mod nested;
 /// `pools`.
 mod pools;
 /// `server.prober_guard`.

@@ -22,7 +22,9 @@ use crate::wire::name::{Name, fmt_wire};
 mod pools;
 /// Parts of monitors.
 mod probes;
-pub use pools::{Fallback, Member, Method, Order, Orders, Pool, UpWhen};
+pub use pools::{
+    Fallback, Item, Member, Method, Node, Order, Orders, Part, Pool, Tree, UpWhen,
+};
 pub use probes::{DNS_RCODES, DnsProbe, DnsTransport, HttpProbe, Sources, TlsProbe};
 
 /// A whole configuration, every file of it read.
@@ -430,6 +432,22 @@ pub struct Monitor {
     pub source: Sources,
     /// What else it takes to be UP again, and how.
     pub discipline: Discipline,
+}
+
+impl Monitor {
+    /// One that gives a verdict without a probe.
+    pub fn forced(up: bool) -> Monitor {
+        let second = Duration::from_secs(1);
+        Monitor {
+            probe: Probe::Forced { up },
+            interval: second,
+            timeout: second,
+            retries: 0,
+            rise: 1,
+            source: Sources::default(),
+            discipline: Discipline::default(),
+        }
+    }
 }
 
 /// What beside counts decides over a verdict; by default nothing does.

@@ -10,7 +10,8 @@ use super::cause::{Cause, Found, Kind};
 use super::decode::{Decoder, Field, Placed, Read, Section, key};
 use super::events::Node;
 use super::method::{METHOD_WORDS, ReadMethod};
-use super::model::{Fallback, Member, Pool, Sources, UpWhen};
+use super::model::{Fallback, Member, Monitor, Pool, Sources, UpWhen};
+use super::nested::{NestedCause, NestedKeys, ReadNested};
 use super::monitor::{MONITOR_WORDS, ParameterCause, Parameters, probe_address, read_kind, read_parameters};
 use super::report::Span;
 use super::scalars::{address, boolean, integer, percent, text_chars};
@@ -18,7 +19,7 @@ use super::scalars::{address, boolean, integer, percent, text_chars};
 use crate::state::rotation::MAX_MEMBERS;
 
 /// Longest name of a pool or a member.
-const MAX_NAME_CHARS: usize = 256;
+pub(super) const MAX_NAME_CHARS: usize = 256;
 const DEFAULT_WEIGHT: u32 = 1;
 
 const FALLBACK_WORDS: &str = "`any`, `refuse`, `nodata` and addresses";
@@ -55,7 +56,15 @@ static MEMBER: Section = Section {
 /// A member of a list.
 pub(super) static LISTED_MEMBER: Section = Section {
     title: "a member",
-    keys: &[key("ip"), key("name"), key("weight"), key("enabled"), key("monitor_ip")],
+    keys: &[
+        key("ip"),
+        key("pool"),
+        key("region"),
+        key("name"),
+        key("weight"),
+        key("enabled"),
+        key("monitor_ip"),
+    ],
     may_be_empty: false,
 };
 
@@ -66,6 +75,8 @@ pub(super) struct ReadPool {
     pub(super) at: Span,
     /// Its method, whose regions are known by name.
     pub(super) method: ReadMethod,
+    /// Pools among its members.
+    pub(super) nested: Vec<ReadNested>,
     /// `None` when something in it was refused.
     pub(super) pool: Option<Pool>,
 }
@@ -98,7 +109,7 @@ fn read_pool<'t>(d: &mut Decoder<'t, '_>, field: Field<'t>, name: String) -> Rea
     let mut fallback = Fallback::Any;
     let mut fallback_places = Vec::new();
     let mut max_addrs_returned = 1;
-    let mut members = Vec::new();
+    let (mut members, mut nested) = (Vec::new(), Vec::new());
     let mut kind = None;
     let mut parameters = Some(Parameters::default());
     let mut up_when = UpWhen::default();
@@ -114,7 +125,7 @@ fn read_pool<'t>(d: &mut Decoder<'t, '_>, field: Field<'t>, name: String) -> Rea
                 let read = d.value(field, integer(1..=1024))?;
                 max_addrs_returned = read.map_or(max_addrs_returned, |read| read.value);
             }
-            "members" => members = read_members(d, field)?,
+            "members" => (members, nested) = read_members(d, field)?,
             "monitor" => kind = read_kind(d, field)?,
             "monitor_params" => parameters = read_parameters(d, field)?,
             "min_up" => {
@@ -128,28 +139,39 @@ fn read_pool<'t>(d: &mut Decoder<'t, '_>, field: Field<'t>, name: String) -> Rea
         }
         Ok(())
     })?;
-    let mut read = ReadPool { name, at, method: ReadMethod::default(), pool: None };
+    let mut read = ReadPool { name, at, method: ReadMethod::default(), nested, pool: None };
     let Some(seen) = seen else { return Ok(read) };
     for (key, accepted) in [("lb_method", METHOD_WORDS), ("members", ""), ("monitor", MONITOR_WORDS)] {
-        if seen.place(key).is_none() {
+        // Pools that are members have monitors of their own.
+        let is_needless = key == "monitor" && members.is_empty() && !read.nested.is_empty();
+        if seen.place(key).is_none() && !is_needless {
             d.error(at, Cause::MissingKey { key, section: POOL.title, accepted });
         }
     }
-    if !members.is_empty() && !members.iter().any(|member| member.enabled && member.weight > 0) {
+    let is_any_nested = read.nested.iter().any(|one| one.enabled && one.weight > 0);
+    if !is_any_nested && !members.is_empty() && !members.iter().any(|member| member.enabled && member.weight > 0) {
         d.warning(at, Cause::NeverDrawn { pool: Found::new(&read.name) });
     }
-    let countable = members.iter().filter(|member| member.enabled && member.weight > 0).count();
+    let countable = members.iter().filter(|member| member.enabled && member.weight > 0).count()
+        + read.nested.iter().filter(|one| one.enabled && one.weight > 0).count();
     if let Some(span) = seen.place("min_up").filter(|_| usize::from(up_when.min_up) > countable) {
         d.warning(span, Cause::NeverUp { min_up: up_when.min_up, countable });
     }
-    check_fallback_families(d, &members, &fallback_places);
+    if read.nested.is_empty() {
+        check_fallback_families(d, &members, &fallback_places);
+    }
     let source_at = parameters.as_ref().and_then(|parameters| parameters.place("source"));
     if let Some(shared) = parameters.as_ref().and_then(Parameters::monitor_ip) {
         for member in &mut members {
             member.monitor_ip.get_or_insert(shared);
         }
     }
-    let monitor = kind.zip(parameters).map(|(kind, parameters)| parameters.build(d, kind.value, at));
+    let monitor = match (kind, parameters) {
+        (Some(kind), Some(parameters)) => Some(parameters.build(d, kind.value, at)),
+        // Nobody is probed by it.
+        (None, Some(_)) if members.is_empty() && !read.nested.is_empty() => Some(Monitor::forced(true)),
+        _ => None,
+    };
     if let (Some(at), Some(monitor)) = (source_at, &monitor) {
         check_source_families(d, at, monitor.source, &members);
     }
@@ -157,7 +179,7 @@ fn read_pool<'t>(d: &mut Decoder<'t, '_>, field: Field<'t>, name: String) -> Rea
     read.method = method;
     if let (Some(method), Some(monitor)) = (built, monitor) {
         let (name, monitor) = (read.name.clone(), Arc::new(monitor));
-        read.pool = Some(Pool { name, method, fallback, max_addrs_returned, members, monitor, up_when });
+        read.pool = Some(Pool { name, method, fallback, max_addrs_returned, members, monitor, up_when, tree: None });
     }
     Ok(read)
 }
@@ -239,15 +261,20 @@ fn read_fallback<'t>(d: &mut Decoder<'t, '_>, field: Field<'t>) -> Read<(Fallbac
     Ok((fallback, addresses))
 }
 
-/// Reads `members`: a map by address, or a list of mappings with `ip` or of addresses.
-fn read_members<'t>(d: &mut Decoder<'t, '_>, field: Field<'t>) -> Read<Vec<Member>> {
+/// Reads `members`: a map by address, or a list of mappings with `ip` or `pool`, or of addresses.
+fn read_members<'t>(d: &mut Decoder<'t, '_>, field: Field<'t>) -> Read<(Vec<Member>, Vec<ReadNested>)> {
     let mut members = Vec::new();
+    let mut nested: Vec<ReadNested> = Vec::new();
     let mut first_lines: HashMap<IpAddr, u32> = HashMap::new();
     let at = field.at;
     let mut total = 0;
-    let mut take = |d: &mut Decoder<'t, '_>, member: Option<Placed<Member>>| {
+    let mut take = |d: &mut Decoder<'t, '_>, member: Listed| {
         total += 1;
-        let Some(Placed { value: member, span }) = member else { return };
+        let Placed { value: member, span } = match member {
+            Listed::Address(member) => member,
+            Listed::Pool(pool) => return take_nested(d, &mut nested, ReadNested { behind: members.len(), ..pool }),
+            Listed::Wrong => return,
+        };
         if let Some(&first_line) = first_lines.get(&member.ip) {
             let item = Found::new(&member.ip.to_string());
             d.error(span, Cause::Duplicate { what: "member", item, first_line });
@@ -259,7 +286,7 @@ fn read_members<'t>(d: &mut Decoder<'t, '_>, field: Field<'t>) -> Read<Vec<Membe
     match &field.node {
         Node::Mapping(_) => d.open_entries(&mut |d, field| {
             let member = read_member(d, field)?;
-            take(d, member);
+            take(d, member.map_or(Listed::Wrong, Listed::Address));
             Ok(())
         })?,
         Node::List(_) => {
@@ -271,7 +298,7 @@ fn read_members<'t>(d: &mut Decoder<'t, '_>, field: Field<'t>) -> Read<Vec<Membe
         }
         Node::Scalar(_) => {
             d.refuse(&field, Kind::MappingOrList)?;
-            return Ok(members);
+            return Ok((members, nested));
         }
     }
     match total {
@@ -279,7 +306,25 @@ fn read_members<'t>(d: &mut Decoder<'t, '_>, field: Field<'t>) -> Read<Vec<Membe
         1..=MAX_MEMBERS => {}
         _ => d.error(at, Cause::TooMany { what: "members in a pool", limit: MAX_MEMBERS }),
     }
-    Ok(members)
+    Ok((members, nested))
+}
+
+/// A member of a list.
+enum Listed {
+    Address(Placed<Member>),
+    Pool(ReadNested),
+    /// What was wrong has been said.
+    Wrong,
+}
+
+fn take_nested(d: &mut Decoder<'_, '_>, nested: &mut Vec<ReadNested>, one: ReadNested) {
+    match nested.iter().find(|other| other.pool.value == one.pool.value) {
+        Some(first) => {
+            let (name, first_line) = (Found::new(&one.pool.value), first.pool.span.line);
+            d.error(one.pool.span, NestedCause::Twice { name, first_line }.into());
+        }
+        None => nested.push(one),
+    }
 }
 
 /// A member under its address.
@@ -299,33 +344,38 @@ fn read_member<'t>(d: &mut Decoder<'t, '_>, field: Field<'t>) -> Read<Option<Pla
     }
 }
 
-/// A member in a list: a mapping with `ip`, or an address alone.
-fn read_listed_member<'t>(d: &mut Decoder<'t, '_>, item: Field<'t>) -> Read<Option<Placed<Member>>> {
+/// A member in a list: a mapping with `ip` or `pool`, or an address alone.
+fn read_listed_member<'t>(d: &mut Decoder<'t, '_>, item: Field<'t>) -> Read<Listed> {
     if let Node::Scalar(_) = item.node {
         let ip = d.value(item, |scalar| address(&scalar.text))?;
-        return Ok(ip.map(|ip| finish_member(d, new_member(), ip)));
+        return Ok(ip.map_or(Listed::Wrong, |ip| Listed::Address(finish_member(d, new_member(), ip))));
     }
     let at = item.at;
     let mut member = new_member();
     let mut ip = None;
+    let mut nested = NestedKeys::default();
     let seen = d.small_section::<MEMBER_KEYS>(item, &LISTED_MEMBER, |d, key, field| {
+        let mut field = Some(field);
+        if nested.read(d, key, &mut field)? {
+            return Ok(());
+        }
+        let Some(field) = field else { return Ok(()) };
         if key == "ip" {
             ip = d.value(field, |scalar| address(&scalar.text))?;
             return Ok(());
         }
         read_member_key(d, key, field, &mut member)
     })?;
-    if seen.is_some_and(|seen| seen.place("ip").is_none()) {
-        d.error(
-            at,
-            Cause::MissingKey {
-                key: "ip",
-                section: LISTED_MEMBER.title,
-                accepted: "IPv4 and IPv6 addresses",
-            },
-        );
+    let Some(seen) = seen else { return Ok(Listed::Wrong) };
+    let is_pool = seen.place("pool").is_some();
+    if let Some(pool) = nested.finish(d, member.weight, member.enabled, &seen) {
+        return Ok(Listed::Pool(pool));
     }
-    Ok(ip.map(|ip| finish_member(d, member, ip)))
+    if seen.place("ip").is_none() && !is_pool {
+        let accepted = "IPv4 and IPv6 addresses, or in its place `pool` with a pool's name";
+        d.error(at, Cause::MissingKey { key: "ip", section: LISTED_MEMBER.title, accepted });
+    }
+    Ok(ip.map_or(Listed::Wrong, |ip| Listed::Address(finish_member(d, member, ip))))
 }
 
 fn read_member_key<'t>(

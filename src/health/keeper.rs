@@ -159,11 +159,11 @@ impl Keeper {
         let pools = self.roster.sheet.pools.iter().map(|pool| {
             let members = pool.members.iter().map(|member| {
                 let region = member.region.as_deref();
+                let known_as: Vec<(&str, &str)> = member.known_as(&pool.name).collect();
                 for (count, one) in counts.iter_mut().zip(list.iter()) {
-                    *count +=
-                        usize::from(one.target.selects(&pool.name, &member.name, member.address, region));
+                    *count += usize::from(one.target.selects_any(&known_as, member.address, region));
                 }
-                Effect::of(list, (&pool.name, &member.name, member.address, region), now_secs)
+                Effect::of(list, (&known_as, member.address, region), now_secs)
             });
             members.collect()
         });
@@ -442,7 +442,11 @@ impl Keeper {
     }
 
     fn say_change(&self, index: usize, change: Change, reason: &Reason) {
-        for place in 0..self.roster.targets[index].places.len() {
+        for (place, of) in self.roster.targets[index].places.iter().enumerate() {
+            // Where it is listed says it, not every pool above.
+            if self.roster.sheet.pools[of.pool as usize].members[of.member as usize].origin.is_some() {
+                continue;
+            }
             self.mouth.say(self.news(index, place, reason.clone(), Event::Changed(change)));
         }
     }

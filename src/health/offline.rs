@@ -2,7 +2,6 @@
 //! in none of these is taken for UP. Probes nobody.
 
 use std::collections::HashMap;
-use std::net::IpAddr;
 
 use super::adoption::{Inheritance, first_status};
 use super::machine::MemberState;
@@ -111,9 +110,8 @@ fn word_of(
     if origin == Origin::Assumed {
         status.state = MemberState { state: State::Up, ..MemberState::default() };
     }
-    let who: (&str, &str, IpAddr, Option<&str>) =
-        (pool, &member.name, member.address, member.region.as_deref());
-    let effect = Effect::of(overrides, who, now_secs);
+    let known_as: Vec<(&str, &str)> = member.known_as(pool).collect();
+    let effect = Effect::of(overrides, (&known_as, member.address, member.region.as_deref()), now_secs);
     let now_ms = now_secs.saturating_mul(1000);
     (member_word(&status, &script.monitor, forced.is_some(), &effect, false, now_ms).0, origin)
 }

@@ -78,6 +78,11 @@ impl Selector {
         is_member(&self.0, name, address)
             || self.0.match_indices('/').any(|(at, _)| is_of_pool((&self.0[..at], &self.0[at + 1..])))
     }
+
+    /// The same for a member that is known in several pools, each with its name there.
+    pub fn selects_any(&self, known_as: &[(&str, &str)], address: IpAddr, region: Option<&str>) -> bool {
+        known_as.iter().any(|(pool, name)| self.selects(pool, name, address, region))
+    }
 }
 
 fn is_member(pattern: &str, name: &str, address: IpAddr) -> bool {
@@ -126,15 +131,15 @@ impl Effect {
         self.state.is_some() || self.drain || self.weight.is_some()
     }
 
-    /// What these decide over a member; where two decide the same, the later one.
+    /// What these decide over a member, which is known in these pools by these names; where two decide the same, the later one.
     pub(super) fn of(
         overrides: &[Override],
-        (pool, name, address, region): (&str, &str, IpAddr, Option<&str>),
+        (known_as, address, region): (&[(&str, &str)], IpAddr, Option<&str>),
         now_secs: u64,
     ) -> Effect {
         let mut effect = Effect::default();
         for one in overrides.iter().filter(|one| one.holds(now_secs)) {
-            if !one.target.selects(pool, name, address, region) {
+            if !one.target.selects_any(known_as, address, region) {
                 continue;
             }
             let state = match one.order {
@@ -228,7 +233,7 @@ mod tests {
             one(3, Order::Drain, None),
             one(4, Order::Weight(7), None),
         ];
-        let member = ("p", "m", IpAddr::from([192, 0, 2, 1]), None);
+        let member = (&[("p", "m")][..], IpAddr::from([192, 0, 2, 1]), None);
         let effect = Effect::of(&list, member, 99);
         assert_eq!(effect, Effect { state: Some(State::Up), since_secs: 52, drain: true, weight: Some(7) });
         assert_eq!(Effect::of(&list, member, 100).state, Some(State::Down));

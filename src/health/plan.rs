@@ -10,8 +10,11 @@ use std::sync::Arc;
 use super::guard;
 use super::probe::Script;
 use super::store::identity;
+use crate::config;
 use crate::config::model::{Monitor, Pool, ProberGuard, UpWhen};
 use crate::state::health_table::HealthTable;
+use crate::state::preference::Preferences;
+use crate::state::tree::{Item, Node, Tree, UpRule};
 
 /// What to probe from now on, and the table that takes the verdicts.
 pub struct Plan {
@@ -50,6 +53,8 @@ pub(super) struct PlanPool {
     pub(super) members: Box<[PlanMember]>,
     /// When it counts as up.
     pub(super) up_when: UpWhen,
+    /// How that is found where it has other pools for members.
+    pub(super) tree: Option<Tree>,
 }
 
 /// A member's name and target.
@@ -65,6 +70,18 @@ pub(super) struct PlanMember {
     pub(super) enabled: bool,
     /// Name of the region of its address.
     pub(super) region: Option<Arc<str>>,
+    /// Name of the pool that lists it, where that is one of the members' pools.
+    pub(super) origin: Option<Arc<str>>,
+}
+
+impl PlanMember {
+    /// The pools it is known in, each with its name there.
+    pub(super) fn known_as<'a>(&'a self, pool: &'a str) -> impl Iterator<Item = (&'a str, &'a str)> {
+        let there = self.origin.as_deref().and_then(|origin| {
+            Some((origin, self.name.strip_prefix(origin)?.strip_prefix('/')?))
+        });
+        std::iter::once((pool, &*self.name)).chain(there)
+    }
 }
 
 impl Plan {
@@ -82,11 +99,14 @@ impl Plan {
         let mut named = Vec::with_capacity(pools.len());
         for (pool_index, pool) in pools.iter().enumerate() {
             assert_eq!(table.member_count(pool_index), pool.members.len(), "one word a member");
-            let script = *script_of.entry(&pool.monitor).or_insert_with(|| {
-                scripts.push(Arc::new(Script::new(&pool.monitor)));
-                (scripts.len() - 1) as u32
-            });
             let members = pool.members.iter().enumerate().map(|(member_index, member)| {
+                // Members of pools among the members are probed as they are there.
+                let origin = pool.origin(pool_index, member_index);
+                let monitor = &pools[origin].monitor;
+                let script = *script_of.entry(monitor).or_insert_with(|| {
+                    scripts.push(Arc::new(Script::new(monitor)));
+                    (scripts.len() - 1) as u32
+                });
                 let address = member.probed_at();
                 let target = *target_of.entry((address, script)).or_insert_with(|| {
                     targets.push(PlanTarget {
@@ -100,10 +120,12 @@ impl Plan {
                 let place = Place { pool: pool_index as u32, member: member_index as u32 };
                 targets[target as usize].places.push(place);
                 let (name, weight, enabled) = (member.name.as_str().into(), member.weight, member.enabled);
-                PlanMember { name, address: member.ip, target, weight, enabled, region: None }
+                let origin = (origin != pool_index).then(|| pools[origin].name.as_str().into());
+                PlanMember { name, address: member.ip, target, weight, enabled, region: None, origin }
             });
             let (members, name) = (members.collect(), pool.name.as_str().into());
-            named.push(PlanPool { members, name, up_when: pool.up_when });
+            let tree = pool.tree.as_deref().map(counting);
+            named.push(PlanPool { members, name, up_when: pool.up_when, tree });
         }
         let identities = scripts.iter().map(|script: &Arc<Script>| identity(&script.monitor)).collect();
         Plan { table, scripts, identities, targets, pools: named.into(), guard: None }
@@ -146,6 +168,25 @@ impl Plan {
         }
         self
     }
+}
+
+/// A tree by which it is told whether pools count as up; where clients are does not matter then.
+fn counting(model: &config::model::Tree) -> Tree {
+    let mut items = Vec::new();
+    let node = |node: &config::model::Node| {
+        let first = items.len();
+        let parts = node.items.iter();
+        items.extend(parts.map(|item| Item { part: item.part, weight: item.weight, region: None }));
+        let UpWhen { min_up, weight_percent } = node.up_when;
+        Node {
+            items: first..items.len(),
+            first_up: u16::MAX,
+            up_rule: UpRule { min_up, weight_percent },
+            preferences: Preferences::default(),
+        }
+    };
+    let nodes = model.nodes.iter().map(node).collect();
+    Tree::new(nodes, items, 0).0
 }
 
 #[cfg(not(steerd_loom))]

@@ -12,6 +12,7 @@ use super::plan::PlanPool;
 use super::status::TargetStatus;
 use crate::config::model::Monitor;
 use crate::state::health_table::{Flags, HealthTable, PoolWord, State, WHOLE_PERMILLE, Word};
+use crate::state::tree::Scratch;
 
 /// The word of a member, and when it changes by the time alone.
 pub(super) fn member_word(
@@ -50,7 +51,10 @@ pub(super) fn member_word(
 
 /// Whether a pool counts as up: enough members that are UP and weigh something, and enough of the weight with them. A member
 /// that is drained does not count; one that warms up does, with all of its weight.
-pub(super) fn is_up(pool: &PlanPool, words: &[Word]) -> bool {
+pub(super) fn is_up(pool: &PlanPool, words: &[Word], scratch: &mut Scratch) -> bool {
+    if let Some(tree) = &pool.tree {
+        return tree.counts(words, scratch);
+    }
     let (mut up_count, mut up_weight, mut weight) = (0u32, 0u64, 0u64);
     for (member, word) in pool.members.iter().zip(words) {
         let base = if member.enabled { u64::from(word.base_weight(member.weight)) } else { 0 };
@@ -69,13 +73,16 @@ pub(super) struct Writer {
     table: Arc<HealthTable>,
     words: Vec<Vec<Word>>,
     of_pools: Vec<PoolWord>,
+    /// Where trees are evaluated.
+    scratch: Scratch,
 }
 
 impl Writer {
     /// Over a table that nobody has written yet.
     pub(super) fn new(table: Arc<HealthTable>) -> Writer {
         let words = (0..table.pool_count()).map(|pool| vec![Word::default(); table.member_count(pool)]);
-        Writer { words: words.collect(), of_pools: vec![PoolWord::default(); table.pool_count()], table }
+        let of_pools = vec![PoolWord::default(); table.pool_count()];
+        Writer { words: words.collect(), of_pools, scratch: Scratch::default(), table }
     }
 
     /// Writes one member's word, if it is another.
@@ -85,7 +92,7 @@ impl Writer {
             return;
         }
         *kept = word;
-        self.of_pools[pool].is_up = is_up(&pools[pool], &self.words[pool]);
+        self.of_pools[pool].is_up = is_up(&pools[pool], &self.words[pool], &mut self.scratch);
         self.table.write_pool(pool, self.of_pools[pool], [(member, word)]);
     }
 
@@ -98,7 +105,7 @@ impl Writer {
         words: impl Iterator<Item = Word>,
     ) {
         let words: Vec<Word> = words.collect();
-        let of_pool = PoolWord { is_up: is_up(&pools[pool], &words), is_frozen };
+        let of_pool = PoolWord { is_up: is_up(&pools[pool], &words, &mut self.scratch), is_frozen };
         if self.words[pool] != words || self.of_pools[pool] != of_pool {
             self.table.write_pool(pool, of_pool, words.iter().copied().enumerate());
             self.words[pool] = words;
@@ -172,7 +179,8 @@ mod tests {
             model.up_when = UpWhen { min_up, weight_percent };
             let pools = [model.clone()];
             let plan = Plan::new(&pools, Arc::new(HealthTable::new([4])));
-            assert_eq!(is_up(&plan.pools[0], &words), expected, "{min_up} {weight_percent} {words:?}");
+            let is_up = is_up(&plan.pools[0], &words, &mut Scratch::default());
+            assert_eq!(is_up, expected, "{min_up} {weight_percent} {words:?}");
         }
     }
 

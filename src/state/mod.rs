@@ -40,5 +40,7 @@ pub mod set_signatures;
 pub mod snapshot;
 /// Which region an address lies in.
 pub mod topology;
+/// Pools of pools.
+pub mod tree;
 /// The TTL of a pool's answers.
 pub mod ttl;

@@ -3,11 +3,13 @@
 //! Immutable, shared by all workers. Where a worker stands in a pool's rotation is in `rotation`.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use super::hash_slots::HashSlots;
 use super::preference::{Preference, Preferences};
 use super::rrset::POINTER_TO_QNAME;
 use super::topology::RegionId;
+use super::tree::Tree;
 use crate::wire::message::{Class, Rtype};
 
 /// Offset of the TTL in an address record whose owner is a pointer.
@@ -161,9 +163,22 @@ pub struct FamilyPool {
     pub preferences: Preferences,
     /// The slots of clients' networks, where the method is [`Method::Hashed`].
     pub slots: Option<HashSlots>,
+    /// How shares come about where the pool has other pools for members.
+    pub tree: Option<Leaves>,
     /// Index of the first of the rotations: over all members, then one for each region.
     pub first_rotation: u32,
 }
+
+/// A tree of pools, and who of a family its leaves are.
+pub struct Leaves {
+    /// The tree, of both families.
+    pub tree: Arc<Tree>,
+    /// By member of the pool the candidate with its address; [`NO_CANDIDATE`] for those of the other family.
+    pub candidate_of: Box<[u16]>,
+}
+
+/// No candidate's index.
+pub const NO_CANDIDATE: u16 = u16::MAX;
 
 impl FamilyPool {
     /// An empty part of a pool.
@@ -178,6 +193,7 @@ impl FamilyPool {
             is_by_client: false,
             preferences: Preferences::default(),
             slots: None,
+            tree: None,
             first_rotation: 0,
         }
     }

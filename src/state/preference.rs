@@ -45,6 +45,11 @@ impl Preferences {
         }
         by_region.sort_by_key(|(region, _)| *region);
         by_region.dedup_by_key(|(region, _)| *region);
+        Preferences::of_scopes(distinct, by_region)
+    }
+
+    /// Of these preferences, that at index i of scope i + 1, and the scopes of regions of clients, ascending.
+    pub fn of_scopes(distinct: Vec<Preference>, by_region: Vec<(RegionId, u16)>) -> Preferences {
         let behind = by_region.last().map_or(0, |(last, _)| (last.0 + 1).min(TABLED_REGIONS));
         let scope = |number| search(&by_region, RegionId(number)) as u16;
         Preferences {

@@ -29,7 +29,7 @@ mod sets;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use arrange::{arrange, choose_candidates, guide_len};
+use arrange::{Desk, arrange, choose_candidates, guide_len};
 use chance::Chance;
 pub use foretell::Foretold;
 pub use hashed::hashed_scope;
@@ -141,6 +141,7 @@ pub struct RotationTable {
     /// Answers led by each member, over all pools; the control side reads them.
     draws: Arc<[AtomicU64]>,
     words: Box<[Word; MAX_MEMBERS]>,
+    desk: Desk,
     /// What chance goes by.
     chance: Chance,
     /// Rotations rebuilt so far.
@@ -196,6 +197,7 @@ impl RotationTable {
             bounds: vec![0; entries as usize].into(),
             draws: (0..members).map(|_| AtomicU64::new(0)).collect(),
             words: Box::new([Word::default(); MAX_MEMBERS]),
+            desk: Desk::new(),
             chance: Chance::new(seed),
             rebuilds: 0,
         }
@@ -409,12 +411,13 @@ impl RotationTable {
         self.rebuilds += 1;
         let rotation = &mut self.rotations[at];
         let entries_at = rotation.entries_at as usize;
-        let (source, len) = choose_candidates(words, family, scope, &mut self.entries[entries_at..]);
+        let room = &mut self.entries[entries_at..];
+        let (source, len) = choose_candidates(words, family, scope, room, &mut self.desk);
         rotation.sequence = sequence;
         rotation.source = source;
         let entries = &mut self.entries[entries_at..entries_at + len];
         let guide_at = rotation.guide_at as usize;
-        arrange(rotation, words, family, entries, &mut self.guide[guide_at..]);
+        arrange(rotation, words, family, entries, &mut self.guide[guide_at..], &self.desk);
         if family.rules.max_addrs_returned > 1 {
             rotation.sets = find_sets(rotation, entries, &mut self.bounds[entries_at..]);
         }

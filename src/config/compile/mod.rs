@@ -22,6 +22,8 @@ mod hashed;
 mod names;
 /// Pools, families, regions.
 mod pools;
+/// Trees of pools.
+mod trees;
 /// What signing adds to a zone.
 mod seal;
 /// Signatures for what is compiled.

@@ -2,13 +2,16 @@
 //!
 //! Cannot fail; knows no names.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 
 use crate::config::model;
 use crate::config::model::Orders;
 use crate::state::hash_slots::HashSlots;
-use crate::state::pool::{Candidate, Fallback, Family, FamilyPool, Method, Pool, PoolRules, push_record};
+use super::trees::{CompiledTree, compile_tree};
+use crate::state::pool::{
+    Candidate, Fallback, Family, FamilyPool, Leaves, Method, NO_CANDIDATE, Pool, PoolRules, push_record,
+};
 use crate::state::preference::{Preference, Preferences};
 use crate::state::topology::{RegionId, Topology};
 
@@ -28,6 +31,8 @@ pub(super) fn compile_pool(
         model::Fallback::Addresses(addresses) => (Fallback::Addresses, &addresses[..]),
     };
     let method = match model.method {
+        // Its tree knows who the first ones are.
+        model::Method::Fogroup { .. } if model.tree.is_some() => Method::Weighted,
         model::Method::Wrr | model::Method::Twrr { .. } => Method::Weighted,
         model::Method::Fogroup { first } => Method::FirstUp(first),
         model::Method::Random => Method::Random,
@@ -41,9 +46,21 @@ pub(super) fn compile_pool(
         method,
         fallback,
     };
-    let v4 = compile_family(model, rules, Family::V4, addresses, (topology, region_count), first_rotation);
+    let tree = model.tree.as_deref().map(|tree| compile_tree(tree, &model.members, topology, region_count));
+    let of = |family, first_rotation| {
+        compile_family(
+            model,
+            rules,
+            family,
+            addresses,
+            tree.as_ref(),
+            (topology, region_count),
+            first_rotation,
+        )
+    };
+    let v4 = of(Family::V4, first_rotation);
     let first_rotation = first_rotation + v4.rotation_count() as u32;
-    let v6 = compile_family(model, rules, Family::V6, addresses, (topology, region_count), first_rotation);
+    let v6 = of(Family::V6, first_rotation);
     Pool { rules, v4, v6 }
 }
 
@@ -52,18 +69,29 @@ fn compile_family(
     rules: PoolRules,
     family: Family,
     fallbacks: &[IpAddr],
+    tree: Option<&CompiledTree>,
     (topology, region_count): (&Topology, usize),
     first_rotation: u32,
 ) -> FamilyPool {
     let mut candidates = Vec::new();
     let mut records = Vec::new();
     let mut has_members = false;
+    let mut candidate_of = vec![NO_CANDIDATE; if tree.is_some() { model.members.len() } else { 0 }];
+    let mut known: HashMap<IpAddr, u16> = HashMap::new();
     for (index, member) in model.members.iter().enumerate() {
         if Family::of(member.ip) != family || !member.enabled {
             continue;
         }
         has_members = true;
         if member.weight > 0 {
+            // Several pools of a tree may have the same address.
+            if let Some(candidate_of) = candidate_of.get_mut(index) {
+                let next = candidates.len() as u16;
+                *candidate_of = *known.entry(member.ip).or_insert(next);
+                if *candidate_of != next {
+                    continue;
+                }
+            }
             let region = topology.lookup(member.ip).region;
             candidates.push(Candidate { member: index as u16, weight: member.weight, region });
             push_record(&mut records, family, member.ip);
@@ -75,7 +103,11 @@ fn compile_family(
         push_record(&mut records, family, *address);
     }
     let preferences = match &model.method {
-        model::Method::Twrr { next } => preferences(next.as_ref(), &candidates[..fallback_at], region_count),
+        _ if let Some(tree) = tree => tree.preferences.clone(),
+        model::Method::Twrr { next } => {
+            let regions = candidates[..fallback_at].iter().map(|candidate| candidate.region);
+            preferences(next.as_ref(), regions, region_count)
+        }
         _ => Preferences::default(),
     };
     let slots = match model.method {
@@ -97,13 +129,18 @@ fn compile_family(
         is_by_client: !preferences.is_empty() || slots.is_some(),
         preferences,
         slots,
+        tree: tree.map(|tree| Leaves { tree: tree.tree.clone(), candidate_of: candidate_of.into() }),
         first_rotation,
     }
 }
 
 /// Where the clients of each region look for members, as far as there are any.
-fn preferences(orders: Option<&Orders>, members: &[Candidate], region_count: usize) -> Preferences {
-    let own = members.iter().filter_map(|member| member.region);
+pub(super) fn preferences(
+    orders: Option<&Orders>,
+    of_members: impl Iterator<Item = Option<RegionId>>,
+    region_count: usize,
+) -> Preferences {
+    let own = of_members.flatten();
     let Some(orders) = orders else { return Preferences::own_region_first(own) };
     let inhabited: HashSet<RegionId> = own.collect();
     let of_client = |client: u16| {

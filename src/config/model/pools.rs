@@ -7,6 +7,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::Monitor;
+pub use crate::state::tree::Part;
 
 /// Members, and how one is chosen.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,6 +26,49 @@ pub struct Pool {
     pub monitor: Arc<Monitor>,
     /// When the pool counts as up for who refers to it.
     pub up_when: UpWhen,
+    /// How it is made of pools, where it has others for members; these' members follow its own then.
+    pub tree: Option<Arc<Tree>>,
+}
+
+impl Pool {
+    /// The number of the pool that lists a member, of which it has its monitor: `own`, this pool's number, or that of one below.
+    pub fn origin(&self, own: usize, member: usize) -> usize {
+        let origin = self.tree.as_ref().and_then(|tree| tree.origins.get(member));
+        origin.map_or(own, |origin| *origin as usize)
+    }
+}
+
+/// A pool and the pools below it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tree {
+    /// By member of the pool the number of the pool that lists it. Members of one pool stand together.
+    pub origins: Vec<u32>,
+    /// The pools, each before those among its members; the first is the pool itself.
+    pub nodes: Vec<Node>,
+}
+
+/// A pool of a tree.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Node {
+    /// Its number.
+    pub pool: u32,
+    /// How items are chosen; by chance (`random`) is by weight below the first.
+    pub method: Method,
+    /// When it counts as up for the pool above it.
+    pub up_when: UpWhen,
+    /// Its members and pools that count at all, in listed order.
+    pub items: Vec<Item>,
+}
+
+/// A member or a pool among the members of another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Item {
+    /// Which one.
+    pub part: Part,
+    /// Its share, 1..=65535.
+    pub weight: u32,
+    /// Number of a pool's region, where one is given; a member's is that of its address.
+    pub region: Option<u16>,
 }
 
 /// When a pool counts as up: both must hold. It changes no answer of its own.

@@ -10,10 +10,12 @@ use crate::config::model::{self, Config};
 use crate::dataplane::lookup::Found;
 use crate::dataplane::trace::{ClientPlace, Draw, Step, Trace};
 use crate::state::health_table::{Flags, State, Word};
-use crate::state::pool::{Family, FamilyPool};
+use crate::state::pool::{Family, FamilyPool, NO_CANDIDATE};
+use crate::state::preference::Preference;
 use crate::state::rotation::{Foretold, RotationTable, Source};
 use crate::state::snapshot::Snapshot;
 use crate::state::topology::RegionId;
+use crate::state::tree::NodeState;
 use crate::wire::message::Rtype;
 use crate::wire::name::Name;
 
@@ -128,6 +130,8 @@ pub struct PoolEvent {
     pub is_anywhere: bool,
     /// What the members were drawn from.
     pub source: Source,
+    /// The pools of its tree, itself the first, where it has other pools for members.
+    pub nodes: Vec<NodeRow>,
     /// The family's members in listed order, fallback addresses behind them where these are drawn.
     pub members: Vec<MemberRow>,
     /// Sum of the shares.
@@ -140,6 +144,21 @@ pub struct PoolEvent {
     pub answer: Vec<(String, IpAddr)>,
     /// The TTL.
     pub ttl: TtlEvent,
+}
+
+/// A pool of a tree.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NodeRow {
+    /// Its name.
+    pub pool: String,
+    /// `lb_method` with what belongs to it.
+    pub method: String,
+    /// Whether it counts as up.
+    pub counts_as_up: bool,
+    /// Regions that are looked at in it, and whether anywhere follows.
+    pub looked_in: Option<(Vec<String>, bool)>,
+    /// Millionths of the load that flow through it; `None`: nobody in it can be drawn.
+    pub share_millionths: Option<u32>,
 }
 
 /// How a TTL comes about.
@@ -310,11 +329,11 @@ impl<'c> Book<'c> {
         if draw.health.read(pool_id, &mut words).is_none() {
             draw.health.read_each(pool_id, &mut words);
         }
-        let preference = family.preference(draw.scope);
-        let looked_in = preference.map(|preference| {
-            let names = preference.regions.iter().filter_map(|region| self.region_name(*region));
-            (names.collect(), preference.then_anywhere)
-        });
+        // A tree's own preference is that of its first node.
+        let looked_in = match &family.tree {
+            Some(leaves) => self.looked_in(leaves.tree.preference(draw.scope, 0)),
+            None => self.looked_in(family.preference(draw.scope)),
+        };
         let members = self.rows(family, &words, foretold);
         let answer = foretold.answer.iter().map(|candidate| self.candidate(family, *candidate)).collect();
         PoolEvent {
@@ -329,6 +348,7 @@ impl<'c> Book<'c> {
             is_anywhere: looked_in.is_some() && foretold.scope == 0,
             looked_in,
             source: foretold.source,
+            nodes: self.nodes(family, draw.scope, foretold),
             members,
             total: foretold.total,
             position: foretold.position,
@@ -341,6 +361,27 @@ impl<'c> Book<'c> {
                 flip_secs: foretold.flip_secs,
             },
         }
+    }
+
+    fn looked_in(&self, preference: Option<&Preference>) -> Option<(Vec<String>, bool)> {
+        preference.map(|preference| {
+            let names = preference.regions.iter().filter_map(|region| self.region_name(*region));
+            (names.collect(), preference.then_anywhere)
+        })
+    }
+
+    fn nodes(&self, family: &FamilyPool, scope: usize, foretold: &Foretold) -> Vec<NodeRow> {
+        let model = self.config.pools[family.rules.pool_id as usize].tree.as_ref();
+        let Some((model, leaves)) = model.zip(family.tree.as_ref()) else { return Vec::new() };
+        let rows = model.nodes.iter().zip(&foretold.nodes).enumerate();
+        let row = |(at, (node, state)): (usize, (&model::Node, &NodeState))| NodeRow {
+            pool: self.pool_name(node.pool),
+            method: method_text(&node.method),
+            counts_as_up: state.counts,
+            looked_in: self.looked_in(leaves.tree.preference(scope, at)),
+            share_millionths: state.is_open.then_some((state.flow * 1e6).round() as u32),
+        };
+        rows.map(row).collect()
     }
 
     /// Name and address of a candidate.
@@ -370,8 +411,13 @@ impl<'c> Book<'c> {
             if Family::of(member.ip) != family.family {
                 continue;
             }
-            let candidate = family.candidates.iter().position(|c| usize::from(c.member) == index);
-            let share = candidate.and_then(share_of);
+            let own = family.candidates.iter().position(|c| usize::from(c.member) == index);
+            // What several pools of a tree have is drawn once, for those in which it is up.
+            let shared = || {
+                let candidate = *family.tree.as_ref()?.candidate_of.get(index)?;
+                (candidate != NO_CANDIDATE && word.state() == State::Up).then_some(usize::from(candidate))
+            };
+            let share = own.or_else(shared).and_then(share_of);
             let region = self.snapshot.topology.lookup(member.ip).region;
             let since_secs = u64::from(word.since_secs());
             rows.push(MemberRow {

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::Explanation;
-use super::collect::{Event, MemberRow, Place, PoolEvent};
+use super::collect::{Event, MemberRow, NodeRow, Place, PoolEvent};
 use super::query::TypeName;
 use super::reply::{RecordText, ReplyText};
 use crate::state::rotation::Source;
@@ -60,10 +60,6 @@ fn event(event: &Event) -> Value {
 }
 
 fn pool(draw: &PoolEvent) -> Value {
-    let looked_in = draw
-        .looked_in
-        .as_ref()
-        .map(|(regions, then_anywhere)| json!({ "regions": regions, "then_anywhere": then_anywhere }));
     let drawn = |(name, address): &(String, _)| json!({ "name": name, "address": address });
     json!({
         "step": "draw",
@@ -72,9 +68,10 @@ fn pool(draw: &PoolEvent) -> Value {
         "method": draw.method,
         "fallback": draw.fallback,
         "max_addrs_returned": draw.max_addrs_returned,
-        "looked_in": looked_in,
+        "looked_in": draw.looked_in.as_ref().map(looked_in),
         "anywhere": draw.is_anywhere,
         "source": source(draw.source),
+        "pools": draw.nodes.iter().map(node).collect::<Vec<_>>(),
         "members": draw.members.iter().map(member).collect::<Vec<_>>(),
         "total": draw.total,
         "position": if draw.is_hashed { None } else { Some(draw.position) },
@@ -83,6 +80,20 @@ fn pool(draw: &PoolEvent) -> Value {
             "told": draw.ttl.told_secs, "max": draw.ttl.max_secs, "min": draw.ttl.min_secs,
             "flip": if draw.ttl.flip_secs > 0 { Some(draw.ttl.flip_secs) } else { None },
         },
+    })
+}
+
+fn looked_in((regions, then_anywhere): &(Vec<String>, bool)) -> Value {
+    json!({ "regions": regions, "then_anywhere": then_anywhere })
+}
+
+fn node(row: &NodeRow) -> Value {
+    json!({
+        "pool": row.pool,
+        "method": row.method,
+        "up": row.counts_as_up,
+        "looked_in": row.looked_in.as_ref().map(looked_in),
+        "share": row.share_millionths.map(|share| f64::from(share) / 1e6),
     })
 }
 

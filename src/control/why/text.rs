@@ -100,6 +100,7 @@ fn write_pool(pool: &PoolEvent, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let came_to = if pool.is_anywhere { ": nobody there, so anywhere" } else { "" };
         writeln!(f, "   looked for in {regions}{then}{came_to}")?;
     }
+    write_nodes(pool, f)?;
     write_members(pool, f)?;
     let drawn: Vec<String> = pool
         .answer
@@ -123,6 +124,24 @@ fn write_pool(pool: &PoolEvent, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         false => writeln!(f, ", at position {} of {}", pool.position, pool.total)?,
     }
     write_ttl(&pool.ttl, f)
+}
+
+/// The pools of a tree, each with what flows through it.
+fn write_nodes(pool: &PoolEvent, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    for node in pool.nodes.iter().skip(1) {
+        let standing = if node.counts_as_up { "up" } else { "not up" };
+        let share = match node.share_millionths {
+            Some(share) => format!("{:.2} % of the load", f64::from(share) / 1e4),
+            None => "nobody in it can be drawn".to_owned(),
+        };
+        write!(f, "   pool {}: {standing}, {share}; {}", node.pool, node.method)?;
+        match &node.looked_in {
+            Some((regions, _)) if regions.is_empty() => writeln!(f, ", in no region first")?,
+            Some((regions, _)) => writeln!(f, ", in {} first", regions.join(", "))?,
+            None => writeln!(f)?,
+        }
+    }
+    Ok(())
 }
 
 fn write_ttl(ttl: &TtlEvent, f: &mut fmt::Formatter<'_>) -> fmt::Result {

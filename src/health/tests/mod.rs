@@ -42,6 +42,7 @@ pub(super) fn pool(name: &str, monitor: Arc<Monitor>, addresses: &[&str]) -> Poo
         members: addresses.iter().enumerate().map(member).collect(),
         monitor,
         up_when: UpWhen::default(),
+        tree: None,
     }
 }
 

@@ -4,19 +4,104 @@
 
 use super::{Entry, MAX_MEMBERS, MIN_GUIDE, Rotation, Source, UNCOUNTED};
 use crate::state::health_table::{Flags, State, WHOLE_PERMILLE, Word};
-use crate::state::pool::{Candidate, Fallback, FamilyPool, Method};
+use crate::state::pool::{Candidate, Fallback, FamilyPool, Leaves, Method, NO_CANDIDATE};
 use crate::state::topology::RegionId;
+use crate::state::tree::{Reach, Scratch};
 
 /// The longest cycle: a position and a step of it fit 32 bits together.
 const MAX_TOTAL: u64 = 1 << 31;
 
-/// Writes the candidates that a rotation is made of to the beginning of `entries`; returns what they are, and how many.
+/// What a whole load is in numbers, where a tree divides it.
+const WHOLE_FLOW: f64 = (1u64 << 30) as f64;
+
+/// Room in which a rotation is made, beside its own.
+pub(super) struct Desk {
+    /// By entry its weight.
+    weights: Box<[u64; MAX_MEMBERS]>,
+    /// Where trees are evaluated.
+    pub(super) tree: Scratch,
+}
+
+impl Desk {
+    pub(super) fn new() -> Desk {
+        Desk { weights: Box::new([0; MAX_MEMBERS]), tree: Scratch::default() }
+    }
+}
+
+/// Writes the candidates that a rotation is made of to the beginning of `entries`, and their weights to the desk; returns what
+/// they are, and how many.
 pub(super) fn choose_candidates(
     words: &[Word],
     family: &FamilyPool,
     scope: usize,
     entries: &mut [Entry],
+    desk: &mut Desk,
 ) -> (Source, usize) {
+    let is_frozen = words.first().is_some_and(|word| word.flags().has_any(Flags::FROZEN));
+    let of_up = if is_frozen { Source::Frozen } else { Source::Up };
+    let (source, len) = match &family.tree {
+        Some(leaves) => {
+            let (state, len) = choose_leaves(words, family, leaves, scope, entries, desk);
+            (if state == State::Up { of_up } else { Source::Unknown }, len)
+        }
+        None => {
+            let (state, len) = choose_members(words, family, scope, entries);
+            weigh_members(words, family, &entries[..len], desk);
+            (if state == State::Up { of_up } else { Source::Unknown }, len)
+        }
+    };
+    if len > 0 {
+        return (source, len);
+    }
+    let len = choose_fallback(words, family, scope, entries);
+    weigh_members(words, family, &entries[..len], desk);
+    if len == 0 { (Source::Empty, 0) } else { (Source::Fallback, len) }
+}
+
+/// Chooses of a tree's leaves those with a part of the load, each address once, and weighs them by it; returns in which state they
+/// are, and how many.
+pub(super) fn choose_leaves(
+    words: &[Word],
+    family: &FamilyPool,
+    leaves: &Leaves,
+    scope: usize,
+    entries: &mut [Entry],
+    desk: &mut Desk,
+) -> (State, usize) {
+    let Leaves { tree, candidate_of } = leaves;
+    let candidate = |member: u16| {
+        candidate_of.get(usize::from(member)).copied().filter(|candidate| *candidate != NO_CANDIDATE)
+    };
+    // Pools below what they must have up are better than none; so are members without a verdict.
+    let reaches = [(State::Up, true), (State::Up, false), (State::Unknown, false)];
+    let mut flow = |(state, is_strict)| {
+        let is_there = |member| candidate(member).is_some();
+        tree.flow(scope, words, Reach { state, is_strict }, is_there, &mut desk.tree)
+    };
+    let Some((state, _)) = reaches.into_iter().find(|reach| flow(*reach)) else { return (State::Unknown, 0) };
+    let weights = &mut desk.weights[..family.fallback_at];
+    weights.fill(0);
+    for member in 0..family.rules.member_count {
+        let flow = desk.tree.flow_of(member);
+        if let Some(candidate) = candidate(member).filter(|_| flow > 0.0) {
+            weights[usize::from(candidate)] += ((flow * WHOLE_FLOW).round() as u64).max(1);
+        }
+    }
+    let len = fill(entries, family, (0..family.fallback_at).filter(|candidate| weights[*candidate] > 0));
+    for (at, entry) in entries[..len].iter().enumerate() {
+        weights[at] = weights[usize::from(entry.candidate)];
+    }
+    (state, len)
+}
+
+/// Chooses of the members those that can be drawn, as the method and the scope's preference have it; returns in which state they
+/// are, and how many.
+fn choose_members(
+    words: &[Word],
+    family: &FamilyPool,
+    scope: usize,
+    entries: &mut [Entry],
+) -> (State, usize) {
     // What nothing is to be drawn of is as if it were not there, in whatever state.
     let is_drawable = |candidate: &Candidate, state: State| {
         words[usize::from(candidate.member)].state() == state && weight_of(words, candidate) > 0
@@ -27,12 +112,7 @@ pub(super) fn choose_candidates(
         preference.is_none_or(|preference| preference.then_anywhere || candidate.is_in(&preference.regions))
     };
     let any_up = members.iter().any(|c| is_in_reach(c) && is_drawable(c, State::Up));
-    let is_frozen = words.first().is_some_and(|word| word.flags().has_any(Flags::FROZEN));
-    let (state, source) = match (any_up, is_frozen) {
-        (true, false) => (State::Up, Source::Up),
-        (true, true) => (State::Up, Source::Frozen),
-        (false, _) => (State::Unknown, Source::Unknown),
-    };
+    let state = if any_up { State::Up } else { State::Unknown };
     let most = match family.rules.method {
         Method::FirstUp(most) => usize::from(most),
         Method::Weighted | Method::Random | Method::Hashed => MAX_MEMBERS,
@@ -49,13 +129,15 @@ pub(super) fn choose_candidates(
             lens.into_iter().find(|len| *len > 0).unwrap_or(0)
         }
     };
-    if len > 0 {
-        return (source, len);
-    }
+    (state, len)
+}
+
+/// Chooses what is answered when nobody can be drawn; returns how many.
+fn choose_fallback(words: &[Word], family: &FamilyPool, scope: usize, entries: &mut [Entry]) -> usize {
     let all = || family.candidates.iter().enumerate();
-    let len = match family.rules.fallback {
+    match family.rules.fallback {
         // Then the rotation over all is looked to, which has the fallback.
-        _ if preference.is_some_and(|preference| preference.then_anywhere) => 0,
+        _ if family.preference(scope).is_some_and(|preference| preference.then_anywhere) => 0,
         Fallback::Any => {
             let members = || all().take(family.fallback_at);
             let weighed = members().filter(|(_, c)| weight_of(words, c) > 0).map(|(index, _)| index);
@@ -70,8 +152,7 @@ pub(super) fn choose_candidates(
         }
         Fallback::Addresses => fill(entries, family, family.fallback_at..family.candidates.len()),
         Fallback::Refuse | Fallback::NoData => 0,
-    };
-    if len == 0 { (Source::Empty, 0) } else { (Source::Fallback, len) }
+    }
 }
 
 /// The weight of a candidate before anything is held back, and the thousandths of it that count.
@@ -102,23 +183,29 @@ fn fill(entries: &mut [Entry], family: &FamilyPool, candidates: impl Iterator<It
     len
 }
 
-/// Gives each entry its weight, for now in the place of its end, in the smallest whole numbers of the same proportions; where
-/// a cycle of these would be too long, in numbers scaled down to fit, each 1 at least. Returns their sum.
-fn weigh(words: &[Word], family: &FamilyPool, entries: &mut [Entry]) -> u32 {
+/// Weighs members by what counts of their weight.
+fn weigh_members(words: &[Word], family: &FamilyPool, entries: &[Entry], desk: &mut Desk) {
     let candidate = |entry: &Entry| &family.candidates[usize::from(entry.candidate)];
     // Without anything that counts the entries are a fallback of drained members, by what they would weigh.
     let counts = entries.iter().any(|entry| weight_of(words, candidate(entry)) > 0);
-    let weight = |entry: &Entry| match counts {
-        true => weight_of(words, candidate(entry)),
-        false => u64::from(based_on(words, candidate(entry)).0),
-    };
-    let divisor = entries.iter().map(weight).fold(0, gcd).max(1);
-    let whole: u64 = entries.iter().map(|entry| weight(entry) / divisor).sum();
+    for (entry, weight) in entries.iter().zip(desk.weights.iter_mut()) {
+        *weight = match counts {
+            true => weight_of(words, candidate(entry)),
+            false => u64::from(based_on(words, candidate(entry)).0),
+        };
+    }
+}
+
+/// Gives each entry its weight, for now in the place of its end, in the smallest whole numbers of the same proportions; where
+/// a cycle of these would be too long, in numbers scaled down to fit, each 1 at least. Returns their sum.
+fn weigh(weights: &[u64], entries: &mut [Entry]) -> u32 {
+    let divisor = weights.iter().copied().fold(0, gcd).max(1);
+    let whole: u64 = weights.iter().map(|weight| weight / divisor).sum();
     // Half of what fits, since what is rounded up to 1 comes on top: MAX_MEMBERS at most.
     let fits = |weight: u64| if whole <= MAX_TOTAL { weight } else { weight * (MAX_TOTAL / 2) / whole };
     let mut total = 0;
-    for entry in entries {
-        entry.end = fits(weight(entry) / divisor).max(1) as u32;
+    for (entry, weight) in entries.iter_mut().zip(weights) {
+        entry.end = fits(weight / divisor).max(1) as u32;
         total += entry.end;
     }
     total
@@ -143,10 +230,11 @@ pub(super) fn arrange(
     family: &FamilyPool,
     entries: &mut [Entry],
     guide: &mut [u16],
+    desk: &Desk,
 ) {
     rotation.flip_secs = flip_secs(words, family, entries);
     let take = usize::from(family.rules.max_addrs_returned).min(entries.len());
-    let total = weigh(words, family, entries);
+    let total = weigh(&desk.weights[..entries.len()], entries);
     let certain = split_certain(entries, take, total);
     let mut sum = 0;
     let mut certain_total = 0;

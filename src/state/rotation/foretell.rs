@@ -2,12 +2,14 @@
 //!
 //! It reads the same rotation by the same functions as the draw itself does, on copies of what that would move.
 
-use super::{RotationTable, Source, entry_at, write_others};
-use crate::state::health_table::HealthTable;
+use super::arrange::choose_leaves;
+use super::{Entry, RotationTable, Source, entry_at, write_others};
+use crate::state::health_table::{HealthTable, Word};
 use crate::state::pool::{FamilyPool, Method};
+use crate::state::tree::NodeState;
 
 /// The next draw.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Foretold {
     /// The scope that is drawn from: 0 is that of all members.
     pub scope: usize,
@@ -26,6 +28,8 @@ pub struct Foretold {
     pub answer: Vec<u16>,
     /// The least time in seconds to a change of state of a member that may be answered; 0: nothing is known of that.
     pub flip_secs: u16,
+    /// What the pools of a tree have come to, where the pool is one.
+    pub nodes: Vec<NodeState>,
 }
 
 impl RotationTable {
@@ -78,6 +82,7 @@ impl RotationTable {
                 rotation.position = position;
             }
         }
+        let nodes = self.foretell_nodes(health, family, scope);
         Foretold {
             scope: at - family.first_rotation as usize,
             source: rotation.source,
@@ -87,6 +92,20 @@ impl RotationTable {
             is_hashed: rotation.is_hashed,
             answer,
             flip_secs: rotation.flip_secs,
+            nodes,
         }
+    }
+
+    /// What the nodes of the family's tree come to for a scope's clients; nothing without a tree.
+    fn foretell_nodes(&mut self, health: &HealthTable, family: &FamilyPool, scope: usize) -> Vec<NodeState> {
+        let Some(leaves) = &family.tree else { return Vec::new() };
+        let pool_id = family.rules.pool_id as usize;
+        let mut words = vec![Word::default(); usize::from(family.rules.member_count)];
+        if health.read(pool_id, &mut words).is_none() {
+            health.read_each(pool_id, &mut words);
+        }
+        let mut entries = vec![Entry::default(); family.fallback_at];
+        choose_leaves(&words, family, leaves, scope, &mut entries, &mut self.desk);
+        self.desk.tree.nodes()[..leaves.tree.len()].to_vec()
     }
 }

@@ -50,6 +50,7 @@ fn pool(
         is_by_client: !preferences.is_empty(),
         preferences,
         slots: None,
+        tree: None,
         first_rotation: 0,
     };
     let first_rotation = v4.rotation_count() as u32;

@@ -1,0 +1,80 @@
+//! Trees of pools: which region each item is in, where each pool looks for whom, and for which clients that comes to the same.
+//!
+//! Cannot fail; knows no addresses but those of members, by which they are in a region.
+
+use std::sync::Arc;
+
+use super::pools::preferences;
+use crate::config::model;
+use crate::config::model::Part;
+use crate::state::preference::{Preference, Preferences};
+use crate::state::topology::{RegionId, Topology};
+use crate::state::tree::{Item, Node, Tree, UpRule};
+
+/// A tree, and where its clients look: a scope for all that look the same way at every pool of it.
+pub(super) struct CompiledTree {
+    pub(super) tree: Arc<Tree>,
+    pub(super) preferences: Preferences,
+}
+
+/// Compiles a tree over a pool's members.
+pub(super) fn compile_tree(
+    model: &model::Tree,
+    members: &[model::Member],
+    topology: &Topology,
+    region_count: usize,
+) -> CompiledTree {
+    let region_of: Vec<Option<RegionId>> =
+        members.iter().map(|member| topology.lookup(member.ip).region).collect();
+    let mut only = vec![None; model.nodes.len()];
+    for at in (0..model.nodes.len()).rev() {
+        only[at] = only_region(&model.nodes[at], &region_of, &only);
+    }
+    let mut items = Vec::new();
+    let mut nodes = Vec::with_capacity(model.nodes.len());
+    for node in &model.nodes {
+        let first = items.len();
+        items.extend(node.items.iter().map(|item| {
+            let region = match item.part {
+                Part::Member(member) => region_of[usize::from(member)],
+                Part::Node(below) => item.region.map(RegionId).or(only[usize::from(below)]),
+            };
+            Item { part: item.part, weight: item.weight, region }
+        }));
+        let preferences = match &node.method {
+            model::Method::Twrr { next } => {
+                preferences(next.as_ref(), items[first..].iter().map(|item| item.region), region_count)
+            }
+            _ => Preferences::default(),
+        };
+        let first_up = match node.method {
+            model::Method::Fogroup { first } => first,
+            _ => u16::MAX,
+        };
+        let model::UpWhen { min_up, weight_percent } = node.up_when;
+        let up_rule = UpRule { min_up, weight_percent };
+        nodes.push(Node { items: first..items.len(), first_up, up_rule, preferences });
+    }
+    let (tree, by_region) = Tree::new(nodes, items, region_count);
+    // What the pool itself looks at says most of a scope; what follows after nobody is there is the tree's own matter.
+    let of_scope = |scope| {
+        let regions = tree.preference(scope, 0).map(|preference| preference.regions.clone());
+        Preference { regions: regions.unwrap_or_default(), then_anywhere: false }
+    };
+    let distinct = (1..tree.scope_count()).map(of_scope).collect();
+    CompiledTree { preferences: Preferences::of_scopes(distinct, by_region), tree: Arc::new(tree) }
+}
+
+/// The one region that all members below a node are in.
+fn only_region(
+    node: &model::Node,
+    region_of: &[Option<RegionId>],
+    only: &[Option<RegionId>],
+) -> Option<RegionId> {
+    let mut regions = node.items.iter().map(|item| match item.part {
+        Part::Member(member) => region_of[usize::from(member)],
+        Part::Node(below) => item.region.map(RegionId).or(only[usize::from(below)]),
+    });
+    let first = regions.next()??;
+    regions.all(|region| region == Some(first)).then_some(first)
+}
