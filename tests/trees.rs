@@ -1,8 +1,15 @@
 //! Pools of pools: shares against a reference that walks down each tree by itself, the configuration's mistakes, and what a
 //! server with such pools says.
 
+#![allow(clippy::unwrap_used, reason = "test helpers fail by panicking")]
+
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::Ipv4Addr;
+
+mod common;
+
+use common::backend::{Backend, Manner};
+use common::{Server, config, run_steerd, wait_until};
 
 use proptest::prelude::*;
 use steerd::config::report::Severity;
@@ -392,4 +399,60 @@ fn an_address_of_two_pools_is_answered_once() {
         _ => State::Up,
     });
     assert_eq!(compiled.shares(0, None).1[&Ipv4Addr::new(192, 0, 2, 2)], 0.25);
+}
+
+#[test]
+fn pools_follow_what_becomes_of_members_of_their_pools() {
+    let state = tempfile::tempdir().unwrap();
+    let folder = state.path().to_str().unwrap();
+    let addresses = [Ipv4Addr::new(127, 78, 0, 1), Ipv4Addr::new(127, 78, 0, 2)];
+    let mut backends = Backend::start_all(&addresses, Manner::Mute);
+    let port = backends[0].port();
+    let text = config(
+        &format!("state_dir: {folder}"),
+        &format!(
+            "globalnames: {{www.test: top}}
+pools:
+  top: {{lb_method: fogroup, fallback: nodata, members: [{{pool: near}}, {{pool: far}}]}}
+  near:
+    lb_method: wrr
+    min_up: 2
+    members: {{127.78.0.1: {{name: one}}, 127.78.0.2: {{name: two}}}}
+    monitor: tcp
+    monitor_params: {{port: {port}, interval: 100ms, timeout: 100ms, retries: 0}}
+  far: {{lb_method: wrr, members: [{{ip: 127.78.0.3, name: three}}], monitor: forced, monitor_params: {{status: up}}}}
+"
+        ),
+    );
+    let server = Server::start(&text);
+    let pair = |server: &Server| {
+        let mut both = [server.addresses("www.test"), server.addresses("www.test")].concat();
+        both.sort();
+        both
+    };
+    wait_until("both near members answer", || pair(&server) == ["127.78.0.1", "127.78.0.2"]);
+    let up = |pool: &str| server.metric(&format!("steerd_pool_up{{pool=\"{pool}\"}}"));
+    assert_eq!((up("top"), up("near")), (1.0, 1.0));
+
+    backends[0].close();
+    wait_until("one of two is not enough", || pair(&server) == ["127.78.0.3", "127.78.0.3"]);
+    assert_eq!((up("top"), up("near")), (1.0, 0.0));
+
+    // What is decided over a member of `far` holds wherever that is a member.
+    let run = |arguments: &[&str]| {
+        let output = run_steerd(&[arguments, &["--state-dir", folder]].concat());
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    assert!(run(&["override", "add", "down", "far/three"]).contains("(2 members)"));
+    wait_until("too few are better than none", || pair(&server) == ["127.78.0.2", "127.78.0.2"]);
+    assert_eq!((up("top"), up("near")), (0.0, 0.0));
+
+    backends[0].reopen();
+    wait_until("both are back", || pair(&server) == ["127.78.0.1", "127.78.0.2"]);
+    let told = run_steerd(&["why", "www.test", "--live", "--state-dir", folder]);
+    let told = String::from_utf8(told.stdout).unwrap();
+    assert!(told.contains("pool near: up, 100.00 % of the load; wrr"), "{told}");
+    assert!(told.contains("pool far: not up, nobody in it can be drawn"), "{told}");
+    assert!(told.contains("near/one"), "{told}");
 }
