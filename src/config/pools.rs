@@ -21,6 +21,8 @@ use crate::state::rotation::MAX_MEMBERS;
 /// Longest name of a pool or a member.
 pub(super) const MAX_NAME_CHARS: usize = 256;
 const DEFAULT_WEIGHT: u32 = 1;
+/// The largest `capacity` and `demand`: above the sum of any pool's weights.
+const MAX_UNITS: u64 = 1_000_000_000;
 
 const FALLBACK_WORDS: &str = "`any`, `refuse`, `nodata` and addresses";
 
@@ -35,6 +37,7 @@ pub(super) static POOL: Section = Section {
         key("fallback"),
         key("max_addrs_returned"),
         key("members"),
+        key("demand"),
         key("monitor"),
         key("monitor_params"),
         key("min_up"),
@@ -49,7 +52,7 @@ const MEMBER_KEYS: usize = 8;
 /// A member under its address.
 static MEMBER: Section = Section {
     title: "a member",
-    keys: &[key("name"), key("weight"), key("enabled"), key("monitor_ip")],
+    keys: &[key("name"), key("weight"), key("capacity"), key("enabled"), key("monitor_ip")],
     may_be_empty: true,
 };
 
@@ -62,6 +65,7 @@ pub(super) static LISTED_MEMBER: Section = Section {
         key("region"),
         key("name"),
         key("weight"),
+        key("capacity"),
         key("enabled"),
         key("monitor_ip"),
     ],
@@ -110,6 +114,7 @@ fn read_pool<'t>(d: &mut Decoder<'t, '_>, field: Field<'t>, name: String) -> Rea
     let mut fallback_places = Vec::new();
     let mut max_addrs_returned = 1;
     let (mut members, mut nested) = (Vec::new(), Vec::new());
+    let mut demand = None;
     let mut kind = None;
     let mut parameters = Some(Parameters::default());
     let mut up_when = UpWhen::default();
@@ -126,6 +131,7 @@ fn read_pool<'t>(d: &mut Decoder<'t, '_>, field: Field<'t>, name: String) -> Rea
                 max_addrs_returned = read.map_or(max_addrs_returned, |read| read.value);
             }
             "members" => (members, nested) = read_members(d, field)?,
+            "demand" => demand = d.value(field, integer(1..=MAX_UNITS))?.map(|read| read.value),
             "monitor" => kind = read_kind(d, field)?,
             "monitor_params" => parameters = read_parameters(d, field)?,
             "min_up" => {
@@ -179,7 +185,17 @@ fn read_pool<'t>(d: &mut Decoder<'t, '_>, field: Field<'t>, name: String) -> Rea
     read.method = method;
     if let (Some(method), Some(monitor)) = (built, monitor) {
         let (name, monitor) = (read.name.clone(), Arc::new(monitor));
-        read.pool = Some(Pool { name, method, fallback, max_addrs_returned, members, monitor, up_when, tree: None });
+        read.pool = Some(Pool {
+            name,
+            method,
+            fallback,
+            max_addrs_returned,
+            members,
+            demand,
+            monitor,
+            up_when,
+            tree: None,
+        });
     }
     Ok(read)
 }
@@ -393,6 +409,9 @@ fn read_member_key<'t>(
             let weight = d.value(field, integer(0..=65_535))?;
             member.weight = weight.map_or(DEFAULT_WEIGHT, |weight| weight.value);
         }
+        "capacity" => {
+            member.capacity = d.value(field, integer(1..=MAX_UNITS))?.map(|capacity| capacity.value);
+        }
         "enabled" => member.enabled = d.value(field, boolean)?.is_none_or(|enabled| enabled.value),
         "monitor_ip" => {
             let ip = d.value(field, |scalar| probe_address(&scalar.text))?;
@@ -406,7 +425,8 @@ fn read_member_key<'t>(
 /// A member of which nothing is known yet.
 fn new_member() -> Member {
     let ip = IpAddr::from([0, 0, 0, 0]);
-    Member { ip, name: String::new(), weight: DEFAULT_WEIGHT, enabled: true, monitor_ip: None }
+    let name = String::new();
+    Member { ip, name, weight: DEFAULT_WEIGHT, capacity: None, enabled: true, monitor_ip: None }
 }
 
 /// Gives a member its address, and where it has no name of its own, the address as name.
@@ -572,6 +592,34 @@ mod tests {
                 [format!("8:19: `{bad}` is not a share (accepted are `1%` to `100%`)")]
             );
         }
+    }
+
+    #[test]
+    fn capacity_and_demand_are_in_the_unit_of_weights() {
+        let pool = |method: &str, more: &str| {
+            let members = "{192.0.2.1: {weight: 5, capacity: 7}, 192.0.2.2: {weight: 9, enabled: off}, 192.0.2.3: {weight: 2}}";
+            loaded(&with(&format!("lb_method: {method}\n{FORCED}members: {members}\n{more}\n")))
+                .pools
+                .remove(0)
+        };
+        let capacities: Vec<_> = pool("wrr", "").members.iter().map(|member| member.capacity).collect();
+        assert_eq!(capacities, [Some(7), None, None]);
+        assert_eq!(pool("wrr", "").demand_units(), 7);
+        assert_eq!(pool("fogroup", "").demand_units(), 5);
+        assert_eq!(pool("fogroup", "first: 3").demand_units(), 7);
+        assert_eq!(pool("hash", "demand: 1000000000").demand_units(), 1_000_000_000);
+        let text = |capacity: &str, demand: &str| {
+            with(&format!(
+                "lb_method: wrr\n{FORCED}members: [{{ip: 192.0.2.1, capacity: {capacity}}}]\ndemand: {demand}\n"
+            ))
+        };
+        assert_eq!(
+            errors(&text("0", "1000000001")),
+            [
+                "7:41: `0` is out of range (accepted are 1 to 1000000000)",
+                "8:13: `1000000001` is out of range (accepted are 1 to 1000000000)",
+            ]
+        );
     }
 
     #[test]

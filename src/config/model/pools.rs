@@ -22,6 +22,8 @@ pub struct Pool {
     pub max_addrs_returned: u16,
     /// Members in the order of the file, 1..=1024; no two have the same address.
     pub members: Vec<Member>,
+    /// What all clients together ask of it, in the unit of weights, 1..=1,000,000,000; see [`Pool::demand_units`].
+    pub demand: Option<u32>,
     /// How members are probed.
     pub monitor: Arc<Monitor>,
     /// When the pool counts as up for who refers to it.
@@ -69,6 +71,20 @@ pub struct Item {
     pub weight: u32,
     /// Number of a pool's region, where one is given; a member's is that of its address.
     pub region: Option<u16>,
+}
+
+impl Pool {
+    /// What all clients together ask of the pool, in the unit of weights: `demand`, else the weight of the enabled members, of
+    /// `fogroup` that of as many of the first of these as are drawn.
+    pub fn demand_units(&self) -> u64 {
+        let most = match self.method {
+            Method::Fogroup { first } => usize::from(first),
+            Method::Wrr | Method::Twrr { .. } | Method::Random | Method::Hash { .. } => usize::MAX,
+        };
+        let enabled = self.members.iter().filter(|member| member.enabled);
+        let weights = || enabled.take(most).map(|member| u64::from(member.weight)).sum();
+        self.demand.map_or_else(weights, u64::from)
+    }
 }
 
 /// When a pool counts as up: both must hold. It changes no answer of its own.
@@ -152,6 +168,8 @@ pub struct Member {
     pub name: String,
     /// Share of the draws, 0..=65535; 0 is probed and never drawn.
     pub weight: u32,
+    /// The most that it can carry of the pool's demand, in the unit of weights, 1..=1,000,000,000; `None`: any.
+    pub capacity: Option<u32>,
     /// `false`: as if not listed, but still probed.
     pub enabled: bool,
     /// The address that is probed in place of `ip`: the member's own `monitor_ip`, else that of the monitor.

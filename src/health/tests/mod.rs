@@ -31,6 +31,7 @@ pub(super) fn pool(name: &str, monitor: Arc<Monitor>, addresses: &[&str]) -> Poo
         ip: address.parse().unwrap(),
         name: format!("{name}-{index}"),
         weight: 1,
+        capacity: None,
         enabled: true,
         monitor_ip: None,
     };
@@ -40,6 +41,7 @@ pub(super) fn pool(name: &str, monitor: Arc<Monitor>, addresses: &[&str]) -> Poo
         fallback: Fallback::Any,
         max_addrs_returned: 1,
         members: addresses.iter().enumerate().map(member).collect(),
+        demand: None,
         monitor,
         up_when: UpWhen::default(),
         tree: None,
