@@ -18,10 +18,13 @@ use crate::state::ttl::Ttl;
 use crate::wire::cookie::Secrets;
 use crate::wire::name::{Name, fmt_wire};
 
+/// The monitors of a pool.
+mod monitors;
 /// Pools and members.
 mod pools;
 /// Parts of monitors.
 mod probes;
+pub use monitors::{Monitors, NamedMonitor};
 pub use pools::{Fallback, Member, Method, Order, Orders, Pool, UpWhen};
 pub use probes::{DNS_RCODES, DnsProbe, DnsTransport, HttpProbe, Sources, TlsProbe};
 

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use super::Monitor;
+use super::Monitors;
 
 /// Members, and how one is chosen.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,7 +22,7 @@ pub struct Pool {
     /// Members in the order of the file, 1..=1024; no two have the same address.
     pub members: Vec<Member>,
     /// How members are probed.
-    pub monitor: Arc<Monitor>,
+    pub monitors: Arc<Monitors>,
     /// When the pool counts as up for who refers to it.
     pub up_when: UpWhen,
 }
@@ -102,7 +102,7 @@ pub enum Fallback {
 /// One address of a pool.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Member {
-    /// The address that is answered, and probed unless `monitor_ip` says otherwise.
+    /// The address that is answered, and probed unless a `monitor_ip` says otherwise.
     pub ip: IpAddr,
     /// The member's name in logs, metrics and explanations, 1..=256 characters.
     pub name: String,
@@ -110,13 +110,6 @@ pub struct Member {
     pub weight: u32,
     /// `false`: as if not listed, but still probed.
     pub enabled: bool,
-    /// The address that is probed in place of `ip`: the member's own `monitor_ip`, else that of the monitor.
+    /// The address that is probed in place of `ip`, whatever its monitors say.
     pub monitor_ip: Option<IpAddr>,
-}
-
-impl Member {
-    /// The address that is probed.
-    pub fn probed_at(&self) -> IpAddr {
-        self.monitor_ip.unwrap_or(self.ip)
-    }
 }
