@@ -127,7 +127,7 @@ pub(crate) fn generation_of(text: &str) -> Generation {
     for (pool, model) in loaded.config.pools.iter().enumerate() {
         use steerd::config::model::Probe;
         use steerd::state::health_table::{State, Word};
-        let Probe::Forced { up } = model.monitor.probe else { continue };
+        let Probe::Forced { up } = model.monitors.list[0].monitor.probe else { continue };
         let state = if up { State::Up } else { State::Down };
         snapshot.health.write(pool, (0..model.members.len()).map(|m| (m, Word::new(state, 1))));
     }

@@ -106,7 +106,7 @@ mod tests {
     }
 
     fn discipline(parameters: &str) -> Discipline {
-        loaded(&with(parameters)).pools[0].monitor.discipline.clone()
+        loaded(&with(parameters)).pools[0].monitors.list[0].monitor.discipline.clone()
     }
 
     #[test]

@@ -18,13 +18,14 @@ use crate::state::ttl::Ttl;
 use crate::wire::cookie::Secrets;
 use crate::wire::name::{Name, fmt_wire};
 
+/// The monitors of a pool.
+mod monitors;
 /// Pools and members.
 mod pools;
 /// Parts of monitors.
 mod probes;
-pub use pools::{
-    Fallback, Item, Member, Method, Node, Order, Orders, Part, Pool, Tree, UpWhen,
-};
+pub use monitors::{Monitors, NamedMonitor};
+pub use pools::{Fallback, Item, Member, Method, Node, Order, Orders, Part, Pool, Tree, UpWhen};
 pub use probes::{DNS_RCODES, DnsProbe, DnsTransport, HttpProbe, Sources, TlsProbe};
 
 /// A whole configuration, every file of it read.

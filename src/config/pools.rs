@@ -10,7 +10,7 @@ use super::cause::{Cause, Found, Kind};
 use super::decode::{Decoder, Field, Placed, Read, Section, key};
 use super::events::Node;
 use super::method::{METHOD_WORDS, ReadMethod};
-use super::model::{Fallback, Member, Monitor, Pool, Sources, UpWhen};
+use super::model::{Fallback, Member, Monitor, Monitors, NamedMonitor, Pool, UpWhen};
 use super::nested::{NestedCause, NestedKeys, ReadNested};
 use super::monitor::{MONITOR_WORDS, ParameterCause, Parameters, probe_address, read_kind, read_parameters};
 use super::report::Span;
@@ -167,24 +167,21 @@ fn read_pool<'t>(d: &mut Decoder<'t, '_>, field: Field<'t>, name: String) -> Rea
         check_fallback_families(d, &members, &fallback_places);
     }
     let source_at = parameters.as_ref().and_then(|parameters| parameters.place("source"));
-    if let Some(shared) = parameters.as_ref().and_then(Parameters::monitor_ip) {
-        for member in &mut members {
-            member.monitor_ip.get_or_insert(shared);
-        }
-    }
+    let monitor_ip = parameters.as_ref().and_then(Parameters::monitor_ip);
     let monitor = match (kind, parameters) {
         (Some(kind), Some(parameters)) => Some(parameters.build(d, kind.value, at)),
         // Nobody is probed by it.
         (None, Some(_)) if members.is_empty() && !read.nested.is_empty() => Some(Monitor::forced(true)),
         _ => None,
     };
-    if let (Some(at), Some(monitor)) = (source_at, &monitor) {
-        check_source_families(d, at, monitor.source, &members);
+    let monitors = monitor.map(|monitor| Arc::new(Monitors::single(Arc::new(monitor), monitor_ip)));
+    if let (Some(at), Some(monitors)) = (source_at, &monitors) {
+        monitors.list.iter().for_each(|monitor| check_source_families(d, at, monitor, &members));
     }
     let built = method.build(d);
     read.method = method;
-    if let (Some(method), Some(monitor)) = (built, monitor) {
-        let (name, monitor) = (read.name.clone(), Arc::new(monitor));
+    if let (Some(method), Some(monitors)) = (built, monitors) {
+        let name = read.name.clone();
         read.pool = Some(Pool {
             name,
             method,
@@ -192,7 +189,7 @@ fn read_pool<'t>(d: &mut Decoder<'t, '_>, field: Field<'t>, name: String) -> Rea
             max_addrs_returned,
             members,
             demand,
-            monitor,
+            monitors,
             up_when,
             tree: None,
         });
@@ -201,14 +198,15 @@ fn read_pool<'t>(d: &mut Decoder<'t, '_>, field: Field<'t>, name: String) -> Rea
 }
 
 /// Reports the first target of each family that has no source, where there is a source at all.
-fn check_source_families(d: &mut Decoder<'_, '_>, at: Span, source: Sources, members: &[Member]) {
+fn check_source_families(d: &mut Decoder<'_, '_>, at: Span, monitor: &NamedMonitor, members: &[Member]) {
+    let source = monitor.monitor.source;
     if source.is_empty() {
         return;
     }
     for (family, is_of_family) in
         [("IPv4", IpAddr::is_ipv4 as fn(&IpAddr) -> bool), ("IPv6", IpAddr::is_ipv6)]
     {
-        let mut targets = members.iter().map(Member::probed_at).filter(is_of_family);
+        let mut targets = members.iter().map(|member| monitor.address_of(member)).filter(is_of_family);
         if let Some(target) = targets.next().filter(|target| source.toward(*target).is_none()) {
             d.error(at, ParameterCause::SourceFamily { family, target }.into());
         }

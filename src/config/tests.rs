@@ -95,12 +95,15 @@ fn the_seeds_example_mended_loads_unchanged() {
         (pool.method.clone(), &pool.fallback, pool.max_addrs_returned),
         (model::Method::Twrr { next: None }, &model::Fallback::Any, 2)
     );
-    let model::Probe::Http(http) = &pool.monitor.probe else { panic!("no http") };
+    let model::Probe::Http(http) = &pool.monitors.list[0].monitor.probe else { panic!("no http") };
     assert_eq!(
         (http.path.as_str(), http.host.as_deref(), http.port),
         ("/healthcheck?check_all=1", Some("wiki.myco.com"), 81)
     );
-    assert_eq!((pool.monitor.interval.as_secs(), pool.monitor.timeout.as_secs()), (5, 1));
+    assert_eq!(
+        (pool.monitors.list[0].monitor.interval.as_secs(), pool.monitors.list[0].monitor.timeout.as_secs()),
+        (5, 1)
+    );
     assert_eq!(config.topology.regions, ["datacenter1", "datacenter2"]);
     let shown: Vec<String> = warnings.iter().map(|w| w.cause.to_string()).collect();
     assert_eq!(

@@ -207,7 +207,7 @@ mod tests {
             pool("b", tcp_monitor(81), &["127.0.0.1"]),
         ];
         let mut old = roster(plan(&pools), State::Up);
-        old.scripts[0] = Arc::new(Script::impeded(&pools[0].monitor));
+        old.scripts[0] = Arc::new(Script::impeded(&pools[0].monitors.list[0].monitor));
         let expected = [Inheritance::AllButJob(0), Inheritance::AllButJob(1), Inheritance::All(2)];
         assert_eq!(inheritances(&old, &plan(&pools)), expected);
         let inherited = old.sheet.targets[0].lock().clone();

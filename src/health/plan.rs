@@ -11,7 +11,7 @@ use super::guard;
 use super::probe::Script;
 use super::store::identity;
 use crate::config;
-use crate::config::model::{Monitor, Pool, ProberGuard, UpWhen};
+use crate::config::model::{Monitor, Monitors, Pool, ProberGuard, UpWhen};
 use crate::state::health_table::HealthTable;
 use crate::state::preference::Preferences;
 use crate::state::tree::{Item, Node, Tree, UpRule};
@@ -84,6 +84,11 @@ impl PlanMember {
     }
 }
 
+/// The monitors of a member: those of the pool that lists it.
+fn monitors_of(pools: &[Pool], pool: usize, member: usize) -> &Monitors {
+    &pools[pools[pool].origin(pool, member)].monitors
+}
+
 impl Plan {
     /// A plan for these pools; a pool and a member have the same index in `pools`, in `table` and in every report.
     /// Members are probed whatever their weight, and whether enabled or not.
@@ -99,15 +104,21 @@ impl Plan {
         let mut named = Vec::with_capacity(pools.len());
         for (pool_index, pool) in pools.iter().enumerate() {
             assert_eq!(table.member_count(pool_index), pool.members.len(), "one word a member");
+            // The same for member after member, most often.
+            let mut latest: Option<(&Monitors, u32)> = None;
             let members = pool.members.iter().enumerate().map(|(member_index, member)| {
-                // Members of pools among the members are probed as they are there.
                 let origin = pool.origin(pool_index, member_index);
-                let monitor = &pools[origin].monitor;
-                let script = *script_of.entry(monitor).or_insert_with(|| {
-                    scripts.push(Arc::new(Script::new(monitor)));
-                    (scripts.len() - 1) as u32
-                });
-                let address = member.probed_at();
+                let monitors = monitors_of(pools, pool_index, member_index);
+                let named = &monitors.list[0];
+                let script = match latest {
+                    Some((before, script)) if std::ptr::eq(before, monitors) => script,
+                    _ => *script_of.entry(&named.monitor).or_insert_with(|| {
+                        scripts.push(Arc::new(Script::new(&named.monitor)));
+                        (scripts.len() - 1) as u32
+                    }),
+                };
+                latest = Some((monitors, script));
+                let address = named.address_of(member);
                 let target = *target_of.entry((address, script)).or_insert_with(|| {
                     targets.push(PlanTarget {
                         address,

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use super::Monitor;
+use super::Monitors;
 pub use crate::state::tree::Part;
 
 /// Members, and how one is chosen.
@@ -25,7 +25,7 @@ pub struct Pool {
     /// What all clients together ask of it, in the unit of weights, 1..=1,000,000,000; see [`Pool::demand_units`].
     pub demand: Option<u32>,
     /// How members are probed.
-    pub monitor: Arc<Monitor>,
+    pub monitors: Arc<Monitors>,
     /// When the pool counts as up for who refers to it.
     pub up_when: UpWhen,
     /// How it is made of pools, where it has others for members; these' members follow its own then.
@@ -162,7 +162,7 @@ pub enum Fallback {
 /// One address of a pool.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Member {
-    /// The address that is answered, and probed unless `monitor_ip` says otherwise.
+    /// The address that is answered, and probed unless a `monitor_ip` says otherwise.
     pub ip: IpAddr,
     /// The member's name in logs, metrics and explanations, 1..=256 characters.
     pub name: String,
@@ -172,13 +172,6 @@ pub struct Member {
     pub capacity: Option<u32>,
     /// `false`: as if not listed, but still probed.
     pub enabled: bool,
-    /// The address that is probed in place of `ip`: the member's own `monitor_ip`, else that of the monitor.
+    /// The address that is probed in place of `ip`, whatever its monitors say.
     pub monitor_ip: Option<IpAddr>,
-}
-
-impl Member {
-    /// The address that is probed.
-    pub fn probed_at(&self) -> IpAddr {
-        self.monitor_ip.unwrap_or(self.ip)
-    }
 }

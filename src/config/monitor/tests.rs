@@ -13,7 +13,7 @@ fn with(monitor: &str, parameters: &str) -> String {
 }
 
 fn monitor(kind: &str, parameters: &str) -> Monitor {
-    (*loaded(&with(kind, parameters)).pools[0].monitor).clone()
+    (*loaded(&with(kind, parameters)).pools[0].monitors.list[0].monitor).clone()
 }
 
 #[test]
@@ -276,11 +276,14 @@ pools:
     monitor_params: {port: 1, source: ['::2', 127.9.9.9]MORE}
 ";
     let pool = |more: &str| loaded(&text.replace("MORE", more)).pools.remove(0);
-    let probed =
-        |more: &str| pool(more).members.iter().map(|m| m.probed_at().to_string()).collect::<Vec<_>>();
+    let probed = |more: &str| {
+        let pool = pool(more);
+        let first = &pool.monitors.list[0];
+        pool.members.iter().map(|member| first.address_of(member).to_string()).collect::<Vec<_>>()
+    };
     assert_eq!(probed(""), ["::1", "127.0.0.2"]);
     assert_eq!(probed(", monitor_ip: 127.0.0.9"), ["::1", "127.0.0.9"]);
-    let source = pool("").monitor.source;
+    let source = pool("").monitors.list[0].monitor.source;
     assert_eq!((source.v4, source.v6), (Some([127, 9, 9, 9].into()), Some("::2".parse().unwrap())));
     assert_eq!(
         errors(&text.replace("['::2', 127.9.9.9]MORE", "127.9.9.9")),

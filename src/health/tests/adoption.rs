@@ -192,7 +192,7 @@ fn reload_mends_what_this_machine_lacked_though_the_target_is_the_same() {
     let server = Server::start(mute);
     let pools = [pool("a", tcp_monitor(server.port()), &["127.0.0.1"])];
     let mut lacking = plan(&pools);
-    lacking.scripts[0] = Arc::new(Script::impeded(&pools[0].monitor));
+    lacking.scripts[0] = Arc::new(Script::impeded(&pools[0].monitors.list[0].monitor));
     let mut rig = Rig::over(Engine::start(1, 7).unwrap(), &[]);
     rig.adopt_plan(lacking);
     rig.first_outcomes();

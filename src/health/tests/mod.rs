@@ -2,7 +2,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::config::model::{Discipline, Fallback, Member, Method, Monitor, Pool, Probe, Sources, UpWhen};
+use crate::config::model::{
+    Discipline, Fallback, Member, Method, Monitor, Monitors, Pool, Probe, Sources, UpWhen,
+};
 
 /// A monitor with these parts, quick enough for tests.
 pub(super) fn monitor(probe: Probe) -> Arc<Monitor> {
@@ -42,7 +44,7 @@ pub(super) fn pool(name: &str, monitor: Arc<Monitor>, addresses: &[&str]) -> Poo
         max_addrs_returned: 1,
         members: addresses.iter().enumerate().map(member).collect(),
         demand: None,
-        monitor,
+        monitors: Arc::new(Monitors::single(monitor, None)),
         up_when: UpWhen::default(),
         tree: None,
     }
