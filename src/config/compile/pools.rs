@@ -2,21 +2,19 @@
 //!
 //! Cannot fail; knows no names.
 
-use std::collections::HashSet;
 use std::net::IpAddr;
 
+use super::preferences::{Clients, Item, preferences};
 use crate::config::model;
-use crate::config::model::Orders;
 use crate::state::hash_slots::HashSlots;
 use crate::state::pool::{Candidate, Fallback, Family, FamilyPool, Method, Pool, PoolRules, push_record};
-use crate::state::preference::{Preference, Preferences};
-use crate::state::topology::{RegionId, Topology};
+use crate::state::topology::Topology;
 
 /// Compiles a pool; `first_member` and `first_rotation` count over all pools before it.
 pub(super) fn compile_pool(
     model: &model::Pool,
     topology: &Topology,
-    region_count: usize,
+    clients: &Clients,
     pool_id: u32,
     first_member: u32,
     first_rotation: u32,
@@ -41,9 +39,9 @@ pub(super) fn compile_pool(
         method,
         fallback,
     };
-    let v4 = compile_family(model, rules, Family::V4, addresses, (topology, region_count), first_rotation);
+    let v4 = compile_family(model, rules, Family::V4, addresses, (topology, clients), first_rotation);
     let first_rotation = first_rotation + v4.rotation_count() as u32;
-    let v6 = compile_family(model, rules, Family::V6, addresses, (topology, region_count), first_rotation);
+    let v6 = compile_family(model, rules, Family::V6, addresses, (topology, clients), first_rotation);
     Pool { rules, v4, v6 }
 }
 
@@ -52,10 +50,11 @@ fn compile_family(
     rules: PoolRules,
     family: Family,
     fallbacks: &[IpAddr],
-    (topology, region_count): (&Topology, usize),
+    (topology, clients): (&Topology, &Clients),
     first_rotation: u32,
 ) -> FamilyPool {
     let mut candidates = Vec::new();
+    let mut items = Vec::new();
     let mut records = Vec::new();
     let mut has_members = false;
     for (index, member) in model.members.iter().enumerate() {
@@ -64,8 +63,8 @@ fn compile_family(
         }
         has_members = true;
         if member.weight > 0 {
-            let region = topology.lookup(member.ip).region;
-            candidates.push(Candidate { member: index as u16, weight: member.weight, region });
+            items.push(Item { region: topology.lookup(member.ip).region });
+            candidates.push(Candidate { member: index as u16, weight: member.weight, region: None });
             push_record(&mut records, family, member.ip);
         }
     }
@@ -74,10 +73,11 @@ fn compile_family(
         candidates.push(Candidate { member: (model.members.len() + index) as u16, weight: 1, region: None });
         push_record(&mut records, family, *address);
     }
-    let preferences = match &model.method {
-        model::Method::Twrr { next } => preferences(next.as_ref(), &candidates[..fallback_at], region_count),
-        _ => Preferences::default(),
-    };
+    let sought = preferences(&model.method, &items, clients);
+    for (candidate, place) in candidates.iter_mut().zip(sought.places) {
+        candidate.region = place;
+    }
+    let preferences = sought.preferences;
     let slots = match model.method {
         model::Method::Hash { prefix_v4, prefix_v6 } if fallback_at > 0 => {
             let address =
@@ -99,22 +99,4 @@ fn compile_family(
         slots,
         first_rotation,
     }
-}
-
-/// Where the clients of each region look for members, as far as there are any.
-fn preferences(orders: Option<&Orders>, members: &[Candidate], region_count: usize) -> Preferences {
-    let own = members.iter().filter_map(|member| member.region);
-    let Some(orders) = orders else { return Preferences::own_region_first(own) };
-    let inhabited: HashSet<RegionId> = own.collect();
-    let of_client = |client: u16| {
-        let order = orders.by_region.get(&client).or(orders.others.as_ref());
-        let next = order.map_or(&[][..], |order| &order.regions).iter().filter(|region| **region != client);
-        let regions = std::iter::once(client).chain(next.copied()).map(RegionId);
-        let regions: Box<[RegionId]> = regions.filter(|region| inhabited.contains(region)).collect();
-        let then_anywhere = order.is_none_or(|order| order.then_anywhere);
-        // Anywhere is where clients without a preference look.
-        (!regions.is_empty() || !then_anywhere)
-            .then_some((RegionId(client), Preference { regions, then_anywhere }))
-    };
-    Preferences::new((0..region_count as u16).filter_map(of_client))
 }
