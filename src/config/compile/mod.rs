@@ -22,6 +22,8 @@ mod hashed;
 mod names;
 /// Pools, families, regions.
 mod pools;
+/// Orders of regions.
+mod preferences;
 /// Trees of pools.
 mod trees;
 /// What signing adds to a zone.
@@ -38,6 +40,7 @@ pub use apexes::SYNTHESIZED_NS;
 pub use carry::carry;
 use names::Owners;
 use pools::compile_pool;
+use preferences::Clients;
 use signing::Signing;
 
 /// Compiles a configuration without signed zones: what should be signed is not served.
@@ -62,10 +65,9 @@ fn compile_once(config: &Config, generation: u64, signing: &Signing) -> Snapshot
     let topology = Topology::new(&prefixes);
     let (mut first_member, mut first_rotation) = (0, 0);
     let mut pools = Vec::with_capacity(config.pools.len());
-    let region_count = config.topology.regions.len();
+    let clients = Clients { region_count: config.topology.regions.len() };
     for model in &config.pools {
-        let pool =
-            compile_pool(model, &topology, region_count, pools.len() as u32, first_member, first_rotation);
+        let pool = compile_pool(model, &topology, &clients, pools.len() as u32, first_member, first_rotation);
         first_member += u32::from(pool.rules.member_count);
         first_rotation += (pool.v4.rotation_count() + pool.v6.rotation_count()) as u32;
         pools.push(pool);

@@ -2,24 +2,23 @@
 //!
 //! Cannot fail; knows no names.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::net::IpAddr;
 
+use super::preferences::{Clients, Item, preferences};
 use crate::config::model;
-use crate::config::model::Orders;
 use crate::state::hash_slots::HashSlots;
 use super::trees::{CompiledTree, compile_tree};
 use crate::state::pool::{
     Candidate, Fallback, Family, FamilyPool, Leaves, Method, NO_CANDIDATE, Pool, PoolRules, push_record,
 };
-use crate::state::preference::{Preference, Preferences};
-use crate::state::topology::{RegionId, Topology};
+use crate::state::topology::Topology;
 
 /// Compiles a pool; `first_member` and `first_rotation` count over all pools before it.
 pub(super) fn compile_pool(
     model: &model::Pool,
     topology: &Topology,
-    region_count: usize,
+    clients: &Clients,
     pool_id: u32,
     first_member: u32,
     first_rotation: u32,
@@ -46,17 +45,10 @@ pub(super) fn compile_pool(
         method,
         fallback,
     };
-    let tree = model.tree.as_deref().map(|tree| compile_tree(tree, &model.members, topology, region_count));
+    let tree = model.tree.as_deref().map(|tree| compile_tree(tree, &model.members, topology, clients));
     let of = |family, first_rotation| {
-        compile_family(
-            model,
-            rules,
-            family,
-            addresses,
-            tree.as_ref(),
-            (topology, region_count),
-            first_rotation,
-        )
+        let tree = tree.as_ref();
+        compile_family(model, rules, family, addresses, tree, (topology, clients), first_rotation)
     };
     let v4 = of(Family::V4, first_rotation);
     let first_rotation = first_rotation + v4.rotation_count() as u32;
@@ -70,10 +62,11 @@ fn compile_family(
     family: Family,
     fallbacks: &[IpAddr],
     tree: Option<&CompiledTree>,
-    (topology, region_count): (&Topology, usize),
+    (topology, clients): (&Topology, &Clients),
     first_rotation: u32,
 ) -> FamilyPool {
     let mut candidates = Vec::new();
+    let mut items = Vec::new();
     let mut records = Vec::new();
     let mut has_members = false;
     let mut candidate_of = vec![NO_CANDIDATE; if tree.is_some() { model.members.len() } else { 0 }];
@@ -92,8 +85,8 @@ fn compile_family(
                     continue;
                 }
             }
-            let region = topology.lookup(member.ip).region;
-            candidates.push(Candidate { member: index as u16, weight: member.weight, region });
+            items.push(Item { region: topology.lookup(member.ip).region });
+            candidates.push(Candidate { member: index as u16, weight: member.weight, region: None });
             push_record(&mut records, family, member.ip);
         }
     }
@@ -102,14 +95,12 @@ fn compile_family(
         candidates.push(Candidate { member: (model.members.len() + index) as u16, weight: 1, region: None });
         push_record(&mut records, family, *address);
     }
-    let preferences = match &model.method {
-        _ if let Some(tree) = tree => tree.preferences.clone(),
-        model::Method::Twrr { next } => {
-            let regions = candidates[..fallback_at].iter().map(|candidate| candidate.region);
-            preferences(next.as_ref(), regions, region_count)
-        }
-        _ => Preferences::default(),
-    };
+    let sought = preferences(&model.method, &items, clients);
+    for (candidate, place) in candidates.iter_mut().zip(sought.places) {
+        candidate.region = place;
+    }
+    // A tree has its own, at each of its pools.
+    let preferences = tree.map_or(sought.preferences, |tree| tree.preferences.clone());
     let slots = match model.method {
         model::Method::Hash { prefix_v4, prefix_v6 } if fallback_at > 0 => {
             let address =
@@ -132,26 +123,4 @@ fn compile_family(
         tree: tree.map(|tree| Leaves { tree: tree.tree.clone(), candidate_of: candidate_of.into() }),
         first_rotation,
     }
-}
-
-/// Where the clients of each region look for members, as far as there are any.
-pub(super) fn preferences(
-    orders: Option<&Orders>,
-    of_members: impl Iterator<Item = Option<RegionId>>,
-    region_count: usize,
-) -> Preferences {
-    let own = of_members.flatten();
-    let Some(orders) = orders else { return Preferences::own_region_first(own) };
-    let inhabited: HashSet<RegionId> = own.collect();
-    let of_client = |client: u16| {
-        let order = orders.by_region.get(&client).or(orders.others.as_ref());
-        let next = order.map_or(&[][..], |order| &order.regions).iter().filter(|region| **region != client);
-        let regions = std::iter::once(client).chain(next.copied()).map(RegionId);
-        let regions: Box<[RegionId]> = regions.filter(|region| inhabited.contains(region)).collect();
-        let then_anywhere = order.is_none_or(|order| order.then_anywhere);
-        // Anywhere is where clients without a preference look.
-        (!regions.is_empty() || !then_anywhere)
-            .then_some((RegionId(client), Preference { regions, then_anywhere }))
-    };
-    Preferences::new((0..region_count as u16).filter_map(of_client))
 }

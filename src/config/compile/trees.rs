@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use super::pools::preferences;
+use super::preferences::{Clients, Item as Place, preferences};
 use crate::config::model;
 use crate::config::model::Part;
 use crate::state::preference::{Preference, Preferences};
@@ -22,7 +22,7 @@ pub(super) fn compile_tree(
     model: &model::Tree,
     members: &[model::Member],
     topology: &Topology,
-    region_count: usize,
+    clients: &Clients,
 ) -> CompiledTree {
     let region_of: Vec<Option<RegionId>> =
         members.iter().map(|member| topology.lookup(member.ip).region).collect();
@@ -33,29 +33,24 @@ pub(super) fn compile_tree(
     let mut items = Vec::new();
     let mut nodes = Vec::with_capacity(model.nodes.len());
     for node in &model.nodes {
-        let first = items.len();
-        items.extend(node.items.iter().map(|item| {
-            let region = match item.part {
-                Part::Member(member) => region_of[usize::from(member)],
-                Part::Node(below) => item.region.map(RegionId).or(only[usize::from(below)]),
-            };
-            Item { part: item.part, weight: item.weight, region }
-        }));
-        let preferences = match &node.method {
-            model::Method::Twrr { next } => {
-                preferences(next.as_ref(), items[first..].iter().map(|item| item.region), region_count)
-            }
-            _ => Preferences::default(),
+        let region = |item: &model::Item| match item.part {
+            Part::Member(member) => region_of[usize::from(member)],
+            Part::Node(below) => item.region.map(RegionId).or(only[usize::from(below)]),
         };
+        let places: Vec<Place> = node.items.iter().map(|item| Place { region: region(item) }).collect();
+        let sought = preferences(&node.method, &places, clients);
+        let first = items.len();
+        let placed = node.items.iter().zip(sought.places);
+        items.extend(placed.map(|(item, region)| Item { part: item.part, weight: item.weight, region }));
         let first_up = match node.method {
             model::Method::Fogroup { first } => first,
             _ => u16::MAX,
         };
         let model::UpWhen { min_up, weight_percent } = node.up_when;
         let up_rule = UpRule { min_up, weight_percent };
-        nodes.push(Node { items: first..items.len(), first_up, up_rule, preferences });
+        nodes.push(Node { items: first..items.len(), first_up, up_rule, preferences: sought.preferences });
     }
-    let (tree, by_region) = Tree::new(nodes, items, region_count);
+    let (tree, by_region) = Tree::new(nodes, items, clients.region_count);
     // What the pool itself looks at says most of a scope; what follows after nobody is there is the tree's own matter.
     let of_scope = |scope| {
         let regions = tree.preference(scope, 0).map(|preference| preference.regions.clone());
