@@ -146,6 +146,7 @@ pub(super) fn link(
     if topology_known {
         give_orders(&mut pools, &regions, findings);
         nest(&mut pools, &regions, &mut used, findings);
+        check_capacities(&pools, findings);
         for (pool, _) in pools.iter().zip(used).filter(|(_, used)| !used) {
             findings.warning(file, pool.at, Cause::UnusedPool { pool: Found::new(&pool.name) });
         }
@@ -154,6 +155,21 @@ pub(super) fn link(
     let pools: Vec<Pool> = pools.into_iter().filter_map(|pool| pool.pool).collect();
     let zones: Vec<Zone> = zones.into_iter().map(|zone| zone.zone).collect();
     Config { server, globalnames, pools, topology, zones, files }
+}
+
+/// Warns about capacities where load is divided by something else.
+fn check_capacities(pools: &[ReadPool], findings: &mut Findings) {
+    for (read, pool) in pools.iter().filter_map(|read| Some((read, read.pool.as_ref()?))) {
+        let why = match (&pool.tree, &pool.method) {
+            (Some(_), _) => "which has other pools for members",
+            (None, Method::Hash { .. }) => "where each network of clients has its member",
+            _ => continue,
+        };
+        if pool.members.iter().any(|member| member.capacity.is_some()) {
+            let pool = Found::new(&read.name);
+            findings.warning(FileId(0), read.at, Cause::CapacityUnused { pool, why });
+        }
+    }
 }
 
 /// Gives pools the orders of regions that they have by name.

@@ -114,7 +114,10 @@ fn choose_scope<T: Trace>(
     let address = subnet.unwrap_or(*client);
     if let Some(slots) = &family.slots {
         let (slot, prefix_len) = slots.slot_of(address);
-        note(address, subnet.is_some(), ClientPlace::Slot { slot, prefix_len });
+        match slots.is_chance() {
+            true => note(address, subnet.is_some(), ClientPlace::Anywhere),
+            false => note(address, subnet.is_some(), ClientPlace::Slot { slot, prefix_len }),
+        }
         return (hashed_scope(slot), prefix_len);
     }
     let place = snapshot.topology.lookup(address);

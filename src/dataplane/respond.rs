@@ -17,7 +17,7 @@ use super::turn::Turn;
 pub use super::turn::{DropReason, Transport};
 use crate::state::counters::{Counter, Counters};
 use crate::state::publish::Generation;
-use crate::state::rotation::{Drawn, Source};
+use crate::state::rotation::{Drawn, Source, is_hashed};
 use crate::wire::cookie::{Cookie, Standing};
 use crate::wire::message::Rcode;
 
@@ -209,7 +209,11 @@ fn answer<T: Trace>(
     }
     if let Some(PoolChoice { family, scope, ttl, scope_len }) = choice
         && let Some(into) = room_for_one(query, small)
-        && rotations.draw_single(&snapshot.health, family, scope, ttl, into).is_some()
+        && match is_hashed(scope) {
+            false => rotations.draw_single(&snapshot.health, family, scope, ttl, into),
+            true => rotations.draw_alone(&snapshot.health, family, scope, ttl, into),
+        }
+        .is_some()
     {
         let body = drawn_body(counters, family, scope_len, Drawn { count: 1, source: Source::Up });
         return finish(snapshot, counters, transport, query, body, told, small);

@@ -59,8 +59,21 @@ impl HashSlots {
         HashSlots { prefix_lens, order_len, orders: orders.into(), mask: slots as u64 - 1 }
     }
 
+    /// One slot without an order, in which all clients are: where chance decides.
+    pub fn chance() -> HashSlots {
+        HashSlots { prefix_lens: [0; 2], order_len: 0, orders: Box::default(), mask: 0 }
+    }
+
+    /// Whether it is that one.
+    pub fn is_chance(&self) -> bool {
+        self.order_len == 0
+    }
+
     /// The slot of a client, and the length of the network that shares it.
     pub fn slot_of(&self, client: IpAddr) -> (usize, u8) {
+        if self.is_chance() {
+            return (0, 0);
+        }
         let (bits, width, family, len) = match client {
             IpAddr::V4(v4) => (u128::from(u32::from(v4)), 32, 4, self.prefix_lens[0].min(32)),
             IpAddr::V6(v6) => (u128::from(v6), 128, 6, self.prefix_lens[1].min(128)),

@@ -28,6 +28,8 @@ pub mod pool;
 pub mod preference;
 /// Handing a snapshot to a worker without a lock.
 pub mod publish;
+/// Members with a capacity.
+pub mod room;
 /// Where a worker stands in each pool's rotation.
 pub mod rotation;
 /// RRsets put into wire form once, as they are read.

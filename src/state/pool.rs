@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use super::hash_slots::HashSlots;
 use super::preference::{Preference, Preferences};
+use super::room::Room;
 use super::rrset::POINTER_TO_QNAME;
 use super::topology::RegionId;
 use super::tree::Tree;
@@ -165,6 +166,8 @@ pub struct FamilyPool {
     pub slots: Option<HashSlots>,
     /// How shares come about where the pool has other pools for members.
     pub tree: Option<Leaves>,
+    /// How load is divided where members have a capacity.
+    pub room: Option<Room>,
     /// Index of the first of the rotations: over all members, then one for each region.
     pub first_rotation: u32,
 }
@@ -194,6 +197,7 @@ impl FamilyPool {
             preferences: Preferences::default(),
             slots: None,
             tree: None,
+            room: None,
             first_rotation: 0,
         }
     }
@@ -214,7 +218,7 @@ impl FamilyPool {
         let fallbacks = self.candidates.len() - self.fallback_at;
         match self.preference(scope) {
             // Whoever is not found there is sought in the rotation over all.
-            Some(preference) if preference.then_anywhere => {
+            Some(preference) if preference.then_anywhere && self.room.is_none() => {
                 let is_there = |candidate: &&Candidate| candidate.is_in(&preference.regions);
                 self.candidates[..self.fallback_at].iter().filter(is_there).count()
             }

@@ -15,6 +15,8 @@
 //! same member twice. Hence the addresses of one answer are distinct, each member appears as often as its weight
 //! allows, and the number of distinct sets is at most the number of members.
 
+/// Draws of one address by chance or by network.
+mod alone;
 /// From health words to a rotation.
 mod arrange;
 /// Draws by chance.
@@ -32,8 +34,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use arrange::{Desk, arrange, choose_candidates, guide_len};
 use chance::Chance;
 pub use foretell::Foretold;
-pub use hashed::hashed_scope;
-use hashed::{is_hashed, spread_hashed};
+use hashed::spread_hashed;
+pub use hashed::{hashed_scope, is_hashed};
 use sets::{Sets, find_sets};
 
 use super::health_table::{HealthTable, Word};
@@ -197,7 +199,7 @@ impl RotationTable {
             bounds: vec![0; entries as usize].into(),
             draws: (0..members).map(|_| AtomicU64::new(0)).collect(),
             words: Box::new([Word::default(); MAX_MEMBERS]),
-            desk: Desk::new(),
+            desk: Desk::new(pools),
             chance: Chance::new(seed),
             rebuilds: 0,
         }
@@ -423,7 +425,7 @@ impl RotationTable {
         }
         // Addresses beside the members are in no slot.
         rotation.is_hashed =
-            family.slots.is_some() && entries.iter().all(|entry| entry.counter != UNCOUNTED) && len > 0;
+            family.rules.method == Method::Hashed && entries.iter().all(|entry| entry.counter != UNCOUNTED) && len > 0;
         if rotation.is_hashed {
             let members = &mut self.entries[entries_at..entries_at + family.fallback_at];
             spread_hashed(family, members, len);

@@ -12,6 +12,8 @@ use super::trees::{CompiledTree, compile_tree};
 use crate::state::pool::{
     Candidate, Fallback, Family, FamilyPool, Leaves, Method, NO_CANDIDATE, Pool, PoolRules, push_record,
 };
+use crate::state::preference::Preferences;
+use crate::state::room::{Room, Vessel};
 use crate::state::topology::Topology;
 
 /// Compiles a pool; `first_member` and `first_rotation` count over all pools before it.
@@ -108,8 +110,11 @@ fn compile_family(
             let weighted: Vec<(IpAddr, u32)> = candidates[..fallback_at].iter().map(address).collect();
             Some(HashSlots::new(&weighted, [prefix_v4, prefix_v6]))
         }
+        // Its scope leads past the usual rotation.
+        model::Method::Random if preferences.is_empty() => Some(HashSlots::chance()),
         _ => None,
     };
+    let room = compile_room(model, &candidates[..fallback_at], &preferences);
     FamilyPool {
         rules,
         family,
@@ -121,6 +126,31 @@ fn compile_family(
         preferences,
         slots,
         tree: tree.map(|tree| Leaves { tree: tree.tree.clone(), candidate_of: candidate_of.into() }),
+        room,
         first_rotation,
     }
+}
+
+/// How load is divided, where a member has a capacity and neither clients' networks nor other pools decide.
+fn compile_room(model: &model::Pool, members: &[Candidate], preferences: &Preferences) -> Option<Room> {
+    let of = |candidate: &Candidate| &model.members[usize::from(candidate.member)];
+    let is_bound = members.iter().any(|candidate| of(candidate).capacity.is_some());
+    if !is_bound || model.tree.is_some() || matches!(model.method, model::Method::Hash { .. }) {
+        return None;
+    }
+    let vessel = |candidate: &Candidate| Vessel {
+        weight: candidate.weight,
+        capacity: of(candidate).capacity,
+        region: candidate.region,
+    };
+    let vessels: Vec<Vessel> = members.iter().map(vessel).collect();
+    let first_up = match model.method {
+        model::Method::Fogroup { first } => Some(first),
+        _ => None,
+    };
+    // Of what all clients bring, a family has the part of the weight that its members have.
+    let whole: u32 = model.members.iter().filter(|member| member.enabled).map(|member| member.weight).sum();
+    let own: u32 = members.iter().map(|candidate| candidate.weight).sum();
+    let demand = model.demand.map(|demand| f64::from(demand) * f64::from(own) / f64::from(whole.max(1)));
+    Some(Room::new(&vessels, preferences, demand, first_up))
 }

@@ -191,7 +191,9 @@ pub struct MemberRow {
     pub reason: Option<String>,
     /// As configured; 0 when disabled.
     pub weight: u32,
-    /// In place of that.
+    /// Its room, in the unit of weights.
+    pub capacity: Option<u32>,
+    /// In place of the weight.
     pub weight_override: Option<u32>,
     /// Thousandths of it that count.
     pub permille: u16,
@@ -428,6 +430,7 @@ impl<'c> Book<'c> {
                 age_secs: (since_secs > 0).then(|| self.now_secs.saturating_sub(since_secs)),
                 reason: (self.reasons)(pool_id, index),
                 weight: if member.enabled { member.weight } else { 0 },
+                capacity: member.capacity,
                 weight_override: word.weight_override(),
                 permille: word.permille(),
                 is_overridden: word.flags().has_any(Flags::FORCED),
@@ -447,6 +450,7 @@ impl<'c> Book<'c> {
                 age_secs: None,
                 reason: None,
                 weight: 1,
+                capacity: None,
                 weight_override: None,
                 permille: 1000,
                 is_overridden: false,

@@ -116,6 +116,7 @@ fn member(row: &MemberRow) -> Value {
         "age": row.age_secs,
         "reason": row.reason,
         "weight": row.weight,
+        "capacity": row.capacity,
         "weight_override": row.weight_override,
         "permille": row.permille,
         "overridden": row.is_overridden,

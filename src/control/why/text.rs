@@ -183,6 +183,9 @@ fn cells(row: &MemberRow, pool: &PoolEvent) -> [String; 9] {
     if row.permille != 1000 {
         weight.push_str(&format!(" x {}/1000", row.permille));
     }
+    if let Some(capacity) = row.capacity {
+        weight.push_str(&format!(", room for {capacity}"));
+    }
     let mut why = row.standing.to_owned();
     for more in
         [row.reason.as_deref(), row.is_overridden.then_some("overridden"), row.is_frozen.then_some("frozen")]

@@ -4,13 +4,16 @@
 
 use super::{Entry, MAX_MEMBERS, MIN_GUIDE, Rotation, Source, UNCOUNTED};
 use crate::state::health_table::{Flags, State, WHOLE_PERMILLE, Word};
-use crate::state::pool::{Candidate, Fallback, FamilyPool, Leaves, Method, NO_CANDIDATE};
+use crate::state::pool::{Candidate, Fallback, FamilyPool, Leaves, Method, NO_CANDIDATE, Pool};
+use crate::state::room::{self, Room};
 use crate::state::topology::RegionId;
 use crate::state::tree::{Reach, Scratch};
 
 /// The longest cycle: a position and a step of it fit 32 bits together.
 const MAX_TOTAL: u64 = 1 << 31;
 
+/// A smaller part of a load than this is what rounding leaves.
+const LEAST_PART: f64 = 1e-9;
 /// What a whole load is in numbers, where a tree divides it.
 const WHOLE_FLOW: f64 = (1u64 << 30) as f64;
 
@@ -20,11 +23,19 @@ pub(super) struct Desk {
     weights: Box<[u64; MAX_MEMBERS]>,
     /// Where trees are evaluated.
     pub(super) tree: Scratch,
+    /// Where load is divided.
+    room: room::Scratch,
 }
 
 impl Desk {
-    pub(super) fn new() -> Desk {
-        Desk { weights: Box::new([0; MAX_MEMBERS]), tree: Scratch::default() }
+    /// For rotations of these pools.
+    pub(super) fn new(pools: &[Pool]) -> Desk {
+        let rooms = pools.iter().flat_map(|pool| [&pool.v4, &pool.v6]).filter_map(|family| family.room.as_ref());
+        Desk {
+            weights: Box::new([0; MAX_MEMBERS]),
+            tree: Scratch::default(),
+            room: room::Scratch::of(rooms),
+        }
     }
 }
 
@@ -39,19 +50,17 @@ pub(super) fn choose_candidates(
 ) -> (Source, usize) {
     let is_frozen = words.first().is_some_and(|word| word.flags().has_any(Flags::FROZEN));
     let of_up = if is_frozen { Source::Frozen } else { Source::Up };
-    let (source, len) = match &family.tree {
-        Some(leaves) => {
-            let (state, len) = choose_leaves(words, family, leaves, scope, entries, desk);
-            (if state == State::Up { of_up } else { Source::Unknown }, len)
-        }
-        None => {
+    let (state, len) = match (&family.tree, &family.room) {
+        (Some(leaves), _) => choose_leaves(words, family, leaves, scope, entries, desk),
+        (None, Some(room)) => choose_with_room(words, family, room, scope, entries, desk),
+        (None, None) => {
             let (state, len) = choose_members(words, family, scope, entries);
             weigh_members(words, family, &entries[..len], desk);
-            (if state == State::Up { of_up } else { Source::Unknown }, len)
+            (state, len)
         }
     };
     if len > 0 {
-        return (source, len);
+        return (if state == State::Up { of_up } else { Source::Unknown }, len);
     }
     let len = choose_fallback(words, family, scope, entries);
     weigh_members(words, family, &entries[..len], desk);
@@ -94,6 +103,49 @@ pub(super) fn choose_leaves(
     (state, len)
 }
 
+/// Chooses of the members those that get a part of the scope's load, and weighs them by it; returns in which state they are, and how
+/// many.
+fn choose_with_room(
+    words: &[Word],
+    family: &FamilyPool,
+    room: &Room,
+    scope: usize,
+    entries: &mut [Entry],
+    desk: &mut Desk,
+) -> (State, usize) {
+    let members = &family.candidates[..family.fallback_at];
+    let state = state_in_reach(words, family, scope);
+    let now = |at: usize| {
+        let word = words[usize::from(members[at].member)];
+        let weight = if word.state() == state { weight_of(words, &members[at]) } else { 0 };
+        let part = f64::from(word.permille()) / f64::from(WHOLE_PERMILLE);
+        (weight as f64 / f64::from(WHOLE_PERMILLE), part)
+    };
+    if !room.divide(scope, now, &mut desk.room) {
+        return (state, 0);
+    }
+    let shares = &desk.room.shares()[..members.len()];
+    let whole: f64 = shares.iter().sum();
+    let len = fill(entries, family, (0..members.len()).filter(|at| shares[*at] > whole * LEAST_PART));
+    for (entry, weight) in entries[..len].iter().zip(desk.weights.iter_mut()) {
+        *weight = ((shares[usize::from(entry.candidate)] / whole * WHOLE_FLOW).round() as u64).max(1);
+    }
+    (state, len)
+}
+
+/// UP, if anybody can be drawn that is where a scope's clients may be sent; else UNKNOWN.
+fn state_in_reach(words: &[Word], family: &FamilyPool, scope: usize) -> State {
+    let preference = family.preference(scope);
+    let is_in_reach = |candidate: &Candidate| {
+        preference.is_none_or(|preference| preference.then_anywhere || candidate.is_in(&preference.regions))
+    };
+    let is_up = |candidate: &Candidate| {
+        words[usize::from(candidate.member)].state() == State::Up && weight_of(words, candidate) > 0
+    };
+    let any_up = family.candidates[..family.fallback_at].iter().any(|c| is_in_reach(c) && is_up(c));
+    if any_up { State::Up } else { State::Unknown }
+}
+
 /// Chooses of the members those that can be drawn, as the method and the scope's preference have it; returns in which state they
 /// are, and how many.
 fn choose_members(
@@ -108,11 +160,7 @@ fn choose_members(
     };
     let preference = family.preference(scope);
     let members = &family.candidates[..family.fallback_at];
-    let is_in_reach = |candidate: &Candidate| {
-        preference.is_none_or(|preference| preference.then_anywhere || candidate.is_in(&preference.regions))
-    };
-    let any_up = members.iter().any(|c| is_in_reach(c) && is_drawable(c, State::Up));
-    let state = if any_up { State::Up } else { State::Unknown };
+    let state = state_in_reach(words, family, scope);
     let most = match family.rules.method {
         Method::FirstUp(most) => usize::from(most),
         Method::Weighted | Method::Random | Method::Hashed => MAX_MEMBERS,

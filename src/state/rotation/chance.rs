@@ -24,10 +24,19 @@ impl Chance {
         ((high * u64::from(end)) >> 32) as u32
     }
 
+    /// Moves a rotation anywhere, as far as the leader goes.
+    #[inline]
+    pub(super) fn roll_leader(&mut self, rotation: &mut Rotation) {
+        rotation.position = self.below(rotation.total);
+    }
+
     /// Moves a rotation anywhere.
     #[inline]
     pub(super) fn roll(&mut self, rotation: &mut Rotation) {
-        rotation.position = self.below(rotation.total);
+        self.roll_leader(rotation);
+        if rotation.take == 1 {
+            return;
+        }
         let rest_total = rotation.total - rotation.certain_total;
         rotation.rest_position = self.below(rest_total);
     }

@@ -18,9 +18,9 @@ pub fn hashed_scope(slot: usize) -> usize {
     HASHED | slot
 }
 
-/// Whether a scope is a slot.
+/// Whether a scope is a slot: of networks, or that of chance.
 #[inline(always)]
-pub(super) fn is_hashed(scope: usize) -> bool {
+pub fn is_hashed(scope: usize) -> bool {
     scope >= HASHED
 }
 
@@ -127,6 +127,26 @@ impl RotationTable {
             Some(leader.candidate)
         });
         (written, source)
+    }
+
+    /// The first member for a slot that is drawn: most often the first of its order.
+    #[inline]
+    pub(super) fn first_of_slot(&self, at: usize, family: &FamilyPool, scope: usize) -> Option<Entry> {
+        let rotation = &self.rotations[at];
+        let slots = family.slots.as_ref().filter(|_| rotation.is_hashed)?;
+        let slot = scope & (HASHED - 1);
+        let first = *slots.order(slot).first()?;
+        // The order has members of this rotation alone; another one's entry would not be of this candidate.
+        let entry = self.entries.get(rotation.entries_at as usize + usize::from(first))?;
+        if entry.end as u64 >= WHOLE {
+            return Some(*entry);
+        }
+        let mut leader = None;
+        self.for_each_hashed(at, family, scope, |entry| {
+            leader = Some(*entry);
+            false
+        });
+        leader
     }
 
     /// Gives the members for a slot, the first choice first, each once, until `take` has enough.

@@ -51,6 +51,7 @@ fn pool(
         preferences,
         slots: None,
         tree: None,
+        room: None,
         first_rotation: 0,
     };
     let first_rotation = v4.rotation_count() as u32;

@@ -1,5 +1,5 @@
 //! Pools of pools: shares against a reference that walks down each tree by itself, the configuration's mistakes, and what a
-//! server with such pools says.
+//! server with such pools says. Capacity: what draws for clients of all regions bring to each member.
 
 #![allow(clippy::unwrap_used, reason = "test helpers fail by panicking")]
 
@@ -316,8 +316,8 @@ proptest! {
         }
         let reference = Reference { pools: &pools, states: &states };
         let mut compiled = Compiled::new(&text_of(&pools), |pool, ip| states[&(pool, ip)]);
-        for pool in 0..pools.len() {
-            if !pools[pool].items.iter().any(|(part, _)| matches!(part, Part::Pool(_))) {
+        for (pool, drafted) in pools.iter().enumerate() {
+            if !drafted.items.iter().any(|(part, _)| matches!(part, Part::Pool(_))) {
                 continue;
             }
             for client in [None, Some(0), Some(1), Some(2)] {
@@ -455,4 +455,43 @@ pools:
     assert!(told.contains("pool near: up, 100.00 % of the load; wrr"), "{told}");
     assert!(told.contains("pool far: not up, nobody in it can be drawn"), "{told}");
     assert!(told.contains("near/one"), "{told}");
+}
+
+#[test]
+fn draws_for_all_regions_together_bring_nobody_more_than_there_is_room_for() {
+    // 10 in each region, 60 in all; each member has room for half as much again.
+    let text = "globalnames: {n.example: p}\ntopology: {r0: 10.0.0.0/16, r1: 10.1.0.0/16, r2: 10.2.0.0/16}\npools:\n  p:\n    \
+                lb_method: twrr\n    next: {r0: [r1, anywhere], r1: [r2, anywhere], r2: [r0, anywhere]}\n    members:\n";
+    let members: String = (0..3u8)
+        .flat_map(|region| (1..3u8).map(move |number| (region, number)))
+        .map(|(region, number)| format!("    - {{ip: 10.{region}.0.{number}, weight: 10, capacity: 15}}\n"))
+        .collect();
+    let text = format!("{text}{members}    monitor: tcp\n    monitor_params: {{port: 9}}\n");
+    for (down, expected) in [
+        (&[][..], [[10.0, 10.0], [10.0, 10.0], [10.0, 10.0]]),
+        // 15 of the 20 fit beside it, 5 go on to the next region.
+        (&[(0, 1)], [[0.0, 15.0], [12.5, 12.5], [10.0, 10.0]]),
+        // 20 go on, 10 of which find room there, and then anywhere.
+        (&[(0, 1), (0, 2)], [[0.0, 0.0], [15.0, 15.0], [15.0, 15.0]]),
+        // 45 is all the room there is for 60: all are equally beyond it.
+        (&[(0, 1), (0, 2), (1, 1)], [[0.0, 0.0], [0.0, 20.0], [20.0, 20.0]]),
+    ] {
+        let state = |_, ip: Ipv4Addr| match down.contains(&(ip.octets()[1], ip.octets()[3])) {
+            true => State::Down,
+            false => State::Up,
+        };
+        let mut compiled = Compiled::new(&text, state);
+        let mut loads: BTreeMap<Ipv4Addr, f64> = BTreeMap::new();
+        for client in 0..3 {
+            for (who, share) in compiled.drawn(0, Some(client)) {
+                *loads.entry(who).or_insert(0.0) += share * 20.0;
+            }
+        }
+        let of = |region: u8, number: u8| loads.get(&Ipv4Addr::new(10, region, 0, number)).copied().unwrap_or(0.0);
+        let found = [0, 1, 2].map(|region| [of(region, 1), of(region, 2)]);
+        let errors = found.iter().flatten().zip(expected.iter().flatten()).map(|(a, b)| (a - b).abs());
+        let error = errors.fold(0.0, f64::max);
+        eprintln!("down {down:?}: {found:.3?}, largest error {error:.4} of 10");
+        assert!(error < 0.005, "{found:?} {expected:?}");
+    }
 }
