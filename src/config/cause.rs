@@ -419,6 +419,14 @@ pub enum Cause {
     /// No member of positive weight that is enabled.
     #[error("no member of the pool {pool} can ever be drawn: each has weight 0 or is disabled")]
     NeverDrawn { pool: Found },
+    /// Somebody would carry more than it can.
+    #[error("pool {pool}: {failed}, {carrier} carries {load} of its {capacity}")]
+    Overload { pool: Found, failed: String, carrier: Found, load: String, capacity: u32, cases: usize },
+    /// Failures that nobody has looked at.
+    #[error(
+        "pool {pool}: only {tried} of {count} single failures were tried against the members' capacities"
+    )]
+    Untried { pool: Found, tried: usize, count: usize },
     /// No name refers to a pool.
     #[error("{name} is an apex of its own, but `server.ns` names no name servers")]
     NoNameServers { name: Found },

@@ -9,6 +9,7 @@ use super::cause::{Cause, Found};
 use super::compile::{Apexes, largest_ttls};
 use super::decode::{Decoder, Field, Placed, Read, Section, Seen, key};
 use super::dnssec::check_lifetimes;
+use super::failures::warn_of_overload;
 use super::model::{
     Config, Fallback, GlobalNames, Method, OwnerName, OwnerNameRef, Pool, Server, Topology, Zone,
 };
@@ -144,6 +145,10 @@ pub(super) fn link(
     let mut pools = pools;
     if topology_known {
         give_orders(&mut pools, &topology, findings);
+    }
+    if findings.no_errors() {
+        let pools = pools.iter().filter_map(|read| Some((read.at, read.pool.as_ref()?)));
+        warn_of_overload(pools, &topology, |at, cause| findings.warning(file, at, cause));
     }
     check_signed(&zones, &server, &globalnames, &pools, seen.place("globalnames"), findings);
     let pools: Vec<Pool> = pools.into_iter().filter_map(|pool| pool.pool).collect();

@@ -11,7 +11,8 @@ use std::net::IpAddr;
 pub const MAX_ORDER: usize = 8;
 /// Slots at least and at most, and how many a member has between.
 const MIN_SLOTS: usize = 1 << 10;
-const MAX_SLOTS: usize = 1 << 14;
+/// See above; a client's slot in a pool of fewer is this one modulo their number.
+pub const MAX_SLOTS: usize = 1 << 14;
 const SLOTS_EACH: usize = 64;
 
 /// The slots of one address family of a pool.
@@ -61,13 +62,13 @@ impl HashSlots {
 
     /// The slot of a client, and the length of the network that shares it.
     pub fn slot_of(&self, client: IpAddr) -> (usize, u8) {
-        let (bits, width, family, len) = match client {
-            IpAddr::V4(v4) => (u128::from(u32::from(v4)), 32, 4, self.prefix_lens[0].min(32)),
-            IpAddr::V6(v6) => (u128::from(v6), 128, 6, self.prefix_lens[1].min(128)),
-        };
-        let network = bits.checked_shr(width - u32::from(len)).unwrap_or(0);
-        let hash = mix(mix(network as u64 ^ family << 56) ^ (network >> 64) as u64);
+        let (hash, len) = hash_of(client, self.prefix_lens);
         ((hash & self.mask) as usize, len)
+    }
+
+    /// Lengths of networks that clients are told apart by: of IPv4, of IPv6.
+    pub fn prefix_lens(&self) -> [u8; 2] {
+        self.prefix_lens
     }
 
     /// The members of a slot, the first choice first.
@@ -95,6 +96,22 @@ impl HashSlots {
     pub fn is_empty(&self) -> bool {
         false
     }
+}
+
+/// The slot of a client in a pool of [`MAX_SLOTS`].
+pub fn finest_slot(client: IpAddr, prefix_lens: [u8; 2]) -> usize {
+    (hash_of(client, prefix_lens).0 & (MAX_SLOTS as u64 - 1)) as usize
+}
+
+/// The hash of a client's network, and the network's length.
+#[inline(always)]
+fn hash_of(client: IpAddr, prefix_lens: [u8; 2]) -> (u64, u8) {
+    let (bits, width, family, len) = match client {
+        IpAddr::V4(v4) => (u128::from(u32::from(v4)), 32, 4, prefix_lens[0].min(32)),
+        IpAddr::V6(v6) => (u128::from(v6), 128, 6, prefix_lens[1].min(128)),
+    };
+    let network = bits.checked_shr(width - u32::from(len)).unwrap_or(0);
+    (mix(mix(network as u64 ^ family << 56) ^ (network >> 64) as u64), len)
 }
 
 /// How many slots each member is first in: its share, rounded so that all are given out, and one at least.

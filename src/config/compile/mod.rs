@@ -35,7 +35,7 @@ pub(super) use apexes::Apexes;
 pub use apexes::SYNTHESIZED_NS;
 pub use carry::carry;
 use names::Owners;
-use pools::compile_pool;
+pub(super) use pools::compile_pool;
 use signing::Signing;
 
 /// Compiles a configuration without signed zones: what should be signed is not served.

@@ -13,7 +13,7 @@ use crate::state::preference::{Preference, Preferences};
 use crate::state::topology::{RegionId, Topology};
 
 /// Compiles a pool; `first_member` and `first_rotation` count over all pools before it.
-pub(super) fn compile_pool(
+pub(in crate::config) fn compile_pool(
     model: &model::Pool,
     topology: &Topology,
     region_count: usize,
