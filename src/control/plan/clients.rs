@@ -68,8 +68,17 @@ pub enum ClientsError {
         fault: CaptureFault,
     },
     /// There is nobody in it.
-    #[error("{}: there are no clients in it (accepted are lines `PREFIX [WEIGHT] [NAME [TYPE]]` and captures with DNS queries over UDP)", .0.display())]
-    Nobody(PathBuf),
+    #[error(
+        "{}: there are no clients in it (accepted are lines `PREFIX [WEIGHT] [NAME [TYPE]]`, and captures with queries for A or \
+         AAAA over UDP to the server's ports){}",
+        path.display(), Lost(*told)
+    )]
+    Nobody {
+        /// The file.
+        path: PathBuf,
+        /// What was in it.
+        told: Told,
+    },
 }
 
 /// What is wrong with a line.
@@ -98,6 +107,21 @@ pub enum LineFault {
     /// Not text, or too long.
     #[error("the line is no text of at most {MAX_LINE_OCTETS} octets")]
     NotText,
+}
+
+/// Why a capture has nobody, if it is one.
+struct Lost(Told);
+
+impl fmt::Display for Lost {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Told::Lines(_) => Ok(()),
+            Told::Capture(Captured { packets, truncated, other_types, .. }) => write!(
+                f,
+                ": of {packets} packets {truncated} were captured too short, {other_types} ask for other types"
+            ),
+        }
+    }
 }
 
 struct Faults<'f>(&'f Path, &'f [(u64, LineFault)]);
@@ -130,7 +154,7 @@ pub fn read_clients(path: &Path, ports: &[u16], mut take: impl FnMut(Client)) ->
         let lines = read_lines(&mut file, path, &mut take)?;
         (Told::Lines(lines), lines)
     };
-    if count == 0 { Err(ClientsError::Nobody(path.to_owned())) } else { Ok(told) }
+    if count == 0 { Err(ClientsError::Nobody { path: path.to_owned(), told }) } else { Ok(told) }
 }
 
 fn read_lines(

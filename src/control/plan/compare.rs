@@ -57,7 +57,7 @@ pub struct Comparison {
     pub rescoped: Top<ChangedBlock>,
     /// Prefixes of the topologies that no client matches.
     pub shadowed: Both<Vec<IpNet>>,
-    /// Parts of the told clients that are outside every region, and that ask for names of no pool.
+    /// Parts of the told clients that are outside every region, and that ask for what no pool has addresses for.
     pub outside: Both<f64>,
     /// See there.
     pub no_pool: Both<f64>,

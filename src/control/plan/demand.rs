@@ -68,9 +68,9 @@ pub(super) struct Demand {
     pub common_weight: f64,
     /// Weight of all.
     pub total: f64,
-    /// Weight of queries for names that lead to no pool, before and after.
+    /// Weight of queries for names that lead to no pool with members of the family, before and after.
     pub no_pool: [f64; 2],
-    /// Weight of clients outside every region, before and after, and the heaviest ones.
+    /// Weight of clients outside every region, before and after.
     pub outside: [f64; 2],
     /// Clients whose prefix is of more than one region, before or after: they count as its first address.
     pub spanning: u64,

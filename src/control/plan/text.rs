@@ -118,9 +118,10 @@ impl Comparison {
                 writeln!(f, "prefixes that no client matches, {label}: {}", nets.join(", "))?;
             }
         }
-        for (label, [before, after]) in
-            [("clients outside every region", self.outside), ("traffic for names of no pool", self.no_pool)]
-        {
+        for (label, [before, after]) in [
+            ("clients outside every region", self.outside),
+            ("traffic that no pool has addresses for", self.no_pool),
+        ] {
             if before > 0.0 || after > 0.0 {
                 writeln!(f, "{label}: {} before, {} after", percent(before), percent(after))?;
             }
