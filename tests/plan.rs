@@ -108,7 +108,7 @@ fn close(a: f64, b: f64) -> bool {
 fn shares_sum_up_and_shifts_are_symmetric_for_random_changes() {
     let mut numbers = Numbers(11);
     let (mut shifted, mut empty) = (0, 0);
-    for round in 0..300 {
+    for round in 0..120 {
         let (old, new) = (random_config(&mut numbers), random_config(&mut numbers));
         let (there, back) = (compared(&old, &new), compared(&new, &old));
         for unit in &there.units {
@@ -138,7 +138,7 @@ fn shares_sum_up_and_shifts_are_symmetric_for_random_changes() {
         // The same text for the same input: nothing hangs on the order of a hash table.
         assert_eq!(there.to_string(), compared(&old, &new).to_string());
     }
-    assert!(shifted > 300 && empty > 50, "{shifted} shifts, {empty} places without anybody");
+    assert!(shifted > 100 && empty > 20, "{shifted} shifts, {empty} places without anybody");
 }
 
 fn is_empty(answer: Answer) -> bool {
@@ -408,15 +408,7 @@ fn answers_without_members_and_changed_pools_are_told() {
         (&told["pools_added"], &told["pools_removed"]),
         (&serde_json::json!(["shop"]), &serde_json::json!(["web"]))
     );
-    assert_eq!(
-        told["names_added"]["first"],
-        serde_json::json!(["new.example.com."])
-            .as_array()
-            .unwrap()
-            .iter()
-            .map(|name| Value::from(name.as_str().unwrap().trim_end_matches('.')))
-            .collect::<Value>()
-    );
+    assert_eq!(told["names_added"], serde_json::json!({"count": 1, "first": ["new.example.com."]}));
     assert_eq!(told["names_moved"]["first"][0]["after"], "shop");
     let api = told["pools"]
         .as_array()

@@ -422,11 +422,11 @@ pub enum Cause {
     /// Somebody would carry more than it can.
     #[error("pool {pool}: {failed}, {carrier} carries {load} of its {capacity}")]
     Overload { pool: Found, failed: String, carrier: Found, load: String, capacity: u32, cases: usize },
-    /// Failures that nobody has looked at.
+    /// Failures that nobody has looked at, in this pool and more of them.
     #[error(
-        "pool {pool}: only {tried} of {count} single failures were tried against the members' capacities"
+        "pool {pool}{}: {tried} of {count} single failures were tried against the members' capacities", And(*.more)
     )]
-    Untried { pool: Found, tried: usize, count: usize },
+    Untried { pool: Found, tried: usize, count: usize, more: usize },
     /// No name refers to a pool.
     #[error("{name} is an apex of its own, but `server.ns` names no name servers")]
     NoNameServers { name: Found },
@@ -476,6 +476,15 @@ pub enum Cause {
     /// Warnings left out.
     #[error("and {count} more warnings")]
     Omitted { count: usize },
+}
+
+/// More pools of a kind.
+struct And(usize);
+
+impl fmt::Display for And {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0 > 0 { write!(f, " (and {} more pools)", self.0) } else { Ok(()) }
+    }
 }
 
 /// The system's own words where there is a number for them.

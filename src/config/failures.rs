@@ -10,6 +10,7 @@ use super::cause::{Cause, Found};
 use super::compile::compile_pool;
 use super::model;
 use super::report::Span;
+use crate::state::hash_slots::slot_count;
 use crate::state::health_table::{HealthTable, State, Word};
 use crate::state::pool::{Family, FamilyPool, Pool};
 use crate::state::rotation::{RotationTable, hashed_scope};
@@ -17,10 +18,11 @@ use crate::state::topology::{RegionId, Topology};
 
 /// Above its capacity is who carries more than this part of it above: sums of shares are rounded.
 const SLACK: f64 = 1e-9;
-/// Failures of a pool that are tried at load at most; those of the heaviest members come first, then regions.
-const MAX_TRIED: usize = 64;
-/// Members looked at in all trials of one load: some hundredths of a second.
-const MAX_LOOKS: usize = 20_000_000;
+/// Members looked at in all trials of one load at most: about a tenth of a second. Enough for every failure of a pool of 1024; of
+/// `hash`, whose slots have to be made for it, of some 128.
+const MAX_LOOKS: usize = 5_000_000;
+/// What making a slot's order costs for each member, in such looks.
+const SLOT_LOOKS: usize = 4;
 /// In pools of more scopes times members a scope is looked at again only where who fails was drawn.
 const MAX_WHOLE: usize = 1 << 16;
 
@@ -144,6 +146,8 @@ pub struct Trial<'s> {
     /// By family its scopes, the demand of each, and who is drawn there when nobody fails.
     scopes: [Vec<Scope>; 2],
     drawn: Vec<(u16, f64)>,
+    /// Members looked at so far.
+    looks: usize,
 }
 
 struct Scope {
@@ -172,7 +176,15 @@ impl<'s> Trial<'s> {
             spread.iter().map(scope).collect::<Vec<_>>()
         };
         let scopes = [of(&pool.v4, demands[0], &spread[0]), of(&pool.v6, demands[1], &spread[1])];
-        Trial { pool, health, rotations, words, scopes, drawn }
+        let looks =
+            [&pool.v4, &pool.v6].into_iter().zip(&scopes).map(|(family, scopes)| looks(family, scopes.len()));
+        let looks = looks.sum();
+        Trial { pool, health, rotations, words, scopes, drawn, looks }
+    }
+
+    /// Members looked at so far, which is what time it takes goes by.
+    pub fn looks(&self) -> usize {
+        self.looks
     }
 
     /// What each member carries when these fail, in share units.
@@ -191,11 +203,13 @@ impl<'s> Trial<'s> {
         for (family, scopes) in [&self.pool.v4, &self.pool.v6].into_iter().zip(&self.scopes) {
             let whole = family.slots.is_some() || scopes.len() * self.words.len() <= MAX_WHOLE;
             let member = |candidate: u16| usize::from(family.candidates[usize::from(candidate)].member);
+            let mut renewed = 0;
             for scope in scopes {
                 let was_drawn =
                     |(at, _): &(u16, f64)| is_failed.get(member(*at)).is_some_and(|failed| *failed);
                 let drawn = if whole || scope.drawn.iter().any(was_drawn) {
                     self.rotations.shares(self.health, family, scope.number, &mut self.drawn);
+                    renewed += 1;
                     &self.drawn[..]
                 } else {
                     &scope.drawn
@@ -207,10 +221,19 @@ impl<'s> Trial<'s> {
                     }
                 }
             }
+            self.looks += looks(family, renewed);
         }
         let risen = members.iter().map(|at| (usize::from(*at), self.words[usize::from(*at)]));
         self.health.write(pool_id, risen);
         loads
+    }
+}
+
+/// What so many scopes of a family cost: each a look at all members; a slot hardly more than one.
+fn looks(family: &FamilyPool, scopes: usize) -> usize {
+    match &family.slots {
+        Some(_) => scopes + family.candidates.len(),
+        None => scopes * family.candidates.len(),
     }
 }
 
@@ -232,26 +255,30 @@ pub(super) fn warn_of_overload<'p>(
     mut warn: impl FnMut(Span, Cause),
 ) {
     let mut places = None;
-    let mut looks = MAX_LOOKS;
+    let mut left = MAX_LOOKS;
+    let mut untried: Option<(Span, Cause)> = None;
     for (at, model) in pools.filter(|(_, pool)| pool.members.iter().any(|m| m.capacity.is_some())) {
         let (compiled, populated) = places.get_or_insert_with(|| {
             let prefixes: Vec<_> = topology.prefixes.iter().map(|(net, r)| (*net, RegionId(*r))).collect();
             (Topology::new(&prefixes), Populated::new(topology))
         });
         let members = model.members.len();
-        let scopes = match model.method {
-            // A slot's order is made of all members.
-            model::Method::Hash { .. } => 64 * members,
-            model::Method::Twrr { .. } => members.min(1 + topology.regions.len()),
-            _ => 1,
+        let to_make = match model.method {
+            model::Method::Hash { .. } => slot_count(members) * members * SLOT_LOOKS,
+            model::Method::Twrr { .. } => members * members.min(1 + topology.regions.len()),
+            _ => members,
         };
-        let each = (scopes * members).max(1);
-        let pool_name = Found::new(&model.name);
-        let Some(left) = looks.checked_sub(2 * each) else {
-            warn(at, Cause::Untried { pool: pool_name, tried: 0, count: members });
+        let mut give_up = |tried, count| match &mut untried {
+            Some((_, Cause::Untried { more, .. })) => *more += 1,
+            _ => {
+                untried = Some((at, Cause::Untried { pool: Found::new(&model.name), tried, count, more: 0 }))
+            }
+        };
+        if to_make > left {
+            give_up(0, members);
             continue;
-        };
-        looks = left;
+        }
+        left -= to_make;
         let pool = [compile_pool(model, compiled, topology.regions.len(), 0, 0, 0)];
         let health = HealthTable::new([members]);
         health.write(0, (0..members).map(|member| (member, Word::new(State::Up, 0))));
@@ -266,11 +293,13 @@ pub(super) fn warn_of_overload<'p>(
             Failed::Member(member) => (1, u32::MAX - model.members[usize::from(*member)].weight),
             Failed::Region(..) => (2, 0),
         });
-        let tried = MAX_TRIED.min(1 + looks / each).min(failures.len());
-        looks = looks.saturating_sub(tried * each);
         let mut worst: Option<(f64, &Failed, &model::Member, f64, u32)> = None;
-        let mut cases = 0;
-        for failed in &failures[..tried] {
+        let (mut cases, mut tried) = (0, 0);
+        for failed in &failures {
+            if trial.looks() > left {
+                break;
+            }
+            tried += 1;
             let loads = trial.loads(failed);
             for (member, load) in model.members.iter().zip(loads) {
                 let Some(capacity) = member.capacity else { continue };
@@ -283,6 +312,7 @@ pub(super) fn warn_of_overload<'p>(
                 }
             }
         }
+        left = left.saturating_sub(trial.looks());
         if let Some((_, failed, carrier, load, capacity)) = worst {
             let failed = match failed {
                 Failed::Nobody => "with nobody failed".to_owned(),
@@ -294,72 +324,16 @@ pub(super) fn warn_of_overload<'p>(
                 }
             };
             let (carrier, load) = (Found::new(&carrier.name), units_text(load));
-            warn(at, Cause::Overload { pool: pool_name, failed, carrier, load, capacity, cases });
+            let pool = Found::new(&model.name);
+            warn(at, Cause::Overload { pool, failed, carrier, load, capacity, cases });
         } else if tried < failures.len() {
-            warn(at, Cause::Untried { pool: pool_name, tried, count: failures.len() });
+            give_up(tried, failures.len());
         }
+    }
+    if let Some((at, cause)) = untried {
+        warn(at, cause);
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::super::tests::{loaded, warnings};
-    use super::*;
-
-    fn text(method: &str, members: &str, more: &str) -> String {
-        format!(
-            "globalnames: {{a.example: web}}\nserver: {{ns: [ns.example.net]}}\npools:\n  web:\n    lb_method: {method}\n    \
-             members: {members}\n    monitor: forced\n    monitor_params: {{status: up}}\n{more}"
-        )
-    }
-
-    #[test]
-    fn overload_by_a_single_failure_is_warned_about_once_a_pool() {
-        // 300 in all: either of the others takes half of 100 or of 200, by weight 1 : 1 or 1 : 2.
-        let members =
-            "{192.0.2.1: {weight: 100}, 192.0.2.2: {weight: 100, capacity: 120}, 192.0.2.3: {weight: 100}}";
-        assert_eq!(
-            warnings(&text("wrr", members, "")),
-            [
-                "4:3: pool `web`: if `192.0.2.1` fails, `192.0.2.2` carries 150 of its 120 (the worst of 2 cases; `steerd plan \
-                 --n-1` shows all)"
-            ]
-        );
-        let enough = members.replace("120", "150");
-        assert!(warnings(&text("wrr", &enough, "")).is_empty());
-        assert_eq!(
-            warnings(&text("wrr", &enough, "    demand: 600\n")),
-            [
-                "4:3: pool `web`: if `192.0.2.1` fails, `192.0.2.2` carries 300 of its 150 (the worst of 3 cases; `steerd plan \
-                 --n-1` shows all)"
-            ]
-        );
-    }
-
-    #[test]
-    fn loads_are_those_of_the_rotation() {
-        let topology = "topology: {a: [10.1.0.0/16], b: [10.2.0.0/16], c: [10.3.0.0/16]}\n";
-        let members = "{10.1.0.1: {weight: 10}, 10.1.0.2: {weight: 10}, 10.2.0.1: {weight: 5}}";
-        let config = loaded(&text("twrr", members, topology));
-        let snapshot = crate::config::compile::compile(&config, 1);
-        let (model, pool) = (&config.pools[0], &snapshot.pools[0]);
-        snapshot.health.write(0, (0..3).map(|member| (member, Word::new(State::Up, 0))));
-        let mut rotations = RotationTable::new(&snapshot.pools, 3);
-        let populated = Populated::new(&config.topology);
-        // Outside and c count as b does: 5, 20, 5, 5 of 35.
-        let parts = region_parts(&pool.v4, &populated);
-        assert_eq!(parts.iter().map(|part| (part * 35.0).round()).collect::<Vec<_>>(), [5.0, 20.0, 5.0, 5.0]);
-        let spread = [&pool.v4, &pool.v6].map(|family| scopes(family, &populated));
-        let mut trial = Trial::new(pool, &snapshot.health, &mut rotations, family_demands(model), spread);
-        let mut loads = |failed: &Failed| -> Vec<f64> {
-            trial.loads(failed).iter().map(|load| (load * 7.0).round()).collect()
-        };
-        // In units of 25 / 35 = 5 / 7: 20 of a, and 10 of the others by 10 : 10 : 5.
-        assert_eq!(loads(&Failed::Nobody), [70.0, 70.0, 35.0]);
-        // a to its other; outside and c by 10 : 5.
-        assert_eq!(loads(&Failed::Member(0)), [0.0, 133.0, 42.0]);
-        assert_eq!(loads(&Failed::Region(RegionId(0), vec![0, 1])), [0.0, 0.0, 175.0]);
-        assert_eq!(loads(&Failed::Nobody), [70.0, 70.0, 35.0], "nothing is left of a trial");
-        assert_eq!(failures(pool).len(), 1 + 3 + 2);
-    }
-}
+mod tests;

@@ -14,8 +14,12 @@ mod demand;
 pub mod failures;
 /// As JSON.
 mod json;
+/// Shares that have been read off rotations.
+mod known;
 /// Names before and after.
 mod names;
+/// A captured frame.
+mod packet;
 /// Captures of queries.
 pub mod pcap;
 /// One of the two configurations.

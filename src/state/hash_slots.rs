@@ -32,7 +32,7 @@ impl HashSlots {
     /// For members of these addresses and weights above 0, known by their index. Clients are told apart by networks of these
     /// lengths (IPv4, IPv6).
     pub fn new(members: &[(IpAddr, u32)], prefix_lens: [u8; 2]) -> HashSlots {
-        let slots = (SLOTS_EACH * members.len()).next_power_of_two().clamp(MIN_SLOTS, MAX_SLOTS);
+        let slots = slot_count(members.len());
         let order_len = members.len().min(MAX_ORDER);
         let mut quotas = quotas(members, slots);
         let mut orders = Vec::with_capacity(slots * order_len);
@@ -96,6 +96,11 @@ impl HashSlots {
     pub fn is_empty(&self) -> bool {
         false
     }
+}
+
+/// How many slots a pool of so many members has.
+pub fn slot_count(members: usize) -> usize {
+    (SLOTS_EACH * members).next_power_of_two().clamp(MIN_SLOTS, MAX_SLOTS)
 }
 
 /// The slot of a client in a pool of [`MAX_SLOTS`].

@@ -244,8 +244,8 @@ mod tests {
         for (text, expected) in [
             ("10.1.2.3", Some("10.1.2.3/32 1")),
             ("10.1.2.3/16  2.5 # many", Some("10.1.0.0/16 2.5")),
-            ("2001:db8::/32\tWWW.example.com", Some("2001:db8::/32 1 www.example.com V4")),
-            ("10.0.0.0/8 7 www.example.com aaaa\r\n", Some("10.0.0.0/8 7 www.example.com V6")),
+            ("2001:db8::/32\tWWW.example.com", Some("2001:db8::/32 1 www.example.com. V4")),
+            ("10.0.0.0/8 7 www.example.com aaaa\r\n", Some("10.0.0.0/8 7 www.example.com. V6")),
             ("", None),
             ("  # nobody", None),
         ] {

@@ -4,7 +4,7 @@
 //! moves is the mean of the shifts of all places, which is more where clients change places with each other. In a fixed order,
 //! whatever the input's.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::path::Path;
 
@@ -12,8 +12,9 @@ use ipnet::IpNet;
 
 use super::clients::{ClientsError, Told, read_clients};
 use super::demand::{Class, Demand, Unit};
+use super::known::{FIRST_ADDRESS, Known};
 use super::names::compare_names;
-use super::side::{ANY_SLOT, Answer, Kind, PlaceId, Shares, Side};
+use super::side::{ANY_SLOT, Answer, Kind, Side};
 use super::terrain::{ChangedBlock, shadowed, survey};
 use crate::state::pool::Family;
 
@@ -241,67 +242,16 @@ fn distance<'s>(shares: impl Iterator<Item = &'s Both<f64>>) -> f64 {
     shares.map(|[before, after]| (after - before).abs()).sum::<f64>() / 2.0
 }
 
-/// Shares with addresses as indices; those of nobody are at [`NODATA`] or [`REFUSED`].
-struct Indexed {
-    of: Vec<(usize, f64)>,
-    answer: Answer,
-}
-
-const NODATA: usize = 0;
-const REFUSED: usize = 1;
-
-/// Shares of a unit that are known, by side and scope.
-struct Book<'u> {
-    unit: &'u Unit,
-    known: [HashMap<usize, Indexed>; 2],
-    indices: HashMap<IpAddr, usize>,
-    addresses: Vec<IpAddr>,
-}
-
-impl Book<'_> {
-    /// The key under which the shares of a place are known, made if need be.
-    fn learn(&mut self, at: usize, side: &mut Side, place: PlaceId) -> usize {
-        let unit = self.unit;
-        let kind = unit.kinds[at];
-        let key = match unit.pools[at] {
-            None => 0,
-            Some(_) if place == ANY_SLOT => usize::MAX,
-            Some(pool) => side.scope(pool, unit.family, kind, place),
-        };
-        if self.known[at].contains_key(&key) {
-            return key;
-        }
-        let Shares { of, answer } = match unit.pools[at] {
-            None => Shares { of: Vec::new(), answer: Answer::NoPool },
-            Some(pool) => side.shares(pool, unit.family, kind, place),
-        };
-        let mut indexed: Vec<(usize, f64)> = Vec::with_capacity(of.len().max(1));
-        for (address, share) in of {
-            let next = REFUSED + 1 + self.addresses.len();
-            let index = *self.indices.entry(address).or_insert(next);
-            if index == next {
-                self.addresses.push(address);
-            }
-            indexed.push((index, share));
-        }
-        if indexed.is_empty() {
-            indexed.push((if answer == Answer::Refused { REFUSED } else { NODATA }, 1.0));
-        }
-        self.known[at].insert(key, Indexed { of: indexed, answer });
-        key
-    }
-}
-
 fn compare_unit(unit: &Unit, demand: &Demand, old: &mut Side, new: &mut Side, top: usize) -> UnitChange {
     let classes = demand.classes(unit);
-    let mut book = Book { unit, known: Default::default(), indices: HashMap::new(), addresses: Vec::new() };
-    let mut totals: Vec<Both<f64>> = vec![[0.0; 2]; 2];
+    let mut book = Known::new(unit);
+    let mut totals: Vec<Both<f64>> = vec![[0.0; 2]; FIRST_ADDRESS];
     let mut differences: Vec<f64> = Vec::new();
     let (mut moved, mut changed, mut without) = (0.0, Vec::new(), Vec::new());
     for class in &classes {
         let [before, after] = class.places;
         let keys = [book.learn(0, old, before), book.learn(1, new, after)];
-        totals.resize(2 + book.addresses.len(), [0.0; 2]);
+        totals.resize(FIRST_ADDRESS + book.addresses.len(), [0.0; 2]);
         differences.resize(totals.len(), 0.0);
         let mut answers = [Answer::NoPool; 2];
         for at in 0..2 {
@@ -336,7 +286,7 @@ fn compare_unit(unit: &Unit, demand: &Demand, old: &mut Side, new: &mut Side, to
             }
         }
     }
-    let mut rows: Vec<Row> = std::iter::zip(&book.addresses, totals.iter().skip(2))
+    let mut rows: Vec<Row> = std::iter::zip(&book.addresses, totals.iter().skip(FIRST_ADDRESS))
         .map(|(address, shares)| Row {
             address: *address,
             name: name_of(new, unit.pools[1], *address).or_else(|| name_of(old, unit.pools[0], *address)),

@@ -4,16 +4,9 @@
 //! taken is counted by why. A packet is read into a buffer that never grows past the longest there is; names nobody.
 
 use std::io::{self, Read};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-
-use ipnet::IpNet;
 
 use super::clients::Client;
-use crate::dataplane::parse::{Rejection, parse_any};
-use crate::dataplane::turn::DropReason;
-use crate::state::pool::Family;
-use crate::wire::edns::Understood;
-use crate::wire::name::Name;
+use super::packet::{Skip, datagram, query};
 
 /// Octets of a packet or block at most: what tcpdump captures at most, and room for options of a block.
 const MAX_BLOCK_OCTETS: usize = 1 << 19;
@@ -24,7 +17,6 @@ const INTERFACE: u32 = 1;
 const SIMPLE_PACKET: u32 = 3;
 const ENHANCED_PACKET: u32 = 6;
 const ORDER_MAGIC: u32 = 0x1A2B_3C4D;
-const UDP: u8 = 17;
 
 /// What a capture held.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -265,116 +257,39 @@ fn check_link(link: u32) -> Result<(), CaptureFault> {
     }
 }
 
-/// Why a packet is not taken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Skip {
-    Short,
-    Fragment,
-    OtherType,
-    Other,
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-/// A UDP datagram.
-struct Datagram<'p> {
-    source: IpAddr,
-    port: u16,
-    payload: &'p [u8],
-}
+    fn counts(file: &[u8]) -> Result<Captured, CaptureFault> {
+        read(&mut &*file, &[53], &mut |_| {})
+    }
 
-fn split(octets: &[u8], at: usize) -> Result<(&[u8], &[u8]), Skip> {
-    octets.split_at_checked(at).ok_or(Skip::Short)
-}
-
-fn two(octets: &[u8], at: usize) -> Result<u16, Skip> {
-    octets
-        .get(at..)
-        .and_then(|from| from.first_chunk())
-        .map(|two| u16::from_be_bytes(*two))
-        .ok_or(Skip::Short)
-}
-
-fn datagram(link: u32, frame: &[u8]) -> Result<Datagram<'_>, Skip> {
-    let packet = match link {
-        1 | 113 | 276 => {
-            let (type_at, mut behind) = match link {
-                1 => (12, 14),
-                113 => (14, 16),
-                _ => (0, 20),
-            };
-            let mut kind = two(frame, type_at)?;
-            // Tags of VLANs, one within the other.
-            while matches!(kind, 0x8100 | 0x88A8 | 0x9100) {
-                kind = two(frame, behind + 2)?;
-                behind += 4;
+    #[test]
+    fn damaged_captures_neither_panic_nor_lose_a_packet() {
+        let files: [&[u8]; 3] = [
+            include_bytes!("../../../tests/data/captures/ethernet.pcap"),
+            include_bytes!("../../../tests/data/captures/ethernet.pcapng"),
+            include_bytes!("../../../tests/data/captures/cooked.pcap"),
+        ];
+        let mut random = 1u64;
+        let mut next = |end: usize| {
+            random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (random >> 33) as usize % end
+        };
+        let mut read_whole = 0;
+        for round in 0..6000 {
+            let mut file = files[round % 3].to_vec();
+            for _ in 0..1 + next(4) {
+                let at = next(file.len());
+                file[at] = next(256) as u8;
             }
-            if !matches!(kind, 0x0800 | 0x86DD) {
-                return Err(Skip::Other);
-            }
-            split(frame, behind)?.1
+            file.truncate(file.len() - if next(4) == 0 { next(file.len()) } else { 0 });
+            let Ok(captured) = counts(&file) else { continue };
+            let Captured { packets, queries, other_types, truncated, fragments, others, .. } = captured;
+            assert_eq!(queries + other_types + truncated + fragments + others, packets, "round {round}");
+            read_whole += u64::from(packets == 28);
         }
-        0 | 108 => split(frame, 4)?.1,
-        _ => frame,
-    };
-    match packet.first().ok_or(Skip::Short)? >> 4 {
-        4 => datagram_v4(packet),
-        6 => datagram_v6(packet),
-        _ => Err(Skip::Other),
+        assert!(read_whole > 1000, "{read_whole}");
     }
-}
-
-fn datagram_v4(packet: &[u8]) -> Result<Datagram<'_>, Skip> {
-    let (head, _) = split(packet, 20)?;
-    if head[9] != UDP {
-        return Err(Skip::Other);
-    }
-    if two(head, 6)? & 0x3FFF != 0 {
-        return Err(Skip::Fragment);
-    }
-    let source = Ipv4Addr::new(head[12], head[13], head[14], head[15]);
-    let (_, udp) = split(packet, usize::from(head[0] & 0xF) * 4)?;
-    udp_payload(source.into(), udp)
-}
-
-fn datagram_v6(packet: &[u8]) -> Result<Datagram<'_>, Skip> {
-    let (head, mut rest) = split(packet, 40)?;
-    let source: [u8; 16] = head[8..24].try_into().map_err(|_| Skip::Short)?;
-    let mut next = head[6];
-    loop {
-        match next {
-            UDP => return udp_payload(Ipv6Addr::from(source).into(), rest),
-            44 => return Err(Skip::Fragment),
-            // Hop-by-hop options, routing, destination options.
-            0 | 43 | 60 => {
-                let (extension, _) = split(rest, 2)?;
-                next = extension[0];
-                rest = split(rest, (usize::from(extension[1]) + 1) * 8)?.1;
-            }
-            _ => return Err(Skip::Other),
-        }
-    }
-}
-
-fn udp_payload(source: IpAddr, udp: &[u8]) -> Result<Datagram<'_>, Skip> {
-    let (head, payload) = split(udp, 8)?;
-    let len = usize::from(two(head, 4)?).checked_sub(8).ok_or(Skip::Other)?;
-    Ok(Datagram { source, port: two(head, 2)?, payload: split(payload, len)?.0 })
-}
-
-fn query(datagram: &Datagram<'_>, ports: &[u16]) -> Result<(Client, bool), Skip> {
-    if !ports.contains(&datagram.port) {
-        return Err(Skip::Other);
-    }
-    let understood = Understood { client_subnet: true, cookies: false };
-    let query = parse_any(datagram.payload, understood).map_err(|rejection| match rejection {
-        Rejection::Drop(DropReason::Short) => Skip::Short,
-        _ => Skip::Other,
-    })?;
-    let family = Family::asked_by(query.qtype()).ok_or(Skip::OtherType)?;
-    let name = Name::from_wire(query.qname()).map_err(|_| Skip::Other)?.to_lowercase();
-    let subnet = query.options.client_subnet.and_then(|subnet| {
-        let address = subnet.address()?;
-        IpNet::new(address, subnet.source_len()).ok()
-    });
-    let net = subnet.unwrap_or_else(|| datagram.source.into()).trunc();
-    Ok((Client { net, weight: 1.0, asks: Some((name, family)) }, subnet.is_some()))
 }
