@@ -420,8 +420,8 @@ pub enum Cause {
     #[error("no member of the pool {pool} can ever be drawn: each has weight 0 or is disabled")]
     NeverDrawn { pool: Found },
     /// Somebody would carry more than it can.
-    #[error("pool {pool}: {failed}, {carrier} carries {load} of its {capacity}")]
-    Overload { pool: Found, failed: String, carrier: Found, load: String, capacity: u32, cases: usize },
+    #[error("pool {}: {}, {} carries {} of its {}", .0.pool, .0.failed, .0.carrier, .0.load, .0.capacity)]
+    Overload(Box<Overload>),
     /// Failures that nobody has looked at, in this pool and more of them.
     #[error(
         "pool {pool}{}: {tried} of {count} single failures were tried against the members' capacities", And(*.more)
@@ -476,6 +476,20 @@ pub enum Cause {
     /// Warnings left out.
     #[error("and {count} more warnings")]
     Omitted { count: usize },
+}
+
+/// The worst that a single failure in a pool does.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Overload {
+    pub(super) pool: Found,
+    /// Who fails, in words.
+    pub(super) failed: String,
+    pub(super) carrier: Found,
+    /// In the unit of weights.
+    pub(super) load: String,
+    pub(super) capacity: u32,
+    /// How often somebody carries more than it can.
+    pub(super) cases: usize,
 }
 
 /// More pools of a kind.

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use super::cause::{Cause, Found};
+use super::cause::{Cause, Found, Overload};
 use super::compile::compile_pool;
 use super::model;
 use super::report::Span;
@@ -325,7 +325,8 @@ pub(super) fn warn_of_overload<'p>(
             };
             let (carrier, load) = (Found::new(&carrier.name), units_text(load));
             let pool = Found::new(&model.name);
-            warn(at, Cause::Overload { pool, failed, carrier, load, capacity, cases });
+            let overload = Overload { pool, failed, carrier, load, capacity, cases };
+            warn(at, Cause::Overload(Box::new(overload)));
         } else if tried < failures.len() {
             give_up(tried, failures.len());
         }

@@ -21,6 +21,9 @@ const MAX_NETWORKS: u32 = 256;
 /// Names whose pools are remembered at most; then the next are looked up anew.
 const MAX_REMEMBERED: usize = 1 << 20;
 
+/// A name in wire form, and what is asked for.
+type Asked = (Box<[u8]>, Family);
+
 /// A family of a pool, before and after.
 pub(super) struct Unit {
     /// The pool's name.
@@ -76,7 +79,7 @@ pub(super) struct Demand {
     pub spanning: u64,
     shapes: Vec<[Kind; 2]>,
     common: Vec<Classes>,
-    remembered: HashMap<(Box<[u8]>, Family), [Option<usize>; 2]>,
+    remembered: HashMap<Asked, [Option<usize>; 2]>,
     by_pool: [HashMap<(usize, Family), usize>; 2],
 }
 

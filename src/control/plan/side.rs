@@ -210,7 +210,7 @@ impl Side {
             Family::V6 => Rtype::AAAA,
         };
         let client = IpAddr::from([127, 0, 0, 1]);
-        let asked = Asked { name: name.clone(), rtype, client, subnet: None, is_tcp: false };
+        let asked = Asked { name: *name, rtype, client, subnet: None, is_tcp: false };
         let seen = Seen::default();
         let transport = asked.transport();
         let Side { generation, worker, reply, .. } = self;
