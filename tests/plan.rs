@@ -20,7 +20,7 @@ use steerd::wire::record::Record;
 
 mod common;
 
-use common::run_steerd;
+use common::{Server, config as config_text, run_steerd};
 
 /// SplitMix64: the same numbers in every run, so that a failure is found again.
 struct Numbers(u64);
@@ -528,4 +528,30 @@ fn million_lines_of_clients_are_read_and_wrong_ones_named() {
     {
         assert!(errors.contains(part), "{errors}");
     }
+}
+
+#[test]
+fn states_of_the_server_count_where_they_are_asked_for() {
+    let state = tempfile::tempdir().unwrap();
+    let folder = state.path().to_str().unwrap();
+    let text = config_text(
+        &format!("state_dir: {folder}"),
+        "globalnames: {www.test: web}
+pools: {web: {lb_method: wrr, members: {127.77.0.1: {name: one}, 127.77.0.2: {name: two}}, monitor: forced, monitor_params: {status: up}}}
+",
+    );
+    let server = Server::start(&text);
+    assert!(run_steerd(&["override", "add", "down", "one", "--state-dir", folder]).status.success());
+    assert!(server.stop().success());
+    let files = Files::new(&[
+        ("old.yaml", &text),
+        ("new.yaml", &text.replace("{name: two}", "{name: two, weight: 3}")),
+    ]);
+    let shift = |arguments: &[&str]| {
+        let told = files.json(&[&["old.yaml", "new.yaml"], arguments].concat());
+        (told["pools"][0]["shift"].clone(), told["notes"].as_array().unwrap().len())
+    };
+    assert_eq!(shift(&[]), (0.25.into(), 0));
+    assert_eq!(shift(&["--state"]), (0.0.into(), 2), "only two is up, with all of it");
+    assert_eq!(shift(&["--state", "--assume", "one=up"]), (0.25.into(), 2));
 }
