@@ -488,6 +488,12 @@ fn captures_of_real_queries_are_read_in_every_form() {
     let told =
         files.json(&["old.yaml", "new.yaml", "--clients", folder.join("short.pcap").to_str().unwrap()]);
     assert_eq!((&told["clients"]["queries"], &told["clients"]["truncated"]), (&6.into(), &10.into()));
+    // Without client subnets every query is its sender's.
+    let deaf = OLD.replace("{ns: [ns.example.net]}", "{ns: [ns.example.net], ecs: off}");
+    std::fs::write(files.0.path().join("deaf.yaml"), deaf).unwrap();
+    let ethernet = folder.join("ethernet.pcap");
+    let told = files.json(&["deaf.yaml", "deaf.yaml", "--clients", ethernet.to_str().unwrap()]);
+    assert_eq!((&told["clients"]["with_subnet"], &told["unchanged"]), (&0.into(), &true.into()));
     // A file that ends within a packet, and one that is damaged.
     let whole = std::fs::read(folder.join("ethernet.pcap")).unwrap();
     std::fs::write(files.0.path().join("cut.pcap"), &whole[..2000]).unwrap();

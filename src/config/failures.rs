@@ -70,7 +70,10 @@ pub fn failures(pool: &Pool) -> Vec<Failed> {
 pub fn family_demands(model: &model::Pool) -> [f64; 2] {
     let most = match model.method {
         model::Method::Fogroup { first } => usize::from(first),
-        _ => usize::MAX,
+        model::Method::Wrr
+        | model::Method::Twrr { .. }
+        | model::Method::Random
+        | model::Method::Hash { .. } => usize::MAX,
     };
     let weights = Family::ALL.map(|family| {
         let enabled = model.members.iter().filter(|m| m.enabled && Family::of(m.ip) == family);
@@ -266,7 +269,7 @@ pub(super) fn warn_of_overload<'p>(
         let to_make = match model.method {
             model::Method::Hash { .. } => slot_count(members) * members * SLOT_LOOKS,
             model::Method::Twrr { .. } => members * members.min(1 + topology.regions.len()),
-            _ => members,
+            model::Method::Wrr | model::Method::Fogroup { .. } | model::Method::Random => members,
         };
         let mut give_up = |tried, count| match &mut untried {
             Some((_, Cause::Untried { more, .. })) => *more += 1,

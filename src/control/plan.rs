@@ -19,7 +19,7 @@ mod known;
 /// Names before and after.
 mod names;
 /// A captured frame.
-mod packet;
+pub mod packet;
 /// Captures of queries.
 pub mod pcap;
 /// One of the two configurations.

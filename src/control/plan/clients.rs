@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 use ipnet::IpNet;
 
+use super::packet::OnlyQueries;
 use super::pcap::{self, CaptureFault, Captured};
 use crate::state::pool::Family;
 use crate::wire::name::{Name, NameTextError};
@@ -136,16 +137,20 @@ impl fmt::Display for Faults<'_> {
     }
 }
 
-/// Reads all clients of a file; of a capture the queries to one of these ports.
+/// Reads all clients of a file; of a capture those queries.
 ///
 /// # Errors
 /// [`ClientsError`]
-pub fn read_clients(path: &Path, ports: &[u16], mut take: impl FnMut(Client)) -> Result<Told, ClientsError> {
+pub fn read_clients(
+    path: &Path,
+    only: OnlyQueries<'_>,
+    mut take: impl FnMut(Client),
+) -> Result<Told, ClientsError> {
     let unreadable = |error| ClientsError::Unreadable { path: path.to_owned(), error };
     let mut file = BufReader::with_capacity(BUFFER_OCTETS, File::open(path).map_err(unreadable)?);
     let head = file.fill_buf().map_err(unreadable)?;
     let (told, count) = if pcap::is_capture(head) {
-        let captured = pcap::read(&mut file, ports, &mut take).map_err(|fault| match fault {
+        let captured = pcap::read(&mut file, only, &mut take).map_err(|fault| match fault {
             CaptureFault::Io(error) => unreadable(error),
             fault => ClientsError::Capture { path: path.to_owned(), fault },
         })?;

@@ -14,6 +14,7 @@ use super::clients::{ClientsError, Told, read_clients};
 use super::demand::{Class, Demand, Unit};
 use super::known::{FIRST_ADDRESS, Known};
 use super::names::compare_names;
+use super::packet::OnlyQueries;
 use super::side::{ANY_SLOT, Answer, Kind, Side};
 use super::terrain::{ChangedBlock, shadowed, survey};
 use crate::state::pool::Family;
@@ -94,6 +95,8 @@ pub struct UnitChange {
     pub classes: Top<ClassChange>,
     /// Places where members are not what is answered, likewise.
     pub without_members: Top<ClassChange>,
+    /// Whether it is members, a fallback or nothing as before wherever clients are.
+    pub is_of_same_kind: bool,
     /// For which clients an answer holds, where that changes.
     pub scopes: Option<Both<String>>,
 }
@@ -144,7 +147,9 @@ pub fn compare(
         Some(path) => {
             let listens = [&*old, &*new].into_iter().flat_map(|side| &side.config.server.listen);
             let ports: Vec<u16> = listens.map(|listen| listen.port()).chain([DNS_PORT]).collect();
-            Some(read_clients(path, &ports, |client| demand.add(&client, old, new))?)
+            let reads_subnets = old.config.server.ecs || new.config.server.ecs;
+            let only = OnlyQueries { ports: &ports, reads_subnets };
+            Some(read_clients(path, only, |client| demand.add(&client, old, new))?)
         }
     };
     let mut whole: BTreeMap<Option<IpAddr>, Both<f64>> = BTreeMap::new();
@@ -208,7 +213,7 @@ impl Comparison {
         let is_still = |unit: &UnitChange| {
             unit.change.is_some_and(|change| change.moved <= EPSILON)
                 && unit.scopes.is_none()
-                && unit.without_members.0.iter().all(|class| class.answers[0] == class.answers[1])
+                && unit.is_of_same_kind
         };
         let lists = [&self.moved.1, &self.rescoped.1, &self.names_added.1, &self.names_removed.1];
         self.units.iter().all(is_still)
@@ -234,7 +239,15 @@ fn notes(old: &Side, new: &Side) -> Vec<String> {
     let of = |label: &'static str, side: &Side| {
         side.notes.iter().map(|note| format!("{label}: {note}")).collect::<Vec<_>>()
     };
-    [of("before", old), of("after", new)].concat()
+    let mut notes = [of("before", old), of("after", new)].concat();
+    let on = [old, new].map(|side| if side.config.server.ecs { "on" } else { "off" });
+    if on[0] != on[1] {
+        let [before, after] = on;
+        notes.push(format!(
+            "server.ecs is {before} before and {after} after: clients here are those of subnets, not their resolvers"
+        ));
+    }
+    notes
 }
 
 /// Half the sum of the differences.
@@ -316,6 +329,7 @@ fn compare_unit(unit: &Unit, demand: &Demand, old: &mut Side, new: &mut Side, to
         rows,
         regions: regions.into_iter().collect(),
         classes: first(changed, top),
+        is_of_same_kind: without.iter().all(|class| class.answers[0] == class.answers[1]),
         without_members: first(without, top),
         scopes,
     }

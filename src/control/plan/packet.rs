@@ -16,6 +16,15 @@ use crate::wire::name::Name;
 /// The protocol number of UDP.
 const UDP: u8 = 17;
 
+/// Which queries are taken.
+#[derive(Clone, Copy, Debug)]
+pub struct OnlyQueries<'p> {
+    /// Those to one of these ports.
+    pub ports: &'p [u16],
+    /// Whether the network of a client-subnet option is taken in place of the source.
+    pub reads_subnets: bool,
+}
+
 /// Why a packet is not taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Skip {
@@ -112,12 +121,12 @@ fn udp_payload(source: IpAddr, udp: &[u8]) -> Result<Datagram<'_>, Skip> {
     Ok(Datagram { source, port: two(head, 2)?, payload: split(payload, len)?.0 })
 }
 
-/// The query in a datagram to one of these ports, and whether it has a client subnet.
-pub(super) fn query(datagram: &Datagram<'_>, ports: &[u16]) -> Result<(Client, bool), Skip> {
-    if !ports.contains(&datagram.port) {
+/// The query in a datagram, and whether it counts by a client subnet.
+pub(super) fn query(datagram: &Datagram<'_>, only: OnlyQueries<'_>) -> Result<(Client, bool), Skip> {
+    if !only.ports.contains(&datagram.port) {
         return Err(Skip::Other);
     }
-    let understood = Understood { client_subnet: true, cookies: false };
+    let understood = Understood { client_subnet: only.reads_subnets, cookies: false };
     let query = parse_any(datagram.payload, understood).map_err(|rejection| match rejection {
         Rejection::Drop(DropReason::Short) => Skip::Short,
         _ => Skip::Other,
@@ -162,8 +171,10 @@ mod tests {
         };
         let ethernet = |tags: &[u8], kind: [u8; 2], packet: &[u8]| [&[0; 12], tags, &kind, packet].concat();
         let take = |link, frame: &[u8]| {
-            datagram(link, frame)
-                .and_then(|datagram| super::query(&datagram, &[53]).map(|(client, _)| client.net))
+            datagram(link, frame).and_then(|datagram| {
+                super::query(&datagram, OnlyQueries { ports: &[53], reads_subnets: true })
+                    .map(|(client, _)| client.net)
+            })
         };
         let plain = v4(0, &udp(53, &query(0)));
         let source: IpNet = "10.1.0.7/32".parse().unwrap();

@@ -6,7 +6,7 @@
 use std::io::{self, Read};
 
 use super::clients::Client;
-use super::packet::{Skip, datagram, query};
+use super::packet::{OnlyQueries, Skip, datagram, query};
 
 /// Octets of a packet or block at most: what tcpdump captures at most, and room for options of a block.
 const MAX_BLOCK_OCTETS: usize = 1 << 19;
@@ -85,14 +85,14 @@ fn order_of(magic: u32) -> Option<bool> {
     }
 }
 
-/// Reads all queries to one of these ports.
+/// Reads those queries.
 pub(super) fn read(
     file: &mut impl Read,
-    ports: &[u16],
+    only: OnlyQueries<'_>,
     take: &mut impl FnMut(Client),
 ) -> Result<Captured, CaptureFault> {
     let mut reader =
-        Reader { file, is_little: false, buffer: Vec::new(), captured: Captured::default(), ports };
+        Reader { file, is_little: false, buffer: Vec::new(), captured: Captured::default(), only };
     let mut magic = [0; 4];
     reader.file.read_exact(&mut magic)?;
     let magic = u32::from_be_bytes(magic);
@@ -117,7 +117,7 @@ struct Reader<'r, R> {
     is_little: bool,
     buffer: Vec<u8>,
     captured: Captured,
-    ports: &'r [u16],
+    only: OnlyQueries<'r>,
 }
 
 impl<R: Read> Reader<'_, R> {
@@ -236,7 +236,7 @@ impl<R: Read> Reader<'_, R> {
         let captured = &mut self.captured;
         captured.packets += 1;
         let found = datagram(link, self.buffer.get(range).unwrap_or_default());
-        match found.and_then(|datagram| query(&datagram, self.ports)) {
+        match found.and_then(|datagram| query(&datagram, self.only)) {
             Ok((client, has_subnet)) => {
                 captured.queries += 1;
                 captured.with_subnet += u64::from(has_subnet);
@@ -262,7 +262,7 @@ mod tests {
     use super::*;
 
     fn counts(file: &[u8]) -> Result<Captured, CaptureFault> {
-        read(&mut &*file, &[53], &mut |_| {})
+        read(&mut &*file, OnlyQueries { ports: &[53], reads_subnets: true }, &mut |_| {})
     }
 
     #[test]
