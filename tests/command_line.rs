@@ -61,6 +61,7 @@ fn help_and_version_succeed_and_every_verb_shows_an_example() {
         &["delegation", "--help"],
         &["demo", "--help"],
         &["why", "--help"],
+        &["plan", "--help"],
     ] {
         let help = run_steerd(arguments);
         assert!(help.status.success(), "{arguments:?}");

@@ -1,6 +1,6 @@
 //! The command line: one file a verb. Parses, calls the control side, chooses the exit code.
 //!
-//! Exit codes: 0 done, 1 a clear error on standard error, 2 wrong usage (clap's convention).
+//! Exit codes: 0 done, 1 a clear error on standard error, 2 wrong usage (clap's convention), 3 a threshold of `plan` is passed.
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -22,6 +22,8 @@ mod demo;
 mod dnssec;
 /// `steerd override`.
 mod overrides;
+/// `steerd plan`.
+mod plan;
 /// `steerd why`.
 mod why;
 /// Signals to commands.
@@ -40,6 +42,7 @@ const EXAMPLES: &str = "Examples:
   steerd check -c steerd.yaml                  every mistake of a configuration in one run
   steerd delegation -c steerd.yaml example.com what the zone above must be told
   steerd why www.example.com -c steerd.yaml    why a name is answered as it is
+  steerd plan steerd.yaml new.yaml             what a change does to traffic, before it is made
   steerd serve -c steerd.yaml                  answer queries; SIGHUP or a changed file reloads
   steerd serve -c lb.yaml --topology dc.yaml   with the regions in a file of their own
   steerd override add drain web1 -c steerd.yaml  no new clients for a member, whatever probes say
@@ -109,6 +112,11 @@ enum Verb {
         after_help = "With a configuration no server is needed: the answer is that of a fresh worker, with the states that the server last\nsaved and the overrides in force; members that nothing is known of are taken for up. With --live the running server\nexplains, with the states and reasons of its probes. Workers have positions of their own in the rotation.\n\nExamples:\n  steerd why www.example.com -c steerd.yaml\n  steerd why www.example.com AAAA -c steerd.yaml --ecs 192.0.2.0/24 --assume web1-dc1=down\n  steerd why www.example.com -c steerd.yaml --client 198.51.100.7 --json\n  steerd why www.example.com -c steerd.yaml --live"
     )]
     Why(Box<why::Why>),
+    /// Show what a change does to traffic, or what single failures do
+    #[command(
+        after_help = "Shares are how often an address is the first of an answer, as the rotations have it. Without --clients, clients of a\nregion weigh as much as the members there (a region without any, and clients outside every region, as the lightest\nregion), before or after the change, whichever is more, evenly over its addresses; names count alike. Half the sum of\nall differences is the shift. Loads of --n-1 are in the unit of weights, against `capacity`.\n\nExit code 0: done; 1: an error; 2: wrong usage; 3: --max-shift or --max-load is passed.\n\nExamples:\n  steerd plan steerd.yaml new.yaml --max-shift 10%\n  steerd plan steerd.yaml new.yaml --clients queries.pcap --json\n  steerd plan steerd.yaml new.yaml --assume region:dc1=down\n  steerd plan --n-1 new.yaml --max-load 80%"
+    )]
+    Plan(Box<plan::Plan>),
 }
 
 /// Which files make the configuration.
@@ -157,6 +165,10 @@ pub fn main() -> ExitCode {
         Verb::Dnssec { verb } => dnssec::run(*verb),
         Verb::Override { verb } => overrides::run(*verb),
         Verb::Why(why) => why::run(*why),
+        Verb::Plan(plan) => match plan::run(*plan) {
+            Ok(code) => return code,
+            Err(message) => Err(message),
+        },
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -426,6 +426,14 @@ pub enum Cause {
     /// No member of positive weight that is enabled.
     #[error("no member of the pool {pool} can ever be drawn: each has weight 0 or is disabled")]
     NeverDrawn { pool: Found },
+    /// Somebody would carry more than it can.
+    #[error("pool {}: {}, {} carries {} of its {}", .0.pool, .0.failed, .0.carrier, .0.load, .0.capacity)]
+    Overload(Box<Overload>),
+    /// Failures that nobody has looked at, in this pool and more of them.
+    #[error(
+        "pool {pool}{}: {tried} of {count} single failures were tried against the members' capacities", And(*.more)
+    )]
+    Untried { pool: Found, tried: usize, count: usize, more: usize },
     /// No name refers to a pool.
     #[error("{name} is an apex of its own, but `server.ns` names no name servers")]
     NoNameServers { name: Found },
@@ -475,6 +483,29 @@ pub enum Cause {
     /// Warnings left out.
     #[error("and {count} more warnings")]
     Omitted { count: usize },
+}
+
+/// The worst that a single failure in a pool does.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Overload {
+    pub(super) pool: Found,
+    /// Who fails, in words.
+    pub(super) failed: String,
+    pub(super) carrier: Found,
+    /// In the unit of weights.
+    pub(super) load: String,
+    pub(super) capacity: u32,
+    /// How often somebody carries more than it can.
+    pub(super) cases: usize,
+}
+
+/// More pools of a kind.
+struct And(usize);
+
+impl fmt::Display for And {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0 > 0 { write!(f, " (and {} more pools)", self.0) } else { Ok(()) }
+    }
 }
 
 /// The system's own words where there is a number for them.

@@ -9,6 +9,7 @@ use super::cause::{Cause, Found};
 use super::compile::{Apexes, largest_ttls};
 use super::decode::{Decoder, Field, Placed, Read, Section, Seen, key};
 use super::dnssec::check_lifetimes;
+use super::failures::warn_of_overload;
 use super::model::{
     Config, Fallback, GlobalNames, Method, OwnerName, OwnerNameRef, Pool, Server, Topology, Zone,
 };
@@ -150,6 +151,10 @@ pub(super) fn link(
         for (pool, _) in pools.iter().zip(used).filter(|(_, used)| !used) {
             findings.warning(file, pool.at, Cause::UnusedPool { pool: Found::new(&pool.name) });
         }
+    }
+    if findings.no_errors() {
+        let pools = pools.iter().filter_map(|read| Some((read.at, read.pool.as_ref()?)));
+        warn_of_overload(pools, &topology, |at, cause| findings.warning(file, at, cause));
     }
     check_signed(&zones, &server, &globalnames, &pools, seen.place("globalnames"), findings);
     let pools: Vec<Pool> = pools.into_iter().filter_map(|pool| pool.pool).collect();

@@ -16,6 +16,8 @@ pub(crate) mod dnssec;
 mod duplicates;
 /// Text to a stream of YAML nodes with their places.
 mod events;
+/// What each single failure puts on the other members of a pool.
+pub mod failures;
 /// The top level of the main file, and checks that span sections.
 mod file;
 /// The validated model.

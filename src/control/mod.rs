@@ -18,6 +18,8 @@ mod watch;
 mod live;
 /// What operators decide over members.
 pub mod overrides;
+/// What a change of the configuration does to traffic.
+pub mod plan;
 /// Why a query is answered as it is.
 pub mod why;
 /// Prometheus text.

@@ -11,7 +11,8 @@ use std::net::IpAddr;
 pub const MAX_ORDER: usize = 8;
 /// Slots at least and at most, and how many a member has between.
 const MIN_SLOTS: usize = 1 << 10;
-const MAX_SLOTS: usize = 1 << 14;
+/// See above; a client's slot in a pool of fewer is this one modulo their number.
+pub const MAX_SLOTS: usize = 1 << 14;
 const SLOTS_EACH: usize = 64;
 
 /// The slots of one address family of a pool.
@@ -31,7 +32,7 @@ impl HashSlots {
     /// For members of these addresses and weights above 0, known by their index. Clients are told apart by networks of these
     /// lengths (IPv4, IPv6).
     pub fn new(members: &[(IpAddr, u32)], prefix_lens: [u8; 2]) -> HashSlots {
-        let slots = (SLOTS_EACH * members.len()).next_power_of_two().clamp(MIN_SLOTS, MAX_SLOTS);
+        let slots = slot_count(members.len());
         let order_len = members.len().min(MAX_ORDER);
         let mut quotas = quotas(members, slots);
         let mut orders = Vec::with_capacity(slots * order_len);
@@ -74,13 +75,13 @@ impl HashSlots {
         if self.is_chance() {
             return (0, 0);
         }
-        let (bits, width, family, len) = match client {
-            IpAddr::V4(v4) => (u128::from(u32::from(v4)), 32, 4, self.prefix_lens[0].min(32)),
-            IpAddr::V6(v6) => (u128::from(v6), 128, 6, self.prefix_lens[1].min(128)),
-        };
-        let network = bits.checked_shr(width - u32::from(len)).unwrap_or(0);
-        let hash = mix(mix(network as u64 ^ family << 56) ^ (network >> 64) as u64);
+        let (hash, len) = hash_of(client, self.prefix_lens);
         ((hash & self.mask) as usize, len)
+    }
+
+    /// Lengths of networks that clients are told apart by: of IPv4, of IPv6.
+    pub fn prefix_lens(&self) -> [u8; 2] {
+        self.prefix_lens
     }
 
     /// The members of a slot, the first choice first.
@@ -108,6 +109,27 @@ impl HashSlots {
     pub fn is_empty(&self) -> bool {
         false
     }
+}
+
+/// How many slots a pool of so many members has.
+pub fn slot_count(members: usize) -> usize {
+    (SLOTS_EACH * members).next_power_of_two().clamp(MIN_SLOTS, MAX_SLOTS)
+}
+
+/// The slot of a client in a pool of [`MAX_SLOTS`].
+pub fn finest_slot(client: IpAddr, prefix_lens: [u8; 2]) -> usize {
+    (hash_of(client, prefix_lens).0 & (MAX_SLOTS as u64 - 1)) as usize
+}
+
+/// The hash of a client's network, and the network's length.
+#[inline(always)]
+fn hash_of(client: IpAddr, prefix_lens: [u8; 2]) -> (u64, u8) {
+    let (bits, width, family, len) = match client {
+        IpAddr::V4(v4) => (u128::from(u32::from(v4)), 32, 4, prefix_lens[0].min(32)),
+        IpAddr::V6(v6) => (u128::from(v6), 128, 6, prefix_lens[1].min(128)),
+    };
+    let network = bits.checked_shr(width - u32::from(len)).unwrap_or(0);
+    (mix(mix(network as u64 ^ family << 56) ^ (network >> 64) as u64), len)
 }
 
 /// How many slots each member is first in: its share, rounded so that all are given out, and one at least.

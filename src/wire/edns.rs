@@ -305,6 +305,12 @@ impl<'a> ClientSubnet<'a> {
         }
     }
 
+    /// Length of the prefix that the client tells.
+    #[inline]
+    pub fn source_len(&self) -> u8 {
+        self.0.get(2).copied().unwrap_or(0)
+    }
+
     /// Length in octets of [`Self::write`]'s output: at most [`CLIENT_SUBNET_MAX_OCTETS`].
     #[inline]
     pub fn len_octets(&self) -> usize {

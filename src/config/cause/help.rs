@@ -109,6 +109,11 @@ impl Cause {
             Cause::FallbackWithoutMembers { .. } => {
                 "queries for a family without members are answered with no data".to_owned()
             }
+            Cause::Overload(overload) => match overload.cases {
+                1 => "`steerd plan --n-1` shows what each one carries".to_owned(),
+                cases => format!("the worst of {cases} cases; `steerd plan --n-1` shows all"),
+            },
+            Cause::Untried { .. } => "`steerd plan --n-1` tries all".to_owned(),
             Cause::LowTtl { .. } => "20 to 60 s is usual for a steered name".to_owned(),
             Cause::OptionOfOtherMethod { method, .. } => format!("leave it out, or use {method}"),
             Cause::UnknownRegion { closest, .. } => return closest.as_ref().map(|closest| format!("did you mean {closest}?")),

@@ -39,8 +39,8 @@ pub(super) use apexes::Apexes;
 pub use apexes::SYNTHESIZED_NS;
 pub use carry::carry;
 use names::Owners;
-use pools::compile_pool;
-use preferences::Clients;
+pub(super) use pools::compile_pool;
+pub(super) use preferences::Clients;
 use signing::Signing;
 
 /// Compiles a configuration without signed zones: what should be signed is not served.

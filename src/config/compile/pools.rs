@@ -17,7 +17,7 @@ use crate::state::room::{Room, Vessel};
 use crate::state::topology::Topology;
 
 /// Compiles a pool; `first_member` and `first_rotation` count over all pools before it.
-pub(super) fn compile_pool(
+pub(in crate::config) fn compile_pool(
     model: &model::Pool,
     topology: &Topology,
     clients: &Clients,

@@ -17,9 +17,9 @@ pub(super) struct Item {
 
 /// All that clients are told apart by.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Clients {
+pub(in crate::config) struct Clients {
     /// Number of regions; clients in none are alike.
-    pub(super) region_count: usize,
+    pub(in crate::config) region_count: usize,
 }
 
 /// Orders of places, and where the items are.

@@ -46,13 +46,20 @@ pub fn said(text: &str) -> Result<Said, String> {
     })
 }
 
-/// Explains the answer that a fresh worker would give first.
-///
-/// # Errors
-/// [`WhyError`]
-pub fn explain_offline(mut config: Config, asked: &Asked, said: &[Said]) -> Result<Explanation, WhyError> {
+/// A configuration as a worker would have it first.
+pub struct StandIn {
+    /// The generation, its states filled in.
+    pub generation: Generation,
+    /// Where these are from.
+    pub filled: Filled,
+    /// What is to be known about that, and what else differs from a running server.
+    pub notes: Vec<String>,
+}
+
+/// Compiles a configuration, which loses its signing, and fills in states: those that the server last saved and the overrides in
+/// force, if `is_saved`; others are taken for up; then what is said.
+pub fn stand_in(config: &mut Config, said: &[Said], is_saved: bool, now_secs: u64) -> StandIn {
     let mut notes = Vec::new();
-    let now_secs = unix_secs();
     for zone in &mut config.zones {
         if zone.dnssec.take().is_some() {
             notes.push(format!(
@@ -64,12 +71,12 @@ pub fn explain_offline(mut config: Config, asked: &Asked, said: &[Said]) -> Resu
             notes.push(format!("zone {} has a file that cannot be used (steerd check)", zone.apex));
         }
     }
-    let snapshot = Arc::new(compile(&config, 1));
+    let snapshot = Arc::new(compile(config, 1));
     let plan = Plan::new(&config.pools, snapshot.health.clone()).located(|address| {
         let region = snapshot.topology.lookup(address).region?;
         config.topology.regions.get(usize::from(region.0)).map(|name| name.as_str().into())
     });
-    let state_dir = config.server.state_dir.as_deref();
+    let state_dir = config.server.state_dir.as_deref().filter(|_| is_saved);
     let max_age = config.server.state_max_age;
     let memory = state_dir.map(|folder| Memory { folder: folder.to_owned(), max_age });
     let overrides = state_dir.map_or(Ok(Vec::new()), peek).unwrap_or_else(|error| {
@@ -77,11 +84,22 @@ pub fn explain_offline(mut config: Config, asked: &Asked, said: &[Said]) -> Resu
         Vec::new()
     });
     let filled = fill(&plan, memory.as_ref(), &overrides, said, now_secs);
+    if is_saved {
+        notes.push(describe(&filled, state_dir, overrides.iter().filter(|one| one.holds(now_secs)).count()));
+    }
+    StandIn { generation: Generation::first(snapshot, 0), filled, notes }
+}
+
+/// Explains the answer that a fresh worker would give first.
+///
+/// # Errors
+/// [`WhyError`]
+pub fn explain_offline(mut config: Config, asked: &Asked, said: &[Said]) -> Result<Explanation, WhyError> {
+    let now_secs = unix_secs();
+    let StandIn { mut generation, filled, notes } = stand_in(&mut config, said, true, now_secs);
     if let Some((one, _)) = said.iter().zip(&filled.said).find(|(_, count)| **count == 0) {
         return Err(WhyError::Nobody(one.target.as_str().to_owned()));
     }
-    notes.push(describe(&filled, state_dir, overrides.iter().filter(|one| one.holds(now_secs)).count()));
-    let mut generation = Generation::first(snapshot, 0);
     let reason = |pool: usize, member: usize| {
         let origin = filled.origins.get(pool)?.get(member)?;
         Some(match origin {

@@ -33,6 +33,43 @@ pub struct Foretold {
 }
 
 impl RotationTable {
+    /// How the clients of a scope are shared out: writes each candidate with the part of the answers that it leads, in sum 1, or
+    /// nothing where nobody can be drawn. Tells what they are drawn from. Brings the rotation up to date.
+    ///
+    /// # Panics
+    /// As [`RotationTable::draw`].
+    pub fn shares(
+        &mut self,
+        health: &HealthTable,
+        family: &FamilyPool,
+        scope: usize,
+        into: &mut Vec<(u16, f64)>,
+    ) -> Source {
+        into.clear();
+        let at = self.settle(health, family, scope);
+        let rotation = &self.rotations[at];
+        let source = rotation.source;
+        if source == Source::Empty {
+            return source;
+        }
+        if rotation.is_hashed {
+            self.for_each_hashed(at, family, scope, |entry| {
+                into.push((entry.candidate, 1.0));
+                false
+            });
+            return source;
+        }
+        let mut end = 0;
+        for entry in &self.entries[rotation.entries_at as usize..] {
+            into.push((entry.candidate, f64::from(entry.end - end) / f64::from(rotation.total)));
+            end = entry.end;
+            if end >= rotation.total {
+                break;
+            }
+        }
+        source
+    }
+
     /// What [`RotationTable::draw`] will give next, if there is room for it; `is_alone`: what [`RotationTable::draw_one`] will.
     /// Brings the rotation up to date, as these do.
     ///
