@@ -30,6 +30,8 @@ mod monitor;
 mod discipline;
 /// `globalnames`.
 mod names;
+/// Names in pools.
+mod pool_names;
 /// `pools`.
 mod pools;
 /// `server.prober_guard`.
@@ -42,6 +44,8 @@ pub mod report;
 mod scalars;
 /// `server`.
 mod server;
+/// What globalnames are steered to beside addresses.
+mod steered;
 /// Files to text.
 mod source;
 /// What of a file tells that it is another.

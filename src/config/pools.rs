@@ -12,6 +12,7 @@ use super::events::Node;
 use super::method::{METHOD_WORDS, ReadMethod};
 use super::model::{Fallback, Member, Pool, Sources, UpWhen};
 use super::monitor::{MONITOR_WORDS, ParameterCause, Parameters, probe_address, read_kind, read_parameters};
+use super::pool_names::{check_probed, finish_named, read_alias, read_member_name};
 use super::report::Span;
 use super::scalars::{address, boolean, integer, percent, text_chars};
 // Of a pool, and of fallback addresses besides.
@@ -21,7 +22,7 @@ use crate::state::rotation::MAX_MEMBERS;
 const MAX_NAME_CHARS: usize = 256;
 const DEFAULT_WEIGHT: u32 = 1;
 
-const FALLBACK_WORDS: &str = "`any`, `refuse`, `nodata` and addresses";
+const FALLBACK_WORDS: &str = "`any`, `refuse`, `nodata`, addresses and `{cname: …}`";
 
 pub(super) static POOL: Section = Section {
     title: "a pool",
@@ -48,14 +49,22 @@ const MEMBER_KEYS: usize = 8;
 /// A member under its address.
 static MEMBER: Section = Section {
     title: "a member",
-    keys: &[key("name"), key("weight"), key("enabled"), key("monitor_ip")],
+    keys: &[key("name"), key("weight"), key("enabled"), key("monitor_ip"), key("hostname")],
     may_be_empty: true,
 };
 
 /// A member of a list.
 pub(super) static LISTED_MEMBER: Section = Section {
     title: "a member",
-    keys: &[key("ip"), key("name"), key("weight"), key("enabled"), key("monitor_ip")],
+    keys: &[
+        key("ip"),
+        key("name"),
+        key("weight"),
+        key("enabled"),
+        key("monitor_ip"),
+        key("hostname"),
+        key("cname"),
+    ],
     may_be_empty: false,
 };
 
@@ -68,6 +77,9 @@ pub(super) struct ReadPool {
     pub(super) method: ReadMethod,
     /// `None` when something in it was refused.
     pub(super) pool: Option<Pool>,
+    /// The places of its members.
+    pub(super) members_at: Vec<Span>,
+    pub(super) fallback_at: Option<Span>,
 }
 
 /// Reads the section. Pools with errors are returned too, so that names bound to them are not reported besides.
@@ -98,7 +110,7 @@ fn read_pool<'t>(d: &mut Decoder<'t, '_>, field: Field<'t>, name: String) -> Rea
     let mut fallback = Fallback::Any;
     let mut fallback_places = Vec::new();
     let mut max_addrs_returned = 1;
-    let mut members = Vec::new();
+    let (mut members, mut members_at) = (Vec::new(), Vec::new());
     let mut kind = None;
     let mut parameters = Some(Parameters::default());
     let mut up_when = UpWhen::default();
@@ -114,7 +126,7 @@ fn read_pool<'t>(d: &mut Decoder<'t, '_>, field: Field<'t>, name: String) -> Rea
                 let read = d.value(field, integer(1..=1024))?;
                 max_addrs_returned = read.map_or(max_addrs_returned, |read| read.value);
             }
-            "members" => members = read_members(d, field)?,
+            "members" => (members, members_at) = read_members(d, field)?,
             "monitor" => kind = read_kind(d, field)?,
             "monitor_params" => parameters = read_parameters(d, field)?,
             "min_up" => {
@@ -128,8 +140,10 @@ fn read_pool<'t>(d: &mut Decoder<'t, '_>, field: Field<'t>, name: String) -> Rea
         }
         Ok(())
     })?;
-    let mut read = ReadPool { name, at, method: ReadMethod::default(), pool: None };
+    let method_unread = ReadMethod::default();
+    let mut read = ReadPool { name, at, method: method_unread, pool: None, members_at, fallback_at: None };
     let Some(seen) = seen else { return Ok(read) };
+    read.fallback_at = seen.place("fallback");
     for (key, accepted) in [("lb_method", METHOD_WORDS), ("members", ""), ("monitor", MONITOR_WORDS)] {
         if seen.place(key).is_none() {
             d.error(at, Cause::MissingKey { key, section: POOL.title, accepted });
@@ -150,6 +164,9 @@ fn read_pool<'t>(d: &mut Decoder<'t, '_>, field: Field<'t>, name: String) -> Rea
         }
     }
     let monitor = kind.zip(parameters).map(|(kind, parameters)| parameters.build(d, kind.value, at));
+    if let Some(monitor) = &monitor {
+        check_probed(d, &members, &read.members_at, monitor);
+    }
     if let (Some(at), Some(monitor)) = (source_at, &monitor) {
         check_source_families(d, at, monitor.source, &members);
     }
@@ -184,7 +201,7 @@ fn check_fallback_families(d: &mut Decoder<'_, '_>, members: &[Member], fallback
         return;
     }
     for (is_ipv6, family) in [(false, "IPv4"), (true, "IPv6")] {
-        if members.iter().any(|member| member.enabled && member.ip.is_ipv6() == is_ipv6) {
+        if members.iter().any(|m| m.enabled && (m.cname.is_some() || m.ip.is_ipv6() == is_ipv6)) {
             continue;
         }
         if let Some(first) = fallbacks.iter().find(|fallback| fallback.value.is_ipv6() == is_ipv6) {
@@ -193,8 +210,11 @@ fn check_fallback_families(d: &mut Decoder<'_, '_>, members: &[Member], fallback
     }
 }
 
-/// Reads `fallback`: a word, an address, or a list of addresses. The places of the addresses stand beside.
+/// Reads `fallback`: a word, an address, a list of addresses, or an alias. The places of the addresses stand beside.
 fn read_fallback<'t>(d: &mut Decoder<'t, '_>, field: Field<'t>) -> Read<(Fallback, Vec<Placed<IpAddr>>)> {
+    if let Node::Mapping(_) = field.node {
+        return Ok((read_alias(d, field)?, Vec::new()));
+    }
     if let Node::Scalar(scalar) = &field.node {
         match &*scalar.text {
             "any" => return Ok((Fallback::Any, Vec::new())),
@@ -239,9 +259,9 @@ fn read_fallback<'t>(d: &mut Decoder<'t, '_>, field: Field<'t>) -> Read<(Fallbac
     Ok((fallback, addresses))
 }
 
-/// Reads `members`: a map by address, or a list of mappings with `ip` or of addresses.
-fn read_members<'t>(d: &mut Decoder<'t, '_>, field: Field<'t>) -> Read<Vec<Member>> {
-    let mut members = Vec::new();
+/// Reads `members`: a map by address, or a list of mappings with `ip` or `cname` or of addresses. Their places stand beside.
+fn read_members<'t>(d: &mut Decoder<'t, '_>, field: Field<'t>) -> Read<(Vec<Member>, Vec<Span>)> {
+    let (mut members, mut places) = (Vec::new(), Vec::new());
     let mut first_lines: HashMap<IpAddr, u32> = HashMap::new();
     let at = field.at;
     let mut total = 0;
@@ -249,12 +269,13 @@ fn read_members<'t>(d: &mut Decoder<'t, '_>, field: Field<'t>) -> Read<Vec<Membe
         total += 1;
         let Some(Placed { value: member, span }) = member else { return };
         if let Some(&first_line) = first_lines.get(&member.ip) {
-            let item = Found::new(&member.ip.to_string());
+            let item = Found::new(&member.shown());
             d.error(span, Cause::Duplicate { what: "member", item, first_line });
             return;
         }
         first_lines.insert(member.ip, span.line);
         members.push(member);
+        places.push(span);
     };
     match &field.node {
         Node::Mapping(_) => d.open_entries(&mut |d, field| {
@@ -271,7 +292,7 @@ fn read_members<'t>(d: &mut Decoder<'t, '_>, field: Field<'t>) -> Read<Vec<Membe
         }
         Node::Scalar(_) => {
             d.refuse(&field, Kind::MappingOrList)?;
-            return Ok(members);
+            return Ok((members, places));
         }
     }
     match total {
@@ -279,7 +300,7 @@ fn read_members<'t>(d: &mut Decoder<'t, '_>, field: Field<'t>) -> Read<Vec<Membe
         1..=MAX_MEMBERS => {}
         _ => d.error(at, Cause::TooMany { what: "members in a pool", limit: MAX_MEMBERS }),
     }
-    Ok(members)
+    Ok((members, places))
 }
 
 /// A member under its address.
@@ -315,7 +336,12 @@ fn read_listed_member<'t>(d: &mut Decoder<'t, '_>, item: Field<'t>) -> Read<Opti
         }
         read_member_key(d, key, field, &mut member)
     })?;
-    if seen.is_some_and(|seen| seen.place("ip").is_none()) {
+    let place = |key| seen.as_ref().and_then(|seen| seen.place(key));
+    if place("cname").is_some() {
+        let is_read = member.cname.is_some();
+        return Ok(is_read.then(|| finish_named(d, member, at, place("ip").is_some())));
+    }
+    if seen.as_ref().is_some_and(|seen| seen.place("ip").is_none()) {
         d.error(
             at,
             Cause::MissingKey {
@@ -348,7 +374,7 @@ fn read_member_key<'t>(
             let ip = d.value(field, |scalar| probe_address(&scalar.text))?;
             member.monitor_ip = ip.map(|ip| ip.value);
         }
-        _ => d.skip(&field.node)?,
+        _ => read_member_name(d, key, field, member)?,
     }
     Ok(())
 }
@@ -356,7 +382,15 @@ fn read_member_key<'t>(
 /// A member of which nothing is known yet.
 fn new_member() -> Member {
     let ip = IpAddr::from([0, 0, 0, 0]);
-    Member { ip, name: String::new(), weight: DEFAULT_WEIGHT, enabled: true, monitor_ip: None }
+    Member {
+        ip,
+        cname: None,
+        hostname: None,
+        name: String::new(),
+        weight: DEFAULT_WEIGHT,
+        enabled: true,
+        monitor_ip: None,
+    }
 }
 
 /// Gives a member its address, and where it has no name of its own, the address as name.

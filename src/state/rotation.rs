@@ -23,17 +23,24 @@ mod chance;
 mod foretell;
 /// Draws by the client's network.
 mod hashed;
+/// All members that can be drawn, at once.
+mod listed;
+/// Draws of members in place of their records.
+mod picked;
 /// Which sets of addresses there are.
 mod sets;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+pub(crate) use arrange::gcd;
 use arrange::{arrange, choose_candidates, guide_len};
 use chance::Chance;
 pub use foretell::Foretold;
 pub use hashed::hashed_scope;
 use hashed::{is_hashed, spread_hashed};
+pub use listed::Listed;
+pub use picked::{Picked, Picks};
 use sets::{Sets, find_sets};
 
 use super::health_table::{HealthTable, Word};

@@ -26,6 +26,8 @@ pub(super) fn compile_pool(
         model::Fallback::Refuse => (Fallback::Refuse, &[][..]),
         model::Fallback::Nodata => (Fallback::NoData, &[][..]),
         model::Fallback::Addresses(addresses) => (Fallback::Addresses, &addresses[..]),
+        // What stands in for the pool is none of its records.
+        model::Fallback::Cname(_) => (Fallback::NoData, &[][..]),
     };
     let method = match model.method {
         model::Method::Wrr | model::Method::Twrr { .. } => Method::Weighted,
@@ -59,14 +61,14 @@ fn compile_family(
     let mut records = Vec::new();
     let mut has_members = false;
     for (index, member) in model.members.iter().enumerate() {
-        if Family::of(member.ip) != family || !member.enabled {
+        if !member.is_of(family) || !member.enabled {
             continue;
         }
         has_members = true;
         if member.weight > 0 {
-            let region = topology.lookup(member.ip).region;
+            let region = region_of(topology, member);
             candidates.push(Candidate { member: index as u16, weight: member.weight, region });
-            push_record(&mut records, family, member.ip);
+            push_record(&mut records, family, record_address(member, family));
         }
     }
     let fallback_at = candidates.len();
@@ -98,6 +100,20 @@ fn compile_family(
         preferences,
         slots,
         first_rotation,
+    }
+}
+
+/// The region of a member; a name is everywhere, and in none.
+fn region_of(topology: &Topology, member: &model::Member) -> Option<RegionId> {
+    if member.cname.is_some() { None } else { topology.lookup(member.ip).region }
+}
+
+/// The address in a member's record; that of a name is never told, and keeps the records in step with the candidates.
+fn record_address(member: &model::Member, family: Family) -> IpAddr {
+    match (&member.cname, family) {
+        (None, _) => member.ip,
+        (Some(_), Family::V4) => IpAddr::from([0; 4]),
+        (Some(_), Family::V6) => IpAddr::from([0; 16]),
     }
 }
 

@@ -6,7 +6,8 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use super::Monitor;
+use super::{Monitor, OwnerName};
+use crate::state::pool::Family;
 
 /// Members, and how one is chosen.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,6 +26,13 @@ pub struct Pool {
     pub monitor: Arc<Monitor>,
     /// When the pool counts as up for who refers to it.
     pub up_when: UpWhen,
+}
+
+impl Pool {
+    /// Whether a name bound to it may be answered with an alias.
+    pub fn has_aliases(&self) -> bool {
+        matches!(self.fallback, Fallback::Cname(_)) || self.members.iter().any(|member| member.cname.is_some())
+    }
 }
 
 /// When a pool counts as up: both must hold. It changes no answer of its own.
@@ -97,13 +105,20 @@ pub enum Fallback {
     Nodata,
     /// These addresses, in rotation; 1..=1024, no two equal.
     Addresses(Vec<IpAddr>),
+    /// An alias of this name, for every type.
+    Cname(OwnerName),
 }
 
-/// One address of a pool.
+/// One address of a pool, or a name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Member {
-    /// The address that is answered, and probed unless `monitor_ip` says otherwise.
+    /// The address that is answered, and probed unless `monitor_ip` says otherwise. Of a name, one that stands for it where members
+    /// are told apart by address: of the prefix that leads nowhere (RFC 6666).
     pub ip: IpAddr,
+    /// The name that is answered in place of an address, as an alias.
+    pub cname: Option<OwnerName>,
+    /// The name that its address belongs to.
+    pub hostname: Option<OwnerName>,
     /// The member's name in logs, metrics and explanations, 1..=256 characters.
     pub name: String,
     /// Share of the draws, 0..=65535; 0 is probed and never drawn.
@@ -118,5 +133,19 @@ impl Member {
     /// The address that is probed.
     pub fn probed_at(&self) -> IpAddr {
         self.monitor_ip.unwrap_or(self.ip)
+    }
+    /// The host that it is: its own name, or the one its address belongs to.
+    pub fn host(&self) -> Option<&OwnerName> {
+        self.hostname.as_ref().or(self.cname.as_ref())
+    }
+
+    /// Whether it is answered to queries for a family: a name is to both.
+    pub fn is_of(&self, family: Family) -> bool {
+        self.cname.is_some() || Family::of(self.ip) == family
+    }
+
+    /// Its address or name for people.
+    pub fn shown(&self) -> String {
+        self.cname.as_ref().map_or_else(|| self.ip.to_string(), ToString::to_string)
     }
 }

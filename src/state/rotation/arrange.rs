@@ -17,6 +17,21 @@ pub(super) fn choose_candidates(
     scope: usize,
     entries: &mut [Entry],
 ) -> (Source, usize) {
+    let most = match family.rules.method {
+        Method::FirstUp(most) => usize::from(most),
+        Method::Weighted | Method::Random | Method::Hashed => MAX_MEMBERS,
+    };
+    choose_at_most(most, words, family, scope, entries)
+}
+
+/// The same with so many members at most, of those that can be drawn.
+pub(super) fn choose_at_most(
+    most: usize,
+    words: &[Word],
+    family: &FamilyPool,
+    scope: usize,
+    entries: &mut [Entry],
+) -> (Source, usize) {
     // What nothing is to be drawn of is as if it were not there, in whatever state.
     let is_drawable = |candidate: &Candidate, state: State| {
         words[usize::from(candidate.member)].state() == state && weight_of(words, candidate) > 0
@@ -32,10 +47,6 @@ pub(super) fn choose_candidates(
         (true, false) => (State::Up, Source::Up),
         (true, true) => (State::Up, Source::Frozen),
         (false, _) => (State::Unknown, Source::Unknown),
-    };
-    let most = match family.rules.method {
-        Method::FirstUp(most) => usize::from(most),
-        Method::Weighted | Method::Random | Method::Hashed => MAX_MEMBERS,
     };
     let mut fill_from = |region: Option<RegionId>| {
         let is_there = |candidate: &Candidate| region.is_none() || candidate.region == region;
@@ -75,7 +86,7 @@ pub(super) fn choose_candidates(
 }
 
 /// The weight of a candidate before anything is held back, and the thousandths of it that count.
-fn based_on(words: &[Word], candidate: &Candidate) -> (u32, u16) {
+pub(super) fn based_on(words: &[Word], candidate: &Candidate) -> (u32, u16) {
     // Fallback addresses are numbered behind the members, and have no word.
     match words.get(usize::from(candidate.member)) {
         Some(word) => (word.base_weight(candidate.weight), word.permille()),
@@ -215,7 +226,7 @@ fn coprime_step(total: u32) -> u32 {
     (near.max(1)..total).find(|step| gcd(u64::from(*step), u64::from(total)) == 1).unwrap_or(1)
 }
 
-pub(super) fn gcd(mut a: u64, mut b: u64) -> u64 {
+pub(crate) fn gcd(mut a: u64, mut b: u64) -> u64 {
     while b != 0 {
         (a, b) = (b, a % b);
     }

@@ -1,0 +1,327 @@
+//! What a globalname is steered to beside addresses: `srv`, `mx`, `https` and `svcb`; and whether the names that are aliases, or
+//! lead to hosts, can be.
+//!
+//! Reads values and checks them against pools and zones; makes no records.
+
+use std::collections::{HashMap, HashSet};
+
+use super::cause::{Cause, Found};
+use super::compile::Apexes;
+use super::decode::{Decoder, Field, Read, Section, key};
+use super::model::{Extra, Fallback, OwnerName, OwnerNameRef, ServiceBinding};
+use super::names::Names;
+use super::pools::ReadPool;
+use super::report::{FileId, Findings, Span};
+use super::scalars::{boolean, integer, name, text_octets};
+use super::zones::ReadZone;
+use crate::config::zone::assemble::is_made_by_signing;
+use crate::wire::message::Rtype;
+use crate::wire::name::Name;
+
+/// Priority and preference of who says nothing.
+const DEFAULT_RANK: u16 = 10;
+/// Most protocols of a service binding.
+const MAX_ALPN: usize = 16;
+/// Octets of a protocol's name: its length is one octet.
+const MAX_ALPN_OCTETS: usize = 255;
+/// Octets of the path of DNS over HTTPS.
+const MAX_PATH_OCTETS: usize = 1024;
+/// What stands in a path for the query (RFC 8484 §4.1).
+const DNS_VARIABLE: &str = "{?dns}";
+
+pub(super) static SRV: Section =
+    Section { title: "`srv`", keys: &[key("port"), key("priority")], may_be_empty: false };
+
+pub(super) static MX: Section = Section { title: "`mx`", keys: &[key("preference")], may_be_empty: true };
+
+pub(super) static HTTPS: Section = Section {
+    title: "`https`",
+    keys: &[key("priority"), key("target"), key("alpn"), key("port"), key("hints")],
+    may_be_empty: true,
+};
+
+pub(super) static SVCB: Section = Section {
+    title: "`svcb`",
+    keys: &[key("priority"), key("target"), key("alpn"), key("port"), key("hints"), key("dohpath")],
+    may_be_empty: true,
+};
+
+/// Why a name cannot be steered so.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SteeredCause {
+    /// Two of `srv`, `mx`, `https` and `svcb`.
+    #[error("`{second}` beside `{first}`")]
+    Both { first: &'static str, second: &'static str },
+    /// An alias has no parameters.
+    #[error("`{key}` needs a priority above 0: with 0 the record is an alias, which has no parameters")]
+    AliasMode { key: &'static str },
+    /// No URI template for DNS over HTTPS.
+    #[error("{text} is not the path of DNS over HTTPS")]
+    NotDohPath { text: Found },
+    /// A host that is none.
+    #[error("the root is no host")]
+    RootHost,
+    /// A member of two kinds.
+    #[error("a member is an address or a name: `ip` and `cname` are both given")]
+    IpAndCname,
+    /// A name cannot be probed.
+    #[error("the member {name} is a name, and what is probed for it is not said")]
+    NothingToProbe { name: Found },
+    /// A member whose host is asked for.
+    #[error("the member {member} has no `hostname`, but {name} is answered with the names of its pool's hosts")]
+    NoHostname { member: Found, name: Found },
+    /// A fallback without hosts.
+    #[error("{name} is answered with no data when nobody can be drawn: the fallback of its pool has no hosts")]
+    NoFallbackHosts { name: Found },
+    /// A zone's apex has SOA and NS records.
+    #[error("{name} is the apex of a zone, which cannot be an alias, but its pool has `cname`")]
+    AliasAtApex { name: Found },
+    /// So has a name outside every zone.
+    #[error("{name} lies in no zone, so it is an apex of its own and cannot be an alias, but its pool has `cname`")]
+    AliasOutside { name: Found },
+    /// What is not signed ahead.
+    #[error("{name} lies in a signed zone, where {what} cannot be steered: such records have no signature ahead")]
+    Signed { name: Found, what: &'static str },
+}
+
+impl SteeredCause {
+    /// What would be accepted.
+    pub fn help(&self) -> Option<&'static str> {
+        match self {
+            SteeredCause::Both { .. } => Some("accepted is one of `srv`, `mx`, `https` and `svcb`"),
+            SteeredCause::NotDohPath { .. } => Some("accepted is a path such as `/dns-query{?dns}`"),
+            SteeredCause::NothingToProbe { .. } => Some("give `monitor_ip`, or use the monitor `forced`"),
+            SteeredCause::NoHostname { .. } => Some("give it `hostname`, the name that its address belongs to"),
+            SteeredCause::NoFallbackHosts { .. } => Some("`any`, `refuse` and `nodata` mean the same for hosts"),
+            SteeredCause::AliasAtApex { .. } => Some("steer a name below it, or give the pool no `cname`"),
+            SteeredCause::AliasOutside { .. } => Some("name the zone in `zones`"),
+            SteeredCause::Signed { .. } => {
+                Some("move the name to a zone without `dnssec`, or let it have addresses alone")
+            }
+            SteeredCause::AliasMode { .. } | SteeredCause::RootHost | SteeredCause::IpAndCname => None,
+        }
+    }
+}
+
+impl From<SteeredCause> for Cause {
+    fn from(cause: SteeredCause) -> Cause {
+        Cause::Steered(cause)
+    }
+}
+
+/// What a globalname is steered to, as far as it is read.
+#[derive(Debug, Default)]
+pub(super) struct ReadExtra {
+    first: Option<&'static str>,
+    pub(super) extra: Option<Extra>,
+}
+
+impl ReadExtra {
+    /// Reads the value of a key.
+    pub(super) fn read<'t>(
+        &mut self,
+        d: &mut Decoder<'t, '_>,
+        key: &'static str,
+        field: Field<'t>,
+    ) -> Read<()> {
+        let at = field.at;
+        let extra = match key {
+            "srv" => read_srv(d, field)?,
+            "mx" => read_mx(d, field)?,
+            "https" => read_service(d, field, true)?,
+            "svcb" => read_service(d, field, false)?,
+            _ => return d.skip(&field.node),
+        };
+        match self.first {
+            Some(first) => d.error(at, SteeredCause::Both { first, second: key }.into()),
+            None => (self.first, self.extra) = (Some(key), extra),
+        }
+        Ok(())
+    }
+}
+
+fn read_srv<'t>(d: &mut Decoder<'t, '_>, field: Field<'t>) -> Read<Option<Extra>> {
+    let at = field.at;
+    let (mut port, mut priority) = (None, DEFAULT_RANK);
+    let seen = d.small_section::<2>(field, &SRV, |d, name, field| {
+        match name {
+            "port" => port = d.value(field, integer(1..=65_535))?.map(|read| read.value),
+            "priority" => priority = d.value(field, integer(0..=65_535))?.map_or(priority, |read| read.value),
+            _ => d.skip(&field.node)?,
+        }
+        Ok(())
+    })?;
+    if seen.is_some_and(|seen| seen.place("port").is_none()) {
+        d.error(at, Cause::MissingKey { key: "port", section: SRV.title, accepted: "" });
+    }
+    Ok(port.map(|port| Extra::Srv { port, priority }))
+}
+
+fn read_mx<'t>(d: &mut Decoder<'t, '_>, field: Field<'t>) -> Read<Option<Extra>> {
+    let mut preference = DEFAULT_RANK;
+    let seen = d.small_section::<1>(field, &MX, |d, _, field| {
+        preference = d.value(field, integer(0..=65_535))?.map_or(preference, |read| read.value);
+        Ok(())
+    })?;
+    Ok(seen.map(|_| Extra::Mx { preference }))
+}
+
+fn read_service<'t>(d: &mut Decoder<'t, '_>, field: Field<'t>, is_https: bool) -> Read<Option<Extra>> {
+    let section = if is_https { &HTTPS } else { &SVCB };
+    let mut priority = 1;
+    let mut target = OwnerName::new(&Name::ROOT);
+    let mut alpn: Vec<String> = Vec::new();
+    let (mut port, mut hints, mut dohpath) = (None, None, None);
+    let seen = d.small_section::<6>(field, section, |d, key, field| {
+        match key {
+            "priority" => priority = d.value(field, integer(0..=65_535))?.map_or(priority, |read| read.value),
+            "target" => target = d.value(field, name)?.map_or(target.clone(), |read| OwnerName::new(&read.value)),
+            "alpn" => {
+                let at = field.at;
+                d.list(field, "alpn", |d, item| {
+                    let read = d.value(item, |scalar| text_octets(&scalar.text, MAX_ALPN_OCTETS))?;
+                    alpn.extend(read.map(|read| read.value));
+                    Ok(())
+                })?;
+                if alpn.len() > MAX_ALPN {
+                    d.error(at, Cause::TooMany { what: "protocols in `alpn`", limit: MAX_ALPN });
+                }
+            }
+            "port" => port = d.value(field, integer(1..=65_535))?.map(|read| read.value),
+            "hints" => hints = d.value(field, boolean)?.map(|read| read.value),
+            "dohpath" => dohpath = d.value(field, |scalar| doh_path(&scalar.text))?.map(|read| read.value),
+            _ => d.skip(&field.node)?,
+        }
+        Ok(())
+    })?;
+    let Some(seen) = seen else { return Ok(None) };
+    if priority == 0 {
+        let parameters = ["alpn", "port", "dohpath"].into_iter();
+        for key in parameters.chain(hints.filter(|hints| *hints).map(|_| "hints")) {
+            if let Some(at) = seen.place(key) {
+                d.error(at, SteeredCause::AliasMode { key }.into());
+            }
+        }
+    }
+    let hints = hints.unwrap_or(priority > 0);
+    let binding = ServiceBinding { is_https, priority, target, alpn, port, hints, dohpath };
+    Ok(Some(Extra::Service(binding)))
+}
+
+/// A path with the variable that stands for the query (RFC 9461 §5).
+fn doh_path(text: &str) -> Result<String, Cause> {
+    let path = text_octets(text, MAX_PATH_OCTETS)?;
+    let is_printable = path.bytes().all(|octet| octet.is_ascii_graphic());
+    if !path.starts_with('/') || !path.contains(DNS_VARIABLE) || !is_printable {
+        return Err(SteeredCause::NotDohPath { text: Found::new(text) }.into());
+    }
+    Ok(path)
+}
+
+/// A host's name.
+pub(super) fn host(scalar: &super::events::Scalar<'_>) -> Result<OwnerName, Cause> {
+    let read = name(scalar)?;
+    if read.as_wire().len() == 1 {
+        return Err(SteeredCause::RootHost.into());
+    }
+    Ok(OwnerName::new(&read))
+}
+
+/// Which record types a globalname takes for itself, so that no file may have them too.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Takes {
+    /// A and AAAA.
+    pub(super) addresses: bool,
+    /// Every type: the name may be an alias.
+    pub(super) alias: bool,
+    /// One beside these.
+    pub(super) rtype: Option<Rtype>,
+}
+
+impl Takes {
+    /// Of a name that is steered to this.
+    pub(super) fn of(extra: Option<&Extra>, may_be_alias: bool) -> Takes {
+        let (addresses, rtype) = match extra {
+            None => (true, None),
+            Some(Extra::Srv { .. }) => (false, Some(Rtype::SRV)),
+            Some(Extra::Mx { .. }) => (false, Some(Rtype::MX)),
+            Some(Extra::Service(service)) => {
+                (true, Some(if service.is_https { Rtype::HTTPS } else { Rtype::SVCB }))
+            }
+        };
+        Takes { addresses, alias: addresses && may_be_alias, rtype }
+    }
+
+    /// Whether records of this type have no place beside it.
+    pub(super) fn takes(self, rtype: Rtype) -> bool {
+        match rtype {
+            Rtype::CNAME => true,
+            Rtype::A | Rtype::AAAA if self.addresses => true,
+            _ if self.alias => !is_made_by_signing(rtype),
+            _ => self.rtype == Some(rtype),
+        }
+    }
+}
+
+/// A name that is steered to more than addresses.
+pub(super) struct Special<'n> {
+    pub(super) name: OwnerNameRef<'n>,
+    pub(super) at: Span,
+    pub(super) pool: &'n str,
+    pub(super) takes: Takes,
+}
+
+/// Checks the names that are steered to more than addresses against zones and pools.
+pub(super) fn check(names: &Names, zones: &[ReadZone], pools: &[ReadPool], findings: &mut Findings) {
+    let mut special = names.special().peekable();
+    if special.peek().is_none() {
+        return;
+    }
+    let apexes = Apexes::new(zones.iter().map(|read| &read.zone.apex));
+    let by_name: HashMap<&str, &ReadPool> = pools.iter().map(|pool| (pool.name.as_str(), pool)).collect();
+    let mut checked: HashSet<&str> = HashSet::new();
+    for Special { name, at, pool, takes } in special {
+        let shown = || Found::new(&name.to_string());
+        let mut error = |cause: SteeredCause| findings.error(FileId(0), at, cause.into());
+        let home = apexes.above(name.as_wire());
+        if home.is_some_and(|(zone, _)| zones[zone as usize].zone.dnssec.is_some()) {
+            error(SteeredCause::Signed { name: shown(), what: what_of(takes) });
+        } else if takes.alias {
+            match home {
+                None => error(SteeredCause::AliasOutside { name: shown() }),
+                Some((_, len)) if usize::from(len) == name.as_wire().len() => {
+                    error(SteeredCause::AliasAtApex { name: shown() });
+                }
+                Some(_) => {}
+            }
+        }
+        if !takes.addresses
+            && checked.insert(pool)
+            && let Some(read) = by_name.get(pool)
+        {
+            check_hosts(read, &name.to_string(), findings);
+        }
+    }
+}
+
+fn what_of(takes: Takes) -> &'static str {
+    match takes.rtype {
+        _ if takes.alias => "aliases",
+        Some(Rtype::SRV) => "SRV records",
+        Some(Rtype::MX) => "MX records",
+        Some(Rtype::HTTPS) => "HTTPS records",
+        _ => "SVCB records",
+    }
+}
+
+/// Reports members of a pool that have no host, for the first name that is answered with its hosts.
+fn check_hosts(read: &ReadPool, name: &str, findings: &mut Findings) {
+    let Some(pool) = &read.pool else { return };
+    for (member, at) in pool.members.iter().zip(&read.members_at).filter(|(member, _)| member.host().is_none()) {
+        let cause = SteeredCause::NoHostname { member: Found::new(&member.name), name: Found::new(name) };
+        findings.error(FileId(0), *at, cause.into());
+    }
+    if let (Fallback::Addresses(_) | Fallback::Cname(_), Some(at)) = (&pool.fallback, read.fallback_at) {
+        findings.warning(FileId(0), at, SteeredCause::NoFallbackHosts { name: Found::new(name) }.into());
+    }
+}
