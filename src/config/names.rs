@@ -27,12 +27,11 @@ const DEFAULT_DYNAMIC_TTL_SECS: u32 = 60;
 /// Undefined pools that get a suggestion; each looks at every pool.
 const MAX_SUGGESTIONS: usize = 100;
 
-pub(super) static GLOBALNAME: Section =
-    Section {
-        title: "a globalname",
-        keys: &[key("pool"), key("ttl"), key("srv"), key("mx"), key("https"), key("svcb")],
-        may_be_empty: false,
-    };
+pub(super) static GLOBALNAME: Section = Section {
+    title: "a globalname",
+    keys: &[key("pool"), key("ttl"), key("srv"), key("mx"), key("https"), key("svcb")],
+    may_be_empty: false,
+};
 
 /// A TTL that follows the state.
 pub(super) static TTL: Section =

@@ -34,7 +34,12 @@ pub(super) fn read_member_name<'t>(
 }
 
 /// A member that is a name: it is told from others by an address made of that, and called by it.
-pub(super) fn finish_named(d: &mut Decoder<'_, '_>, mut member: Member, at: Span, has_ip: bool) -> Placed<Member> {
+pub(super) fn finish_named(
+    d: &mut Decoder<'_, '_>,
+    mut member: Member,
+    at: Span,
+    has_ip: bool,
+) -> Placed<Member> {
     if has_ip {
         d.error(at, SteeredCause::IpAndCname.into());
     }

@@ -68,19 +68,27 @@ pub enum SteeredCause {
     #[error("the member {name} is a name, and what is probed for it is not said")]
     NothingToProbe { name: Found },
     /// A member whose host is asked for.
-    #[error("the member {member} has no `hostname`, but {name} is answered with the names of its pool's hosts")]
+    #[error(
+        "the member {member} has no `hostname`, but {name} is answered with the names of its pool's hosts"
+    )]
     NoHostname { member: Found, name: Found },
     /// A fallback without hosts.
-    #[error("{name} is answered with no data when nobody can be drawn: the fallback of its pool has no hosts")]
+    #[error(
+        "{name} is answered with no data when nobody can be drawn: the fallback of its pool has no hosts"
+    )]
     NoFallbackHosts { name: Found },
     /// A zone's apex has SOA and NS records.
     #[error("{name} is the apex of a zone, which cannot be an alias, but its pool has `cname`")]
     AliasAtApex { name: Found },
     /// So has a name outside every zone.
-    #[error("{name} lies in no zone, so it is an apex of its own and cannot be an alias, but its pool has `cname`")]
+    #[error(
+        "{name} lies in no zone, so it is an apex of its own and cannot be an alias, but its pool has `cname`"
+    )]
     AliasOutside { name: Found },
     /// What is not signed ahead.
-    #[error("{name} lies in a signed zone, where {what} cannot be steered: such records have no signature ahead")]
+    #[error(
+        "{name} lies in a signed zone, where {what} cannot be steered: such records have no signature ahead"
+    )]
     Signed { name: Found, what: &'static str },
 }
 
@@ -91,8 +99,12 @@ impl SteeredCause {
             SteeredCause::Both { .. } => Some("accepted is one of `srv`, `mx`, `https` and `svcb`"),
             SteeredCause::NotDohPath { .. } => Some("accepted is a path such as `/dns-query{?dns}`"),
             SteeredCause::NothingToProbe { .. } => Some("give `monitor_ip`, or use the monitor `forced`"),
-            SteeredCause::NoHostname { .. } => Some("give it `hostname`, the name that its address belongs to"),
-            SteeredCause::NoFallbackHosts { .. } => Some("`any`, `refuse` and `nodata` mean the same for hosts"),
+            SteeredCause::NoHostname { .. } => {
+                Some("give it `hostname`, the name that its address belongs to")
+            }
+            SteeredCause::NoFallbackHosts { .. } => {
+                Some("`any`, `refuse` and `nodata` mean the same for hosts")
+            }
             SteeredCause::AliasAtApex { .. } => Some("steer a name below it, or give the pool no `cname`"),
             SteeredCause::AliasOutside { .. } => Some("name the zone in `zones`"),
             SteeredCause::Signed { .. } => {
@@ -175,7 +187,9 @@ fn read_service<'t>(d: &mut Decoder<'t, '_>, field: Field<'t>, is_https: bool) -
     let seen = d.small_section::<6>(field, section, |d, key, field| {
         match key {
             "priority" => priority = d.value(field, integer(0..=65_535))?.map_or(priority, |read| read.value),
-            "target" => target = d.value(field, name)?.map_or(target.clone(), |read| OwnerName::new(&read.value)),
+            "target" => {
+                target = d.value(field, name)?.map_or(target.clone(), |read| OwnerName::new(&read.value))
+            }
             "alpn" => {
                 let at = field.at;
                 d.list(field, "alpn", |d, item| {
@@ -317,7 +331,9 @@ fn what_of(takes: Takes) -> &'static str {
 /// Reports members of a pool that have no host, for the first name that is answered with its hosts.
 fn check_hosts(read: &ReadPool, name: &str, findings: &mut Findings) {
     let Some(pool) = &read.pool else { return };
-    for (member, at) in pool.members.iter().zip(&read.members_at).filter(|(member, _)| member.host().is_none()) {
+    for (member, at) in
+        pool.members.iter().zip(&read.members_at).filter(|(member, _)| member.host().is_none())
+    {
         let cause = SteeredCause::NoHostname { member: Found::new(&member.name), name: Found::new(name) };
         findings.error(FileId(0), *at, cause.into());
     }

@@ -39,12 +39,7 @@ pub(super) fn pool_names(pool: &model::Pool) -> Option<PoolNames> {
         _ => None,
     };
     let any = !hosts.is_empty() || !members.is_empty() || fallback.is_some();
-    any.then(|| PoolNames {
-        hosts: hosts.into(),
-        host_of: host_of.into(),
-        members: members.into(),
-        fallback,
-    })
+    any.then(|| PoolNames { hosts: hosts.into(), host_of: host_of.into(), members: members.into(), fallback })
 }
 
 /// What a name is steered to beside addresses, and whether the way of addresses is open to it at all.

@@ -31,7 +31,8 @@ pub struct Pool {
 impl Pool {
     /// Whether a name bound to it may be answered with an alias.
     pub fn has_aliases(&self) -> bool {
-        matches!(self.fallback, Fallback::Cname(_)) || self.members.iter().any(|member| member.cname.is_some())
+        matches!(self.fallback, Fallback::Cname(_))
+            || self.members.iter().any(|member| member.cname.is_some())
     }
 }
 

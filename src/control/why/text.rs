@@ -107,11 +107,7 @@ fn write_pool(pool: &PoolEvent, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     let drawn: Vec<String> = pool
         .answer
         .iter()
-        .map(
-            |(name, address)| {
-                if name == address { name.clone() } else { format!("{name} ({address})") }
-            },
-        )
+        .map(|(name, address)| if name == address { name.clone() } else { format!("{name} ({address})") })
         .collect();
     let source = match pool.source {
         Source::Up => "from members that are up",

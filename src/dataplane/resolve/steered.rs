@@ -126,7 +126,8 @@ impl<'t, T: Trace> Resolution<'t, '_, T> {
             return Some(self.put_alias(alias, ttl_secs, place));
         }
         asked?;
-        let written = write_addresses(family, Some(names), picks, ttl_secs, place.owner_at, self.sections.rest());
+        let written =
+            write_addresses(family, Some(names), picks, ttl_secs, place.owner_at, self.sections.rest());
         if self.sections.take(Section::Answer, written) {
             self.extended = count_source(self.turn.counters, source);
         }
@@ -318,9 +319,10 @@ impl<'t, T: Trace> Resolution<'t, '_, T> {
                     let picks = &picks[..picked.count];
                     write_addresses(choice.family, None, picks, ttl_secs, at, self.sections.rest())
                 }
-                None => owner.block(snapshot).get(family.rtype()).and_then(|rrset| {
-                    rrset.write(place_of(host, at, in_zone), false, self.sections.rest())
-                }),
+                None => owner
+                    .block(snapshot)
+                    .get(family.rtype())
+                    .and_then(|rrset| rrset.write(place_of(host, at, in_zone), false, self.sections.rest())),
             };
             // Of use, not needed: no room is no truncation.
             if written.is_some() {
