@@ -1,5 +1,6 @@
 //! What names are steered to beside addresses: aliases in place of a pool and of its members, SRV, MX, HTTPS and SVCB, as other
 //! programs read them.
+#![allow(clippy::unwrap_used, reason = "test helpers fail by panicking")]
 
 mod common;
 
@@ -8,7 +9,7 @@ use std::net::SocketAddr;
 
 use common::dns::{Query, Via};
 use common::unbound::start_unbound;
-use common::{Server, config, run_tool};
+use common::{Server, config, run_steerd, run_tool};
 use steerd::wire::message::Rtype;
 
 const HTTPS: Rtype = Rtype(65);
@@ -172,7 +173,7 @@ fn members_that_are_names_have_their_share_of_both_families() {
     let is_edge = |name: &str| {
         name.starts_with("steerd_member_answers")
             && name.contains("pool=\"mixed\"")
-            && name.contains("edge.example.net")
+            && name.contains("address=\"edge.example.net.\"")
     };
     let drawn = server.metrics().into_iter().find(|(name, _)| is_edge(name)).map(|(_, count)| count);
     assert_eq!(drawn, Some(40.0));
@@ -391,4 +392,86 @@ fn steered_types_stand_beside_a_file_and_as_wildcards() {
         ask("_s._tcp.example", Rtype::SRV),
         "NOERROR aa rd\nan _s._tcp.example. 30 SRV 10 1 7 h.example.\nar h.example. 300 A 192.0.2.80\n"
     );
+}
+
+#[test]
+fn why_explains_what_is_answered() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("steerd.yaml");
+    let why = |text: &str, name: &str, rtype: &str| {
+        std::fs::write(&file, text).unwrap();
+        let path = file.to_str().unwrap();
+        let output = |more: &[&str]| {
+            let output = run_steerd(&[&["why", name, rtype, "-c", path], more].concat());
+            assert!(output.status.success(), "{output:?}");
+            String::from_utf8(output.stdout).unwrap()
+        };
+        (output(&[]), serde_json::from_str::<serde_json::Value>(&output(&["--json"])).unwrap())
+    };
+    let hosts = hosts_text("wrr", "on", "on");
+    let (text, json) = why(&hosts, "_sip._tcp.example.com", "SRV");
+    assert!(text.contains("answered with SRV records made of who can be drawn"), "{text}");
+    assert!(text.contains("answer: _sip._tcp.example.com. 60 IN SRV 10 30 5060 sip2.example.net."), "{text}");
+    assert_eq!(text.matches("pool sip, ").count(), 2, "both families: {text}");
+    let steps: Vec<&str> =
+        json["steps"].as_array().unwrap().iter().map(|s| s["step"].as_str().unwrap()).collect();
+    assert_eq!(steps, ["name", "client", "draw", "client", "draw", "made"]);
+    assert_eq!(json["reply"]["answer"][0]["data"], "10 10 5060 sip1.example.com.");
+    let (text, _) = why(&hosts, "example.com", "MX");
+    assert!(text.contains("answer: example.com. 60 IN MX 20 sip1.example.com."), "{text}");
+    let members = "192.0.2.1, '2001:db8::1'";
+    let (text, json) = why(&service_text(members, "up"), "www.example.com", "HTTPS");
+    let data = "1 . alpn=h2,h3 port=8443 ipv4hint=192.0.2.1 ipv6hint=2001:db8::1";
+    assert!(text.contains(data), "{text}");
+    assert_eq!(json["reply"]["answer"][0]["data"], data);
+    let (text, json) = why(&service_text(members, "down"), "www.example.com", "HTTPS");
+    assert!(
+        text.contains("nobody of pool web can be drawn: fallback nodata") && text.contains("NODATA"),
+        "{text}"
+    );
+    assert_eq!(json["reply"]["answer"].as_array().map(Vec::len), Some(0));
+    let (text, json) = why(&fallback_text("down"), "www.example.com", "CNAME");
+    assert!(
+        text.contains("nobody of pool web can be drawn: fallback cname lb.cloud.example.net.")
+            && text.contains("an alias leads on")
+            && text.contains("answer: www.example.com. 20 IN CNAME lb.cloud.example.net."),
+        "{text}"
+    );
+    let steps: Vec<&str> =
+        json["steps"].as_array().unwrap().iter().map(|s| s["step"].as_str().unwrap()).collect();
+    assert_eq!(steps, ["name", "client", "draw", "exhausted", "client", "draw", "exhausted", "alias"]);
+    let mixed = "globalnames: {www.example.com: p}\npools: {p: {lb_method: fogroup, members: [{cname: edge.example.net}, \
+                 192.0.2.1], monitor: forced, monitor_params: {status: up}}}\nzones: {example.com: {ns: ns.example.net}}\n";
+    let (text, json) = why(mixed, "www.example.com", "A");
+    assert!(text.contains("drawn from members that are up: edge.example.net."), "{text}");
+    assert_eq!(json["steps"][2]["drawn"][0]["address"], "edge.example.net.");
+}
+
+#[test]
+fn clients_get_the_hosts_of_their_region_and_what_they_are_told_is_scoped() {
+    let server = Server::start(
+        "globalnames: {_s._tcp.example.com: {pool: p, srv: {port: 7}}, www.example.com: {pool: p, https: {}}}\n\
+         pools: {p: {lb_method: twrr, members: {192.0.2.1: {hostname: east.example.net}, 198.51.100.1: {hostname: \
+         west.example.net}}, monitor: forced, monitor_params: {status: up}}}\n\
+         topology: {east: [192.0.2.0/24, 10.1.0.0/16], west: [198.51.100.0/24, 10.2.0.0/16]}\n\
+         zones: {example.com: {ns: ns.example.net}}\n",
+    );
+    let ask = |name: &str, rtype, subnet: [u8; 4]| {
+        let query = Query::new(name, rtype).edns(1232).subnet4(subnet.into(), 24);
+        server.ask(Via::Udp, &query).text()
+    };
+    for (subnet, host, hint) in [([10, 1, 3, 0], "east", "c0000201"), ([10, 2, 3, 0], "west", "c6336401")] {
+        let text = ask("_s._tcp.example.com", Rtype::SRV, subnet);
+        assert!(
+            text.contains(&format!("SRV 10 1 7 {host}.example.net.")) && text.matches(" SRV ").count() == 1,
+            "{text}"
+        );
+        // Option 8 with a source of 24 bits, and the 16 that are alike.
+        let scope = "00011810";
+        assert!(text.contains(scope), "{text}");
+        let text = ask("www.example.com", HTTPS, subnet);
+        assert!(text.contains(&format!("HTTPS 00010000040004{hint}")) && text.contains(scope), "{text}");
+    }
+    let text = ask("_s._tcp.example.com", Rtype::SRV, [172, 16, 0, 0]);
+    assert_eq!(text.matches(" SRV ").count(), 2, "{text}");
 }

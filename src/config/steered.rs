@@ -341,3 +341,196 @@ fn check_hosts(read: &ReadPool, name: &str, findings: &mut Findings) {
         findings.warning(FileId(0), at, SteeredCause::NoFallbackHosts { name: Found::new(name) }.into());
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{errors, loaded, warnings};
+    use super::*;
+
+    /// A configuration with these names, members of a pool and a fallback, in a zone `example.com`.
+    fn with(names: &str, members: &str, fallback: &str) -> String {
+        format!(
+            "globalnames: {{{names}}}\npools:\n  p:\n    lb_method: wrr\n    fallback: {fallback}\n    members: {members}\n    \
+             monitor: forced\n    monitor_params: {{status: up}}\nzones: {{example.com: {{ns: ns.example.net}}}}\n"
+        )
+    }
+
+    const HOST: &str = "{192.0.2.1: {hostname: h.example.net}}";
+
+    #[test]
+    fn names_are_read_with_defaults_and_equal_ones_once() {
+        let config = loaded(&with(
+            "a.example.com: {pool: p, srv: {port: 5060}}, b.example.com: {pool: p, mx: {preference: 5}}, c.example.com: p, \
+             d.example.com: {pool: p, srv: {priority: 10, port: 5060}}, e.example.com: {pool: p, https: }, \
+             f.example.com: {pool: p, svcb: {target: T.example.net, alpn: [h2, h3], port: 853, dohpath: '/q{?dns}', hints: no}}",
+            HOST,
+            "any",
+        ));
+        let extras: Vec<(Option<Extra>, u32)> =
+            config.globalnames.iter().map(|global| (global.extra.cloned(), global.extra_id)).collect();
+        let srv = Some(Extra::Srv { port: 5060, priority: 10 });
+        assert_eq!(extras[0], (srv.clone(), 1));
+        assert_eq!(extras[1], (Some(Extra::Mx { preference: 5 }), 2));
+        assert_eq!(extras[2], (None, 0));
+        assert_eq!(extras[3], (srv, 1));
+        let root = OwnerName::new(&Name::ROOT);
+        let https = ServiceBinding {
+            is_https: true,
+            priority: 1,
+            target: root,
+            alpn: Vec::new(),
+            port: None,
+            hints: true,
+            dohpath: None,
+        };
+        assert_eq!(extras[4].0, Some(Extra::Service(https.clone())));
+        let svcb = ServiceBinding {
+            is_https: false,
+            target: OwnerName::new(&Name::from_text("t.example.net").unwrap()),
+            alpn: vec!["h2".into(), "h3".into()],
+            port: Some(853),
+            hints: false,
+            dohpath: Some("/q{?dns}".into()),
+            ..https
+        };
+        assert_eq!(extras[5].0, Some(Extra::Service(svcb)));
+    }
+
+    #[test]
+    fn members_may_be_names_and_have_hosts() {
+        let pool = loaded(&with(
+            "a.example.com: p",
+            "[192.0.2.1, {cname: Edge.example.net, weight: 3}, {cname: other.example.net, name: other}]",
+            "{cname: Last.example.net}",
+        ))
+        .pools
+        .remove(0);
+        let shown: Vec<String> =
+            pool.members.iter().map(|m| format!("{} {} {}", m.name, m.shown(), m.weight)).collect();
+        assert_eq!(
+            shown,
+            ["192.0.2.1 192.0.2.1 1", "edge.example.net. edge.example.net. 3", "other other.example.net. 1"]
+        );
+        assert_ne!(pool.members[1].ip, pool.members[2].ip);
+        assert!(matches!(&pool.fallback, Fallback::Cname(name) if name.to_string() == "last.example.net."));
+    }
+
+    #[test]
+    fn each_mistake_is_an_error_at_its_place() {
+        for (names, expected) in [
+            ("a.example.com: {pool: p, srv: {}}", "1:40: `port` is missing in `srv`"),
+            (
+                "a.example.com: {pool: p, srv: {port: 0}}",
+                "1:46: `0` is out of range (accepted are 1 to 65535)",
+            ),
+            (
+                "a.example.com: {pool: p, mx: , https: }",
+                "1:45: `https` beside `mx` (accepted is one of `srv`, `mx`, `https` and `svcb`)",
+            ),
+            (
+                "a.example.com: {pool: p, https: {dohpath: x}}",
+                "1:48: unknown key `dohpath` in `https` (accepted are `priority`, `target`, `alpn`, `port`, `hints`)",
+            ),
+            (
+                "a.example.com: {pool: p, https: {priority: 0, hints: on}}",
+                "1:61: `hints` needs a priority above 0: with 0 the record is an alias, which has no parameters",
+            ),
+            (
+                "a.example.com: {pool: p, svcb: {dohpath: /q}}",
+                "1:56: `/q` is not the path of DNS over HTTPS (accepted is a path such as `/dns-query{?dns}`)",
+            ),
+        ] {
+            assert_eq!(errors(&with(names, HOST, "any")), [expected]);
+        }
+        for (members, expected) in [
+            (
+                "[{ip: 192.0.2.1, cname: a.example.net}]",
+                "6:15: a member is an address or a name: `ip` and `cname` are both given",
+            ),
+            ("[{cname: .}]", "6:23: the root is no host"),
+            (
+                "[{cname: a.example.net}, {cname: A.example.net}]",
+                "6:39: the member `a.example.net.` is given twice (first given on line 6)",
+            ),
+        ] {
+            let found = errors(&with("a.example.com: p", members, "any"));
+            assert_eq!(found, [expected]);
+        }
+        assert_eq!(errors(&with("a.example.com: p", HOST, "{}")), ["5:5: `cname` is missing in `fallback`"]);
+    }
+
+    #[test]
+    fn name_that_is_a_member_needs_something_to_probe() {
+        let text = |rest: &str| {
+            with("a.example.com: p", &format!("[{{cname: a.example.net{rest}}}]"), "any").replace(
+                "monitor: forced\n    monitor_params: {status: up}",
+                "monitor: tcp\n    monitor_params: {port: 1}",
+            )
+        };
+        assert_eq!(
+            errors(&text("")),
+            [
+                "6:15: the member `a.example.net.` is a name, and what is probed for it is not said (give `monitor_ip`, or use \
+              the monitor `forced`)"
+            ]
+        );
+        loaded(&text(", monitor_ip: 192.0.2.9"));
+        loaded(&text("").replace("{port: 1}", "{port: 1, monitor_ip: 192.0.2.9}"));
+    }
+
+    #[test]
+    fn hosts_are_asked_for_where_they_are_needed() {
+        let names = "_s._tcp.example.com: {pool: p, srv: {port: 1}}, b.example.com: {pool: p, mx: }";
+        assert_eq!(
+            errors(&with(
+                names,
+                "[{ip: 192.0.2.1, hostname: a.example.net}, 192.0.2.2, {cname: b.example.net}]",
+                "any"
+            )),
+            [
+                "6:57: the member `192.0.2.2` has no `hostname`, but `_s._tcp.example.com.` is answered with the names of its \
+              pool's hosts (give it `hostname`, the name that its address belongs to)"
+            ]
+        );
+        assert_eq!(
+            warnings(&with(names, HOST, "192.0.2.9")),
+            [
+                "5:5: `_s._tcp.example.com.` is answered with no data when nobody can be drawn: the fallback of its pool has no \
+              hosts (`any`, `refuse` and `nodata` mean the same for hosts)"
+            ]
+        );
+    }
+
+    #[test]
+    fn alias_needs_a_zone_above_it_and_no_signatures() {
+        let text = |name: &str| with(&format!("{name}: p"), "[192.0.2.1]", "{cname: a.example.net}");
+        assert_eq!(
+            errors(&text("example.com")),
+            [
+                "1:15: `example.com.` is the apex of a zone, which cannot be an alias, but its pool has `cname` (steer a name \
+              below it, or give the pool no `cname`)"
+            ]
+        );
+        assert_eq!(
+            errors(&text("a.example.org")),
+            [
+                "1:15: `a.example.org.` lies in no zone, so it is an apex of its own and cannot be an alias, but its pool has \
+              `cname` (name the zone in `zones`)"
+            ]
+        );
+        let signed =
+            |text: String| text.replace("{ns: ns.example.net}", "{ns: ns.example.net, dnssec: {keys: none}}");
+        for (text, what) in [
+            (text("a.example.com"), "aliases"),
+            (with("a.example.com: {pool: p, srv: {port: 1}}", HOST, "any"), "SRV records"),
+            (with("a.example.com: {pool: p, mx: }", HOST, "any"), "MX records"),
+            (with("a.example.com: {pool: p, https: }", HOST, "any"), "HTTPS records"),
+            (with("a.example.com: {pool: p, svcb: }", HOST, "any"), "SVCB records"),
+        ] {
+            let found = errors(&signed(text));
+            let expected =
+                format!("1:15: `a.example.com.` lies in a signed zone, where {what} cannot be steered: ");
+            assert!(found.iter().any(|error| error.starts_with(&expected)), "{found:?}");
+        }
+    }
+}

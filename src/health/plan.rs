@@ -55,6 +55,8 @@ pub(super) struct PlanPool {
 /// A member's name and target.
 pub(super) struct PlanMember {
     pub(super) name: Arc<str>,
+    /// The name that is answered in its place, where the member is one.
+    pub(super) cname: Option<Arc<str>>,
     /// The address that is answered.
     pub(super) address: IpAddr,
     /// Index into [`Plan::targets`].
@@ -100,7 +102,8 @@ impl Plan {
                 let place = Place { pool: pool_index as u32, member: member_index as u32 };
                 targets[target as usize].places.push(place);
                 let (name, weight, enabled) = (member.name.as_str().into(), member.weight, member.enabled);
-                PlanMember { name, address: member.ip, target, weight, enabled, region: None }
+                let cname = member.cname.as_ref().map(|cname| cname.to_string().into());
+                PlanMember { name, cname, address: member.ip, target, weight, enabled, region: None }
             });
             let (members, name) = (members.collect(), pool.name.as_str().into());
             named.push(PlanPool { members, name, up_when: pool.up_when });
@@ -113,7 +116,8 @@ impl Plan {
     #[must_use]
     pub fn located(mut self, region_of: impl Fn(IpAddr) -> Option<Arc<str>>) -> Plan {
         for member in self.pools.iter_mut().flat_map(|pool| &mut pool.members) {
-            member.region = region_of(member.address);
+            // A name is everywhere.
+            member.region = if member.cname.is_some() { None } else { region_of(member.address) };
         }
         self
     }
