@@ -417,30 +417,37 @@ mod tests {
 
     #[test]
     fn each_mistake_is_an_error_at_its_place() {
-        for (names, expected) in [
-            ("a.example.com: {pool: p, srv: {}}", "1:40: `port` is missing in `srv`"),
+        // Each with what stands at the place that is named.
+        for (names, at, expected) in [
+            ("a.example.com: {pool: p, srv: {}}", "srv", "`port` is missing in `srv`"),
             (
                 "a.example.com: {pool: p, srv: {port: 0}}",
-                "1:46: `0` is out of range (accepted are 1 to 65535)",
+                "0",
+                "`0` is out of range (accepted are 1 to 65535)",
             ),
             (
                 "a.example.com: {pool: p, mx: , https: }",
-                "1:45: `https` beside `mx` (accepted is one of `srv`, `mx`, `https` and `svcb`)",
+                "https",
+                "`https` beside `mx` (accepted is one of `srv`, `mx`, `https` and `svcb`)",
             ),
             (
                 "a.example.com: {pool: p, https: {dohpath: x}}",
-                "1:48: unknown key `dohpath` in `https` (accepted are `priority`, `target`, `alpn`, `port`, `hints`)",
+                "dohpath",
+                "unknown key `dohpath` in `https` (accepted are `priority`, `target`, `alpn`, `port`, `hints`)",
             ),
             (
                 "a.example.com: {pool: p, https: {priority: 0, hints: on}}",
-                "1:61: `hints` needs a priority above 0: with 0 the record is an alias, which has no parameters",
+                "hints",
+                "`hints` needs a priority above 0: with 0 the record is an alias, which has no parameters",
             ),
             (
                 "a.example.com: {pool: p, svcb: {dohpath: /q}}",
-                "1:56: `/q` is not the path of DNS over HTTPS (accepted is a path such as `/dns-query{?dns}`)",
+                "/q",
+                "`/q` is not the path of DNS over HTTPS (accepted is a path such as `/dns-query{?dns}`)",
             ),
         ] {
-            assert_eq!(errors(&with(names, HOST, "any")), [expected]);
+            let column = "globalnames: {".len() + names.find(at).unwrap() + 1;
+            assert_eq!(errors(&with(names, HOST, "any")), [format!("1:{column}: {expected}")]);
         }
         for (members, expected) in [
             (

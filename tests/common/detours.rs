@@ -16,7 +16,7 @@ const NAMES: &str = "globalnames:
   mixed.more.test: {pool: mixed, ttl: {max: 60, min: 5}}
   _sip._tcp.more.test: {pool: hosts, srv: {port: 5060}}
   more.test: {pool: hosts, mx: {}}
-  closed.more.test: {pool: closed, srv: {port: 1}}
+  closed.more.test: {pool: shut, srv: {port: 1}}
   svc.more.test: {pool: mixed, https: {alpn: [h2, h3], port: 8443}}
   '*.svc.more.test': {pool: two, svcb: {dohpath: '/q{?dns}'}}
   wide.more.test: {pool: wide, https: {alpn: h2}}
@@ -29,6 +29,7 @@ const POOLS: &str = "pools:
 monitor: forced, monitor_params: {status: up}}
   hosts: {lb_method: fogroup, members: {192.0.2.1: {hostname: steered.detours.test}, 192.0.2.2: {hostname: host.detours.test}, \
 '2001:db8::1': {hostname: steered.detours.test}, 192.0.2.3: {hostname: q.apps.detours.test}}, monitor: forced, monitor_params: {status: up}}
+  shut: {lb_method: wrr, fallback: refuse, members: {192.0.2.4: {hostname: host.detours.test}}, monitor: forced, monitor_params: {status: down}}
   wide: {lb_method: wrr, max_addrs_returned: 1024, members: [WIDE], monitor: forced, monitor_params: {status: up}}
 ";
 
