@@ -85,6 +85,9 @@ pub enum SteeredCause {
         "{name} lies in no zone, so it is an apex of its own and cannot be an alias, but its pool has `cname`"
     )]
     AliasOutside { name: Found },
+    /// An alias that leads nowhere else.
+    #[error("{name} would be an alias of itself")]
+    AliasOfItself { name: Found },
     /// What is not signed ahead.
     #[error(
         "{name} lies in a signed zone, where {what} cannot be steered: such records have no signature ahead"
@@ -110,7 +113,10 @@ impl SteeredCause {
             SteeredCause::Signed { .. } => {
                 Some("move the name to a zone without `dnssec`, or let it have addresses alone")
             }
-            SteeredCause::AliasMode { .. } | SteeredCause::RootHost | SteeredCause::IpAndCname => None,
+            SteeredCause::AliasMode { .. }
+            | SteeredCause::RootHost
+            | SteeredCause::IpAndCname
+            | SteeredCause::AliasOfItself { .. } => None,
         }
     }
 }
@@ -307,6 +313,10 @@ pub(super) fn check(names: &Names, zones: &[ReadZone], pools: &[ReadPool], findi
                     error(SteeredCause::AliasAtApex { name: shown() });
                 }
                 Some(_) => {}
+            }
+            let read = by_name.get(pool).and_then(|read| read.pool.as_ref());
+            if read.is_some_and(|pool| pool.aliases().any(|alias| alias.as_wire() == name.as_wire())) {
+                error(SteeredCause::AliasOfItself { name: shown() });
             }
         }
         if !takes.addresses
@@ -525,6 +535,8 @@ mod tests {
               `cname` (name the zone in `zones`)"
             ]
         );
+        let itself = with("a.example.com: p", "[192.0.2.1, {cname: A.example.com}]", "any");
+        assert_eq!(errors(&itself), ["1:15: `a.example.com.` would be an alias of itself"]);
         let signed =
             |text: String| text.replace("{ns: ns.example.net}", "{ns: ns.example.net, dnssec: {keys: none}}");
         for (text, what) in [

@@ -36,7 +36,10 @@ pub(super) fn pool_names(pool: &model::Pool) -> Option<PoolNames> {
     }
     let fallback = match &pool.fallback {
         model::Fallback::Cname(name) => Some(alias(name)),
-        _ => None,
+        model::Fallback::Any
+        | model::Fallback::Refuse
+        | model::Fallback::Nodata
+        | model::Fallback::Addresses(_) => None,
     };
     let any = !hosts.is_empty() || !members.is_empty() || fallback.is_some();
     any.then(|| PoolNames { hosts: hosts.into(), host_of: host_of.into(), members: members.into(), fallback })

@@ -31,8 +31,16 @@ pub struct Pool {
 impl Pool {
     /// Whether a name bound to it may be answered with an alias.
     pub fn has_aliases(&self) -> bool {
-        matches!(self.fallback, Fallback::Cname(_))
-            || self.members.iter().any(|member| member.cname.is_some())
+        self.aliases().next().is_some()
+    }
+
+    /// The names that it may be answered with.
+    pub fn aliases(&self) -> impl Iterator<Item = &OwnerName> {
+        let fallback = match &self.fallback {
+            Fallback::Cname(name) => Some(name),
+            Fallback::Any | Fallback::Refuse | Fallback::Nodata | Fallback::Addresses(_) => None,
+        };
+        self.members.iter().filter_map(|member| member.cname.as_ref()).chain(fallback)
     }
 }
 

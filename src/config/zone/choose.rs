@@ -69,7 +69,11 @@ pub(in crate::config) fn choose(
         let clashes_now = now.as_ref().map(clashes_of);
         let (records, served) = match (now, good) {
             (Some(now), _) if clashes_now.as_ref().is_some_and(Vec::is_empty) => {
-                faults.extend(findings::find(&now, &read.zone, beside.keys().copied()));
+                faults.extend(findings::find(
+                    &now,
+                    &read.zone,
+                    beside.iter().map(|(labels, (_, takes))| (*labels, *takes)),
+                ));
                 (ZoneRecords::Loaded(now), Served::Current)
             }
             (now, Some(good)) => {

@@ -159,11 +159,10 @@ impl<'t, T: Trace> Resolution<'t, '_, T> {
         owner: Owner<'t>,
         place: Place,
     ) -> End {
-        let mut v4 = [0; 4 * MAX_MEMBERS];
-        let mut v6 = [0; 16 * MAX_MEMBERS];
-        let mut lens = [0; 2];
+        let mut len = HEAD_OCTETS + service.head.len();
         let (mut flip_secs, mut drawn_from, mut exhausted) = (0, None, None);
-        for (at, family) in Family::ALL.into_iter().enumerate().filter(|_| service.hints) {
+        let mut fits = true;
+        for (family, key) in Family::ALL.into_iter().zip(HINT_KEYS).filter(|_| service.hints) {
             let Some(choice) = self.members_of(steered, family) else { continue };
             self.note_draw(choice, false);
             let mut picks = [0; MAX_MEMBERS];
@@ -174,35 +173,28 @@ impl<'t, T: Trace> Resolution<'t, '_, T> {
                 continue;
             }
             drawn_from.get_or_insert(picked.source);
-            let into = if family == Family::V4 { &mut v4[..] } else { &mut v6[..] };
-            lens[at] = collect_addresses(choice.family, names, &picks[..picked.count], into);
+            let into = self.sections.rest().get_mut(len..).unwrap_or_default();
+            match write_hint(choice.family, key, names, &picks[..picked.count], into) {
+                Some(written) => len += written,
+                None => fits = false,
+            }
         }
         if let (None, Some(family)) = (drawn_from, exhausted) {
             return self.exhausted(family, owner, place);
         }
         self.trace.note(|| Step::Made { rtype: service.rtype });
-        let hint = |at: usize| match lens[at] {
-            0 => ([0; HINT_HEAD_OCTETS], 0),
-            len => {
-                let ([k0, k1], [l0, l1]) = (HINT_KEYS[at].to_be_bytes(), (len as u16).to_be_bytes());
-                ([k0, k1, l0, l1], HINT_HEAD_OCTETS)
-            }
-        };
-        let ((v4_head, v4_head_len), (v6_head, v6_head_len)) = (hint(0), hint(1));
-        let data = [
-            &service.head[..],
-            &v4_head[..v4_head_len],
-            &v4[..lens[0]],
-            &v6_head[..v6_head_len],
-            &v6[..lens[1]],
-            &service.tail,
-        ];
-        let rdata_len = data.iter().map(|part| part.len()).sum();
+        let rdata_len = len + service.tail.len() - HEAD_OCTETS;
         let head = head(service.rtype, steered.ttl.told(flip_secs), rdata_len);
-        let pointer = (0xC000 | place.owner_at).to_be_bytes();
-        let [a, b, c, d, e, f] = data;
-        let parts = [&pointer[..], &head[2..], a, b, c, d, e, f];
-        if self.sections.put_parts(Section::Answer, 1, &parts)
+        let rest = self.sections.rest();
+        let written = rest.get_mut(..len + service.tail.len()).filter(|_| fits).map(|record| {
+            let (before, behind) = record.split_at_mut(HEAD_OCTETS);
+            before.copy_from_slice(&head);
+            before[..2].copy_from_slice(&(0xC000 | place.owner_at).to_be_bytes());
+            behind[..service.head.len()].copy_from_slice(&service.head);
+            behind[len - HEAD_OCTETS..].copy_from_slice(&service.tail);
+            Written { len: record.len(), count: 1 }
+        });
+        if self.sections.take(Section::Answer, written)
             && let Some(source) = drawn_from
         {
             self.extended = count_source(self.turn.counters, source);
@@ -362,26 +354,31 @@ fn write_addresses(
     Some(written)
 }
 
-/// The addresses of candidates that are some, one behind the other; returns their octets.
-fn collect_addresses(
+/// A parameter with the addresses of candidates that are some; returns its octets, 0 where none is. `None`: it does not fit.
+fn write_hint(
     family: &FamilyPool,
+    key: u16,
     names: Option<&PoolNames>,
     picks: &[u16],
     into: &mut [u8],
-) -> usize {
+) -> Option<usize> {
     let each = family.family.record_octets();
-    let mut len = 0;
+    let mut len = HINT_HEAD_OCTETS;
     for candidate in picks {
         if names.is_some_and(|names| alias_of(family, names, *candidate).is_some()) {
             continue;
         }
-        let record = family.records.get(usize::from(*candidate) * each..).and_then(|rest| rest.get(..each));
-        let Some(address) = record.and_then(|record| record.get(HEAD_OCTETS..)) else { continue };
-        let Some(to) = into.get_mut(len..len + address.len()) else { break };
-        to.copy_from_slice(address);
+        let record = family.records.get(usize::from(*candidate) * each..)?.get(..each)?;
+        let address = record.get(HEAD_OCTETS..)?;
+        into.get_mut(len..len + address.len())?.copy_from_slice(address);
         len += address.len();
     }
-    len
+    if len == HINT_HEAD_OCTETS {
+        return Some(0);
+    }
+    let ([k0, k1], [l0, l1]) = (key.to_be_bytes(), ((len - HINT_HEAD_OCTETS) as u16).to_be_bytes());
+    *into.first_chunk_mut()? = [k0, k1, l0, l1];
+    Some(len)
 }
 
 /// The lesser of two times to a change of state; 0: nothing is known of that.
