@@ -475,3 +475,64 @@ fn clients_get_the_hosts_of_their_region_and_what_they_are_told_is_scoped() {
     let text = ask("_s._tcp.example.com", Rtype::SRV, [172, 16, 0, 0]);
     assert_eq!(text.matches(" SRV ").count(), 2, "{text}");
 }
+
+fn signed_text(folder: &std::path::Path, denial: &str, status: &str) -> String {
+    config(
+        &format!("workers: 1, state_dir: {}", folder.display()),
+        &format!(
+            "globalnames: {{www.t.example: {{pool: web, ttl: 20}}, '*.apps.t.example': {{pool: web, ttl: 20}}, spare.t.example: spare}}\n\
+             pools:\n  web: {{lb_method: wrr, fallback: {{cname: spare.t.example}}, members: [192.0.2.1, 192.0.2.2], {}}}\n  \
+             spare: {{lb_method: wrr, members: [192.0.2.9], {}}}\n\
+             zones: {{t.example: {{ns: ns.example.net, dnssec: {{denial: {denial}}}}}}}\n",
+            forced(status),
+            forced("up")
+        ),
+    )
+}
+
+#[test]
+fn alias_in_place_of_a_pool_is_signed_ahead() {
+    for denial in ["nsec", "nsec3"] {
+        let folder = tempfile::tempdir().unwrap();
+        let server = Server::start(&signed_text(folder.path(), denial, "up"));
+        let keys = dig("dig", server.dns(), &["t.example", "DNSKEY"]);
+        let key = keys.iter().find(|key| key.starts_with("257 ")).unwrap();
+        let settings = format!(
+            "  module-config: \"validator iterator\"\n  val-log-level: 2\n  cache-max-ttl: 0\n  cache-max-negative-ttl: 0\n  \
+             trust-anchor: \"t.example. DNSKEY {key}\"\n"
+        );
+        let (_unbound, at) = start_unbound(server.dns(), folder.path(), &settings, &["t.example"]);
+        let ask = |name: &str, rtype: &str| {
+            let port = at.port().to_string();
+            let whole =
+                run_tool("dig", &[&format!("@{}", at.ip()), "-p", &port, "+dnssec", "+tries=1", name, rtype]);
+            assert!(whole.contains("flags: qr rd ra ad"), "{name} {rtype} is not validated: {whole}");
+            whole
+        };
+        let names = ["www.t.example", "shop.apps.t.example"];
+        for name in names {
+            assert!(ask(name, "A").contains("192.0.2."));
+            for rtype in ["AAAA", "TXT", "CNAME"] {
+                let denied = ask(name, rtype);
+                assert!(denied.contains("NOERROR") && denied.contains("ANSWER: 0"), "{denied}");
+            }
+        }
+        server.reload(&signed_text(folder.path(), denial, "down"));
+        for name in names {
+            common::wait_until("the cache to forget", || ask(name, "A").contains("CNAME"));
+            let followed = ask(name, "A");
+            assert!(followed.contains("192.0.2.9") && followed.contains("RRSIG\tCNAME"), "{followed}");
+            for rtype in ["AAAA", "TXT", "CNAME"] {
+                // Until then the chain may deny other types out of the cache (RFC 8198).
+                common::wait_until("the cache to forget the chain", || {
+                    ask(name, rtype).contains("CNAME\tspare.t.example.")
+                });
+            }
+        }
+        // Nobody who asks without signatures gets any.
+        assert_eq!(
+            server.ask(Via::Udp, &Query::a("www.t.example")).text(),
+            "NOERROR aa rd\nan www.t.example. 20 CNAME spare.t.example.\nan spare.t.example. 30 A 192.0.2.9\n"
+        );
+    }
+}

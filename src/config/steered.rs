@@ -304,7 +304,11 @@ pub(super) fn check(names: &Names, zones: &[ReadZone], pools: &[ReadPool], findi
         let shown = || Found::new(&name.to_string());
         let mut error = |cause: SteeredCause| findings.error(FileId(0), at, cause.into());
         let home = apexes.above(name.as_wire());
-        if home.is_some_and(|(zone, _)| zones[zone as usize].zone.dnssec.is_some()) {
+        let read = by_name.get(pool).and_then(|read| read.pool.as_ref());
+        // An alias that stands for a whole pool is one, and signed ahead; those of members are not.
+        let has_named = read.is_some_and(|pool| pool.members.iter().any(|member| member.cname.is_some()));
+        let is_unsigned = takes.rtype.is_some() || has_named;
+        if is_unsigned && home.is_some_and(|(zone, _)| zones[zone as usize].zone.dnssec.is_some()) {
             error(SteeredCause::Signed { name: shown(), what: what_of(takes) });
         } else if takes.alias {
             match home {
@@ -314,7 +318,6 @@ pub(super) fn check(names: &Names, zones: &[ReadZone], pools: &[ReadPool], findi
                 }
                 Some(_) => {}
             }
-            let read = by_name.get(pool).and_then(|read| read.pool.as_ref());
             if read.is_some_and(|pool| pool.aliases().any(|alias| alias.as_wire() == name.as_wire())) {
                 error(SteeredCause::AliasOfItself { name: shown() });
             }
@@ -330,7 +333,7 @@ pub(super) fn check(names: &Names, zones: &[ReadZone], pools: &[ReadPool], findi
 
 fn what_of(takes: Takes) -> &'static str {
     match takes.rtype {
-        _ if takes.alias => "aliases",
+        None => "members that are names",
         Some(Rtype::SRV) => "SRV records",
         Some(Rtype::MX) => "MX records",
         Some(Rtype::HTTPS) => "HTTPS records",
@@ -540,7 +543,7 @@ mod tests {
         let signed =
             |text: String| text.replace("{ns: ns.example.net}", "{ns: ns.example.net, dnssec: {keys: none}}");
         for (text, what) in [
-            (text("a.example.com"), "aliases"),
+            (with("a.example.com: p", "[{cname: a.example.net}]", "any"), "members that are names"),
             (with("a.example.com: {pool: p, srv: {port: 1}}", HOST, "any"), "SRV records"),
             (with("a.example.com: {pool: p, mx: }", HOST, "any"), "MX records"),
             (with("a.example.com: {pool: p, https: }", HOST, "any"), "HTTPS records"),

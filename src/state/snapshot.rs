@@ -61,6 +61,8 @@ pub struct Binding {
 pub struct SignedName {
     /// By family: A, AAAA.
     pub families: [SignedFamily; 2],
+    /// Those over the alias that stands for the pool when nobody can be drawn: records, and how many.
+    pub alias: (Box<[u8]>, u16),
 }
 
 /// The RRSIG records of a name's RRsets of one family.

@@ -19,6 +19,8 @@ pub struct Steered {
     pub pool: u32,
     /// TTL of the answers.
     pub ttl: Ttl,
+    /// Index of the name's signatures; 0: its zone is not signed.
+    pub signed: u32,
     /// What it is steered to.
     pub to: To,
 }

@@ -10,11 +10,11 @@ use super::signing::{Signing, SteeredSets};
 use super::steered::{pool_names, steered as steered_to};
 use super::zones::{Beside, add_enclosers, compile_zone};
 use crate::config::model::{self, Config, GlobalName, ZoneRecords};
-use crate::state;
 use crate::state::name_map::NameMap;
 use crate::state::names::{Flags, NameIndexBuilder};
 use crate::state::pool::Pool;
 use crate::state::snapshot::{Binding, ParentSide, SignedName, Zone};
+use crate::state::steered::{AliasRecord, PoolNames, Steered as SteeredTo};
 use crate::state::ttl::Ttl;
 use crate::wire::name::suffixes;
 
@@ -29,11 +29,11 @@ pub(super) struct Owners {
     pub(super) signed: Vec<SignedName>,
     by_binding: HashMap<Binding, u32>,
     /// What else bindings are steered to, by their index as far as any is.
-    pub(super) steered: Vec<Option<state::steered::Steered>>,
+    pub(super) steered: Vec<Option<SteeredTo>>,
     /// By binding and what it is steered to.
     by_steered: HashMap<(Binding, u32), u32>,
     /// Names of the pools' members.
-    pub(super) pool_names: Vec<Option<state::steered::PoolNames>>,
+    pub(super) pool_names: Vec<Option<PoolNames>>,
 }
 
 impl Owners {
@@ -254,8 +254,11 @@ impl<'c> Steered<'c> {
                 // What is signed is told as it is signed, or a validator would have to doubt it (RFC 4035 §5.3.3).
                 let ttl_secs = global.ttl.max_secs();
                 binding.ttl = Ttl::fixed(ttl_secs);
+                let names = owners.pool_names[global.pool as usize].as_ref();
+                let stand_in = names.and_then(|names| names.fallback.as_ref()).map(AliasRecord::target);
+                let of = (pool, stand_in);
                 let (signed, has_room) =
-                    sign_steered(signing, zone.apex.as_wire(), name, ttl_secs, pool, &mut room);
+                    sign_steered(signing, zone.apex.as_wire(), name, ttl_secs, of, &mut room);
                 binding.signed = owners.signed.len() as u32;
                 if signed.families.iter().any(|family| !family.sets.is_empty()) {
                     signing.note_sets(SteeredSets {

@@ -62,7 +62,7 @@ pub(super) fn steered(
         return None;
     }
     let is_open = to.has_addresses() && !names.is_some_and(PoolNames::has_name_members);
-    Some((Steered { pool: binding.pool, ttl: binding.ttl, to }, is_open))
+    Some((Steered { pool: binding.pool, ttl: binding.ttl, signed: binding.signed, to }, is_open))
 }
 
 fn service(binding: &ServiceBinding) -> Service {

@@ -2,7 +2,8 @@
 //! hosts of services and of mail, service bindings (RFC 2782, RFC 1035 §3.3.9, RFC 9460).
 //!
 //! Out of the way of addresses alone, which come here only where a pool has names among its members or for its fallback. While a
-//! name is an alias it is one for every type, so that resolvers see one node (RFC 1034 §3.6.2). Nothing here is signed.
+//! name is an alias it is one for every type, so that resolvers see one node (RFC 1034 §3.6.2). In signed zones there are only
+//! aliases in place of a pool, whose signatures are made ahead.
 
 use super::{Alias, End, Next, Place, Resolution, Section, is_about_aliases, place_of, target_at};
 use crate::dataplane::choose::{PoolChoice, choose_members};
@@ -70,19 +71,30 @@ impl<'t, T: Trace> Resolution<'t, '_, T> {
     fn stand_in(&mut self, steered: &Steered, names: &'t PoolNames, place: Place) -> Option<Next<'t>> {
         let alias = names.fallback.as_ref()?;
         let snapshot = self.turn.snapshot;
+        // What signing makes stands beside an alias (RFC 4034 §3, §4).
+        if steered.signed > 0 && matches!(self.query.qtype(), Rtype::NSEC | Rtype::RRSIG) {
+            return None;
+        }
         let of = (steered.pool, steered.ttl);
         let mut picks = [0; MAX_MEMBERS];
         let (mut flip_secs, mut scope_len) = (0, 0);
+        let (mut any_drawn, mut any_exhausted) = (false, false);
         for family in Family::ALL {
             let choice = choose_members(Off, snapshot, self.turn.client, self.query, of, family);
             let Some(choice) = choice else { continue };
             let picked = self.pick(choice, false, &mut picks);
             scope_len = scope_len.max(choice.scope_len);
-            if picked.source != Source::Empty {
-                self.scope_len = self.scope_len.max(scope_len);
-                return None;
+            match picked.source {
+                Source::Empty => any_exhausted = true,
+                _ => any_drawn = true,
             }
             flip_secs = sooner(flip_secs, picked.flip_secs);
+        }
+        self.scope_len = self.scope_len.max(scope_len);
+        // The chain of a signed zone says that there are addresses of both: one of them cannot be denied.
+        let stands_in = if steered.signed > 0 { any_exhausted || !any_drawn } else { !any_drawn };
+        if !stands_in {
+            return None;
         }
         for family in Family::ALL {
             if let Some(choice) = self.members_of(steered, family) {
@@ -91,7 +103,27 @@ impl<'t, T: Trace> Resolution<'t, '_, T> {
             }
         }
         self.extended = count_source(self.turn.counters, Source::Fallback);
-        Some(self.put_alias(alias, steered.ttl.told(flip_secs), place))
+        let next = self.put_alias(alias, steered.ttl.told(flip_secs), place);
+        if self.signed
+            && let Some(signed) = snapshot.signed.get(steered.signed as usize)
+        {
+            self.put_alias_signatures(&signed.alias, place);
+        }
+        Some(next)
+    }
+
+    /// The signatures of the alias that was put last.
+    fn put_alias_signatures(&mut self, (records, count): &(Box<[u8]>, u16), place: Place) {
+        if *count == 0 || self.sections.is_truncated() {
+            return;
+        }
+        let rest = self.sections.rest();
+        let written = rest.get_mut(..records.len()).map(|into| {
+            into.copy_from_slice(records);
+            point_owners(place.owner_at, into);
+            Written { len: records.len(), count: *count }
+        });
+        self.sections.take(Section::Answer, written);
     }
 
     /// Answers from a pool some of whose members are names: for addresses with the next draw, for other types with what that
