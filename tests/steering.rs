@@ -72,7 +72,10 @@ fn text_of(pools: &[Drafted]) -> String {
         for (part, weight) in &pool.items {
             match part {
                 Part::Address(region, number) => {
-                    text.push_str(&format!("    - {{ip: {}, weight: {weight}}}\n", address(*region, *number)));
+                    text.push_str(&format!(
+                        "    - {{ip: {}, weight: {weight}}}\n",
+                        address(*region, *number)
+                    ));
                 }
                 Part::Pool(below) => text.push_str(&format!("    - {{pool: p{below}, weight: {weight}}}\n")),
             }
@@ -227,7 +230,8 @@ fn largest_error(found: &BTreeMap<Ipv4Addr, f64>, theory: &BTreeMap<Ipv4Addr, f6
 
 /// Place, then failover, then weight: what is made of geography, failover and weights elsewhere.
 fn three_deep() -> Vec<Drafted> {
-    let of = |method, items: &[(Part, u32)]| Drafted { method, items: items.to_vec(), min_up: 1, threshold: 1 };
+    let of =
+        |method, items: &[(Part, u32)]| Drafted { method, items: items.to_vec(), min_up: 1, threshold: 1 };
     let rows = |region, first: u8| -> Vec<(Part, u32)> {
         (0..3).map(|at| (Part::Address(region, first + at), u32::from(at) + 1)).collect()
     };
@@ -276,24 +280,21 @@ fn draws_of_a_tree_of_three_levels_follow_place_failover_and_weight() {
 
 fn drafts() -> impl Strategy<Value = Vec<Drafted>> {
     let item = (any::<bool>(), 0..REGIONS, 1u8..6, any::<prop::sample::Index>(), 1u32..20);
-    let method = prop_oneof![
-        Just(Method::Wrr),
-        (1u16..4).prop_map(Method::Fogroup),
-        Just(Method::Twrr)
-    ];
+    let method = prop_oneof![Just(Method::Wrr), (1u16..4).prop_map(Method::Fogroup), Just(Method::Twrr)];
     let pool = (method, prop::collection::vec(item, 1..6), 1u16..3, 1u8..60);
     prop::collection::vec(pool, 1..7).prop_map(|pools| {
         let count = pools.len();
         let draft = |(at, (method, items, min_up, threshold)): (usize, (Method, Vec<_>, u16, u8))| {
             let mut seen = HashSet::new();
-            let part = |(is_pool, region, number, below, weight): (bool, u8, u8, prop::sample::Index, u32)| {
-                let behind = count - at - 1;
-                let part = match is_pool && behind > 0 {
-                    true => Part::Pool(at + 1 + below.index(behind)),
-                    false => Part::Address(region, number),
+            let part =
+                |(is_pool, region, number, below, weight): (bool, u8, u8, prop::sample::Index, u32)| {
+                    let behind = count - at - 1;
+                    let part = match is_pool && behind > 0 {
+                        true => Part::Pool(at + 1 + below.index(behind)),
+                        false => Part::Address(region, number),
+                    };
+                    seen.insert(part).then_some((part, weight))
                 };
-                seen.insert(part).then_some((part, weight))
-            };
             Drafted { method, items: items.into_iter().filter_map(part).collect(), min_up, threshold }
         };
         pools.into_iter().enumerate().map(draft).collect()
@@ -487,7 +488,8 @@ fn draws_for_all_regions_together_bring_nobody_more_than_there_is_room_for() {
                 *loads.entry(who).or_insert(0.0) += share * 20.0;
             }
         }
-        let of = |region: u8, number: u8| loads.get(&Ipv4Addr::new(10, region, 0, number)).copied().unwrap_or(0.0);
+        let of =
+            |region: u8, number: u8| loads.get(&Ipv4Addr::new(10, region, 0, number)).copied().unwrap_or(0.0);
         let found = [0, 1, 2].map(|region| [of(region, 1), of(region, 2)]);
         let errors = found.iter().flatten().zip(expected.iter().flatten()).map(|(a, b)| (a - b).abs());
         let error = errors.fold(0.0, f64::max);

@@ -280,8 +280,14 @@ fn every_name_of_the_full_configuration_is_explained() {
     let file = concat!(env!("CARGO_MANIFEST_DIR"), "/config/full.yaml");
     let config = steerd::config::load(file.as_ref(), None).unwrap().config;
     for global in config.globalnames.iter() {
-        let output =
-            run_steerd(&["why", "-c", file, &global.name.to_string(), "--state-dir", "/nonexistent"]);
+        use steerd::config::model::Extra;
+        let rtype = match global.extra {
+            None | Some(Extra::Service(_)) => "A",
+            Some(Extra::Srv { .. }) => "SRV",
+            Some(Extra::Mx { .. }) => "MX",
+        };
+        let name = global.name.to_string();
+        let output = run_steerd(&["why", "-c", file, &name, rtype, "--state-dir", "/nonexistent"]);
         let told = String::from_utf8(output.stdout).unwrap();
         assert!(output.status.success() && told.contains("\n3. pool "), "{}: {told}", global.name);
     }

@@ -13,6 +13,7 @@ use ipnet::IpNet;
 use super::guard::SecretFault;
 use super::monitor::ParameterCause;
 use super::nested::NestedCause;
+use super::steered::SteeredCause;
 use crate::wire::name::NameTextError;
 
 /// What to do about it.
@@ -287,9 +288,9 @@ pub enum Cause {
         "{name} lies in a signed zone, and the fallback `nodata` of its pool would be refused by validators"
     )]
     SignedNodata { name: Found },
-    /// A globalname with addresses or an alias of its own.
+    /// A globalname with records of its own in the place of what it is steered to.
     #[error("{name} is answered from a pool, but {place} gives it {rtype} records of its own")]
-    SteeredBesideStatic { name: Found, rtype: &'static str, place: String },
+    SteeredBesideStatic { name: Found, rtype: String, place: String },
     /// A globalname that is another server's.
     #[error(
         "{name} is answered from a pool, but lies at or below {above}, whose {rtype} records lead elsewhere"
@@ -385,6 +386,9 @@ pub enum Cause {
     /// A pool among the members of another.
     #[error(transparent)]
     Nested(NestedCause),
+    /// What a name cannot be steered to.
+    #[error(transparent)]
+    Steered(SteeredCause),
 
     // --- topology
     /// No prefix.

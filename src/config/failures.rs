@@ -76,7 +76,7 @@ pub fn family_demands(model: &model::Pool) -> [f64; 2] {
         | model::Method::Hash { .. } => usize::MAX,
     };
     let weights = Family::ALL.map(|family| {
-        let enabled = model.members.iter().filter(|m| m.enabled && Family::of(m.ip) == family);
+        let enabled = model.members.iter().filter(|m| m.enabled && m.is_of(family));
         enabled.take(most).map(|member| f64::from(member.weight)).sum::<f64>()
     });
     let all = weights[0] + weights[1];
@@ -282,7 +282,8 @@ pub(super) fn warn_of_overload<'p>(
             continue;
         }
         left -= to_make;
-        let pool = [compile_pool(model, compiled, &Clients { region_count: topology.regions.len() }, 0, 0, 0)];
+        let pool =
+            [compile_pool(model, compiled, &Clients { region_count: topology.regions.len() }, 0, 0, 0)];
         let health = HealthTable::new([members]);
         health.write(0, (0..members).map(|member| (member, Word::new(State::Up, 0))));
         let mut rotations = RotationTable::new(&pool, 0);

@@ -19,6 +19,7 @@ use super::pools::{ReadPool, read_pools};
 use super::report::{FileId, Findings, Span};
 use super::scalars::text_octets;
 use super::server::{default_server, join, read_server};
+use super::steered;
 use super::topology::read_topology;
 use super::zones::{MAX_PATH_OCTETS, ReadZone, read_zones};
 
@@ -105,6 +106,7 @@ fn read_top<'t>(
     if !names.any && !any_zone {
         d.error(at, Cause::NothingToServe);
     }
+    names.note_aliases(&pools);
     Ok(Some(MainFile { server, names, pools, zones, topology, topology_file, secret_file, seen }))
 }
 
@@ -120,6 +122,7 @@ pub(super) fn link(
     let MainFile { server, names, pools, zones, seen, .. } = main;
     let file = FileId(0);
     check_name_servers(&zones, &names, findings);
+    steered::check(&names, &zones, &pools, findings);
     let pools_missing = names.any && seen.place("pools").is_none();
     let pool_names: Vec<&str> = pools.iter().map(|pool| pool.name.as_str()).collect();
     let mut used = vec![true; pools.len()];

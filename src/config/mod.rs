@@ -34,6 +34,8 @@ mod discipline;
 mod names;
 /// Pools among the members of pools.
 mod nested;
+/// Names in pools.
+mod pool_names;
 /// `pools`.
 mod pools;
 /// `server.prober_guard`.
@@ -46,6 +48,8 @@ pub mod report;
 mod scalars;
 /// `server`.
 mod server;
+/// What globalnames are steered to beside addresses.
+mod steered;
 /// Files to text.
 mod source;
 /// What of a file tells that it is another.

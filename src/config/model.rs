@@ -24,9 +24,12 @@ mod monitors;
 mod pools;
 /// Parts of monitors.
 mod probes;
+/// What names are steered to.
+mod steered;
 pub use monitors::{Monitors, NamedMonitor};
 pub use pools::{Fallback, Item, Member, Method, Node, Order, Orders, Part, Pool, Tree, UpWhen};
 pub use probes::{DNS_RCODES, DnsProbe, DnsTransport, HttpProbe, Sources, TlsProbe};
+pub use steered::{Extra, ServiceBinding};
 
 /// A whole configuration, every file of it read.
 #[derive(Clone, Debug)]
@@ -311,6 +314,10 @@ pub struct GlobalName<'n> {
     pub pool: u32,
     /// TTL of its answers.
     pub ttl: Ttl,
+    /// What it is steered to other than addresses alone.
+    pub extra: Option<&'n Extra>,
+    /// The same number for equal ones; 0: there is none.
+    pub extra_id: u32,
 }
 
 /// Names with what they are answered from: one allocation for all.
@@ -319,13 +326,26 @@ pub struct GlobalNames {
     names: OwnerNames,
     /// Pool and TTL of each.
     bindings: Vec<(u32, Ttl)>,
+    /// Number of what each is steered to, 0 for most; empty where all are.
+    extra_ids: Vec<u32>,
+    /// Number 1 is the first.
+    extras: Vec<Extra>,
 }
 
 impl GlobalNames {
     /// Binds each name to the pool and TTL in the same place.
     pub(super) fn new(names: OwnerNames, bindings: Vec<(u32, Ttl)>) -> GlobalNames {
         debug_assert_eq!(names.ends.len(), bindings.len());
-        GlobalNames { names, bindings }
+        GlobalNames { names, bindings, extra_ids: Vec::new(), extras: Vec::new() }
+    }
+
+    /// The same with what each name is steered to: numbers into `extras` from 1 on, or 0.
+    pub(super) fn with_extras(mut self, extra_ids: Vec<u32>, extras: Vec<Extra>) -> GlobalNames {
+        if !extras.is_empty() {
+            debug_assert_eq!(extra_ids.len(), self.bindings.len());
+            (self.extra_ids, self.extras) = (extra_ids, extras);
+        }
+        self
     }
 
     /// Number of names.
@@ -340,7 +360,11 @@ impl GlobalNames {
 
     /// The names in order.
     pub fn iter(&self) -> impl Iterator<Item = GlobalName<'_>> + Clone {
-        self.names.iter().zip(&self.bindings).map(|(name, &(pool, ttl))| GlobalName { name, pool, ttl })
+        self.names.iter().zip(&self.bindings).enumerate().map(|(at, (name, &(pool, ttl)))| {
+            let extra_id = self.extra_ids.get(at).copied().unwrap_or(0);
+            let extra = (extra_id as usize).checked_sub(1).and_then(|at| self.extras.get(at));
+            GlobalName { name, pool, ttl, extra, extra_id }
+        })
     }
 }
 

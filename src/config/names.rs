@@ -3,15 +3,17 @@
 //! Pools may stand anywhere in the file, so which pool a name means is settled only by `resolve`, after all is read.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::cause::{Cause, Found, Known};
 use super::decode::{Decoder, Field, Placed, Read, Section, key};
 use super::duplicates::repeated;
 use super::events::Node;
-use super::model::{GlobalNames, OwnerNameRef, OwnerNames};
+use super::model::{Extra, GlobalNames, OwnerNameRef, OwnerNames, Pool};
+use super::pools::ReadPool;
 use super::report::{FileId, Findings, Span};
 use super::scalars::{integer, parse_any_name};
+use super::steered::{ReadExtra, Special, Takes};
 use super::suggest;
 use super::zones::MAX_TTL_SECS;
 use crate::state::ttl::Ttl;
@@ -25,8 +27,11 @@ const DEFAULT_DYNAMIC_TTL_SECS: u32 = 60;
 /// Undefined pools that get a suggestion; each looks at every pool.
 const MAX_SUGGESTIONS: usize = 100;
 
-pub(super) static GLOBALNAME: Section =
-    Section { title: "a globalname", keys: &[key("pool"), key("ttl")], may_be_empty: false };
+pub(super) static GLOBALNAME: Section = Section {
+    title: "a globalname",
+    keys: &[key("pool"), key("ttl"), key("srv"), key("mx"), key("https"), key("svcb")],
+    may_be_empty: false,
+};
 
 /// A TTL that follows the state.
 pub(super) static TTL: Section =
@@ -38,6 +43,8 @@ struct Entry {
     /// Index into [`Names::pools`].
     pool: u32,
     ttl: Ttl,
+    /// Number of what it is steered to, from 1 on; 0 for most.
+    extra: u32,
     name_at: Span,
     pool_at: Span,
 }
@@ -50,6 +57,10 @@ pub(super) struct Names {
     entries: Vec<Entry>,
     /// Each pool that a name refers to, once.
     pools: Vec<String>,
+    /// By the same index, whether names of the pool may be aliases.
+    aliases: Vec<bool>,
+    /// What names are steered to, each once.
+    extras: Vec<Extra>,
     /// Whether there is any entry, right or wrong.
     pub(super) any: bool,
 }
@@ -60,9 +71,33 @@ impl Names {
         self.names.iter()
     }
 
-    /// The names, each with its place.
-    pub(super) fn with_places(&self) -> impl Iterator<Item = (OwnerNameRef<'_>, Span)> {
-        self.names.iter().zip(self.entries.iter().map(|entry| entry.name_at))
+    /// The names, each with its place and what it takes for itself.
+    pub(super) fn with_places(&self) -> impl Iterator<Item = (OwnerNameRef<'_>, Span, Takes)> {
+        self.names.iter().zip(&self.entries).map(|(name, entry)| (name, entry.name_at, self.takes(entry)))
+    }
+
+    /// Notes which pools have names in place of addresses.
+    pub(super) fn note_aliases(&mut self, pools: &[ReadPool]) {
+        let has_aliases = |read: &&ReadPool| read.pool.as_ref().is_some_and(Pool::has_aliases);
+        let with: HashSet<&str> = pools.iter().filter(has_aliases).map(|read| read.name.as_str()).collect();
+        if !with.is_empty() {
+            self.aliases = self.pools.iter().map(|pool| with.contains(pool.as_str())).collect();
+        }
+    }
+
+    /// The names that are steered to more than addresses.
+    pub(super) fn special(&self) -> impl Iterator<Item = Special<'_>> {
+        let any = !self.aliases.is_empty() || !self.extras.is_empty();
+        self.names.iter().zip(&self.entries).filter(move |_| any).filter_map(|(name, entry)| {
+            let takes = self.takes(entry);
+            let pool = &self.pools[entry.pool as usize];
+            (takes.alias || entry.extra > 0).then_some(Special { name, at: entry.name_at, pool, takes })
+        })
+    }
+
+    fn takes(&self, entry: &Entry) -> Takes {
+        let extra = (entry.extra as usize).checked_sub(1).and_then(|at| self.extras.get(at));
+        Takes::of(extra, self.aliases.get(entry.pool as usize).copied().unwrap_or(false))
     }
 }
 
@@ -70,6 +105,7 @@ impl Names {
 pub(super) fn read_names<'t>(d: &mut Decoder<'t, '_>, field: Field<'t>) -> Read<Names> {
     let mut names = Names::default();
     let mut pool_indices: HashMap<Cow<'t, str>, u32> = HashMap::new();
+    let mut extra_ids: HashMap<Extra, u32> = HashMap::new();
     d.entries(field, |d, field| {
         names.any = true;
         let name_at = field.at;
@@ -80,7 +116,13 @@ pub(super) fn read_names<'t>(d: &mut Decoder<'t, '_>, field: Field<'t>) -> Read<
                 None
             }
         };
-        let Some((pool, ttl)) = read_binding(d, field)? else { return Ok(()) };
+        let Some((pool, ttl, extra)) = read_binding(d, field)? else { return Ok(()) };
+        let extra = extra.map_or(0, |extra| {
+            *extra_ids.entry(extra).or_insert_with_key(|extra| {
+                names.extras.push(extra.clone());
+                names.extras.len() as u32
+            })
+        });
         let index = match pool_indices.get(&pool.value) {
             Some(index) => *index,
             None => {
@@ -92,7 +134,7 @@ pub(super) fn read_names<'t>(d: &mut Decoder<'t, '_>, field: Field<'t>) -> Read<
         };
         if let Some(name) = name {
             names.names.push(&name);
-            names.entries.push(Entry { pool: index, ttl, name_at, pool_at: pool.span });
+            names.entries.push(Entry { pool: index, ttl, extra, name_at, pool_at: pool.span });
         }
         Ok(())
     })?;
@@ -104,16 +146,20 @@ pub(super) fn read_names<'t>(d: &mut Decoder<'t, '_>, field: Field<'t>) -> Read<
     Ok(names)
 }
 
-/// Reads what a name is bound to: `{pool, ttl}`, or the pool alone.
-fn read_binding<'t>(d: &mut Decoder<'t, '_>, field: Field<'t>) -> Read<Option<(Placed<Cow<'t, str>>, Ttl)>> {
+/// A pool, the TTL of what it answers, and what it is asked for beside addresses.
+type ReadBinding<'t> = (Placed<Cow<'t, str>>, Ttl, Option<Extra>);
+
+/// Reads what a name is bound to: `{pool, ttl}` and what it is steered to, or the pool alone.
+fn read_binding<'t>(d: &mut Decoder<'t, '_>, field: Field<'t>) -> Read<Option<ReadBinding<'t>>> {
     if let Node::Scalar(_) = field.node {
         let pool = d.value(field, |scalar| Ok(scalar.text.clone()))?;
-        return Ok(pool.map(|pool| (pool, Ttl::fixed(DEFAULT_TTL_SECS))));
+        return Ok(pool.map(|pool| (pool, Ttl::fixed(DEFAULT_TTL_SECS), None)));
     }
     let at = field.at;
     let mut pool = None;
     let mut ttl = Ttl::fixed(DEFAULT_TTL_SECS);
-    let seen = d.small_section::<2>(field, &GLOBALNAME, |d, name, field| {
+    let mut extra = ReadExtra::default();
+    let seen = d.small_section::<6>(field, &GLOBALNAME, |d, name, field| {
         match name {
             "pool" => pool = d.value(field, |scalar| Ok(scalar.text.clone()))?,
             "ttl" => {
@@ -128,14 +174,14 @@ fn read_binding<'t>(d: &mut Decoder<'t, '_>, field: Field<'t>) -> Read<Option<(P
                     d.warning(read.span, Cause::LowTtl { ttl_secs });
                 }
             }
-            _ => d.skip(&field.node)?,
+            _ => extra.read(d, name, field)?,
         }
         Ok(())
     })?;
     if seen.is_some_and(|seen| seen.place("pool").is_none()) {
         d.error(at, Cause::MissingKey { key: "pool", section: GLOBALNAME.title, accepted: "" });
     }
-    Ok(pool.map(|pool| (pool, ttl)))
+    Ok(pool.map(|pool| (pool, ttl, extra.extra)))
 }
 
 /// A TTL that follows the state: `{max, min}`.
@@ -162,15 +208,21 @@ fn read_dynamic<'t>(d: &mut Decoder<'t, '_>, field: Field<'t>) -> Read<Ttl> {
 /// Looks up the pool of each name among `pools`; returns the names, and which pools are used, all of them when in doubt.
 pub(super) fn resolve(names: Names, pools: &[&str], findings: &mut Findings) -> (GlobalNames, Vec<bool>) {
     let indices: HashMap<&str, u32> = pools.iter().copied().zip(0u32..).collect();
-    let Names { mut names, entries, pools: named, .. } = names;
+    let Names { mut names, entries, pools: named, extras, .. } = names;
     let found: Vec<Option<u32>> = named.iter().map(|pool| indices.get(pool.as_str()).copied()).collect();
     let mut used = vec![false; pools.len()];
     found.iter().flatten().for_each(|index| used[*index as usize] = true);
     let mut undefined: HashMap<u32, Cause> = HashMap::new();
     let mut bindings = Vec::with_capacity(entries.len());
-    for Entry { pool, ttl, pool_at, .. } in &entries {
+    let mut extra_ids = Vec::new();
+    for Entry { pool, ttl, extra, pool_at, .. } in &entries {
         match found[*pool as usize] {
-            Some(pool) => bindings.push((pool, *ttl)),
+            Some(pool) => {
+                bindings.push((pool, *ttl));
+                if !extras.is_empty() {
+                    extra_ids.push(*extra);
+                }
+            }
             None => {
                 let suggest = undefined.len() < MAX_SUGGESTIONS;
                 let cause = undefined
@@ -185,7 +237,7 @@ pub(super) fn resolve(names: Names, pools: &[&str], findings: &mut Findings) -> 
         // A pool that looks unused may be the one that was meant: mend the name first.
         used.fill(true);
     }
-    (GlobalNames::new(names, bindings), used)
+    (GlobalNames::new(names, bindings).with_extras(extra_ids, extras), used)
 }
 
 fn undefined_pool(name: &str, pools: &[&str], suggest: bool) -> Cause {

@@ -326,11 +326,7 @@ fn in_order(root: usize, below: &[Vec<usize>]) -> Vec<usize> {
     order
 }
 
-fn find_region(
-    named: &Placed<String>,
-    regions: &HashMap<&str, u16>,
-    findings: &mut Findings,
-) -> Option<u16> {
+fn find_region(named: &Placed<String>, regions: &HashMap<&str, u16>, findings: &mut Findings) -> Option<u16> {
     let found = regions.get(named.value.as_str()).copied();
     if found.is_none() {
         let closest = closest(&named.value, regions.keys().copied()).map(Found::new);

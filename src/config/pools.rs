@@ -11,8 +11,9 @@ use super::decode::{Decoder, Field, Placed, Read, Section, key};
 use super::events::Node;
 use super::method::{METHOD_WORDS, ReadMethod};
 use super::model::{Fallback, Member, Monitor, Monitors, NamedMonitor, Pool, UpWhen};
-use super::nested::{NestedCause, NestedKeys, ReadNested};
 use super::monitor::{MONITOR_WORDS, ParameterCause, Parameters, probe_address, read_kind, read_parameters};
+use super::nested::{NestedCause, NestedKeys, ReadNested};
+use super::pool_names::{check_probed, finish_named, read_alias, read_member_name};
 use super::report::Span;
 use super::scalars::{address, boolean, integer, percent, text_chars};
 // Of a pool, and of fallback addresses besides.
@@ -24,7 +25,7 @@ const DEFAULT_WEIGHT: u32 = 1;
 /// The largest `capacity` and `demand`: above the sum of any pool's weights.
 const MAX_UNITS: u64 = 1_000_000_000;
 
-const FALLBACK_WORDS: &str = "`any`, `refuse`, `nodata` and addresses";
+const FALLBACK_WORDS: &str = "`any`, `refuse`, `nodata`, addresses and `{cname: …}`";
 
 pub(super) static POOL: Section = Section {
     title: "a pool",
@@ -52,7 +53,7 @@ const MEMBER_KEYS: usize = 8;
 /// A member under its address.
 static MEMBER: Section = Section {
     title: "a member",
-    keys: &[key("name"), key("weight"), key("capacity"), key("enabled"), key("monitor_ip")],
+    keys: &[key("name"), key("weight"), key("capacity"), key("enabled"), key("monitor_ip"), key("hostname")],
     may_be_empty: true,
 };
 
@@ -68,6 +69,8 @@ pub(super) static LISTED_MEMBER: Section = Section {
         key("capacity"),
         key("enabled"),
         key("monitor_ip"),
+        key("hostname"),
+        key("cname"),
     ],
     may_be_empty: false,
 };
@@ -83,6 +86,9 @@ pub(super) struct ReadPool {
     pub(super) nested: Vec<ReadNested>,
     /// `None` when something in it was refused.
     pub(super) pool: Option<Pool>,
+    /// The places of its members.
+    pub(super) members_at: Vec<Span>,
+    pub(super) fallback_at: Option<Span>,
 }
 
 /// Reads the section. Pools with errors are returned too, so that names bound to them are not reported besides.
@@ -114,6 +120,7 @@ fn read_pool<'t>(d: &mut Decoder<'t, '_>, field: Field<'t>, name: String) -> Rea
     let mut fallback_places = Vec::new();
     let mut max_addrs_returned = 1;
     let (mut members, mut nested) = (Vec::new(), Vec::new());
+    let mut members_at = Vec::new();
     let mut demand = None;
     let mut kind = None;
     let mut parameters = Some(Parameters::default());
@@ -130,7 +137,7 @@ fn read_pool<'t>(d: &mut Decoder<'t, '_>, field: Field<'t>, name: String) -> Rea
                 let read = d.value(field, integer(1..=1024))?;
                 max_addrs_returned = read.map_or(max_addrs_returned, |read| read.value);
             }
-            "members" => (members, nested) = read_members(d, field)?,
+            "members" => (members, members_at, nested) = read_members(d, field)?,
             "demand" => demand = d.value(field, integer(1..=MAX_UNITS))?.map(|read| read.value),
             "monitor" => kind = read_kind(d, field)?,
             "monitor_params" => parameters = read_parameters(d, field)?,
@@ -145,8 +152,11 @@ fn read_pool<'t>(d: &mut Decoder<'t, '_>, field: Field<'t>, name: String) -> Rea
         }
         Ok(())
     })?;
-    let mut read = ReadPool { name, at, method: ReadMethod::default(), nested, pool: None };
+    let method_unread = ReadMethod::default();
+    let mut read =
+        ReadPool { name, at, method: method_unread, nested, pool: None, members_at, fallback_at: None };
     let Some(seen) = seen else { return Ok(read) };
+    read.fallback_at = seen.place("fallback");
     for (key, accepted) in [("lb_method", METHOD_WORDS), ("members", ""), ("monitor", MONITOR_WORDS)] {
         // Pools that are members have monitors of their own.
         let is_needless = key == "monitor" && members.is_empty() && !read.nested.is_empty();
@@ -155,7 +165,10 @@ fn read_pool<'t>(d: &mut Decoder<'t, '_>, field: Field<'t>, name: String) -> Rea
         }
     }
     let is_any_nested = read.nested.iter().any(|one| one.enabled && one.weight > 0);
-    if !is_any_nested && !members.is_empty() && !members.iter().any(|member| member.enabled && member.weight > 0) {
+    if !is_any_nested
+        && !members.is_empty()
+        && !members.iter().any(|member| member.enabled && member.weight > 0)
+    {
         d.warning(at, Cause::NeverDrawn { pool: Found::new(&read.name) });
     }
     let countable = members.iter().filter(|member| member.enabled && member.weight > 0).count()
@@ -175,6 +188,9 @@ fn read_pool<'t>(d: &mut Decoder<'t, '_>, field: Field<'t>, name: String) -> Rea
         _ => None,
     };
     let monitors = monitor.map(|monitor| Arc::new(Monitors::single(Arc::new(monitor), monitor_ip)));
+    if let Some(monitors) = &monitors {
+        check_probed(d, &members, &read.members_at, monitors);
+    }
     if let (Some(at), Some(monitors)) = (source_at, &monitors) {
         monitors.list.iter().for_each(|monitor| check_source_families(d, at, monitor, &members));
     }
@@ -220,7 +236,7 @@ fn check_fallback_families(d: &mut Decoder<'_, '_>, members: &[Member], fallback
         return;
     }
     for (is_ipv6, family) in [(false, "IPv4"), (true, "IPv6")] {
-        if members.iter().any(|member| member.enabled && member.ip.is_ipv6() == is_ipv6) {
+        if members.iter().any(|m| m.enabled && (m.cname.is_some() || m.ip.is_ipv6() == is_ipv6)) {
             continue;
         }
         if let Some(first) = fallbacks.iter().find(|fallback| fallback.value.is_ipv6() == is_ipv6) {
@@ -229,8 +245,11 @@ fn check_fallback_families(d: &mut Decoder<'_, '_>, members: &[Member], fallback
     }
 }
 
-/// Reads `fallback`: a word, an address, or a list of addresses. The places of the addresses stand beside.
+/// Reads `fallback`: a word, an address, a list of addresses, or an alias. The places of the addresses stand beside.
 fn read_fallback<'t>(d: &mut Decoder<'t, '_>, field: Field<'t>) -> Read<(Fallback, Vec<Placed<IpAddr>>)> {
+    if let Node::Mapping(_) = field.node {
+        return Ok((read_alias(d, field)?, Vec::new()));
+    }
     if let Node::Scalar(scalar) = &field.node {
         match &*scalar.text {
             "any" => return Ok((Fallback::Any, Vec::new())),
@@ -275,9 +294,10 @@ fn read_fallback<'t>(d: &mut Decoder<'t, '_>, field: Field<'t>) -> Read<(Fallbac
     Ok((fallback, addresses))
 }
 
-/// Reads `members`: a map by address, or a list of mappings with `ip` or `pool`, or of addresses.
-fn read_members<'t>(d: &mut Decoder<'t, '_>, field: Field<'t>) -> Read<(Vec<Member>, Vec<ReadNested>)> {
-    let mut members = Vec::new();
+/// Reads `members`: a map by address, or a list of mappings with `ip`, `cname` or `pool`, or of addresses. The places of addresses
+/// and names stand beside, and pools.
+fn read_members<'t>(d: &mut Decoder<'t, '_>, field: Field<'t>) -> Read<ReadMembers> {
+    let (mut members, mut places) = (Vec::new(), Vec::new());
     let mut nested: Vec<ReadNested> = Vec::new();
     let mut first_lines: HashMap<IpAddr, u32> = HashMap::new();
     let at = field.at;
@@ -285,22 +305,25 @@ fn read_members<'t>(d: &mut Decoder<'t, '_>, field: Field<'t>) -> Read<(Vec<Memb
     let mut take = |d: &mut Decoder<'t, '_>, member: Listed| {
         total += 1;
         let Placed { value: member, span } = match member {
-            Listed::Address(member) => member,
-            Listed::Pool(pool) => return take_nested(d, &mut nested, ReadNested { behind: members.len(), ..pool }),
+            Listed::Member(member) => member,
+            Listed::Pool(pool) => {
+                return take_nested(d, &mut nested, ReadNested { behind: members.len(), ..pool });
+            }
             Listed::Wrong => return,
         };
         if let Some(&first_line) = first_lines.get(&member.ip) {
-            let item = Found::new(&member.ip.to_string());
+            let item = Found::new(&member.shown());
             d.error(span, Cause::Duplicate { what: "member", item, first_line });
             return;
         }
         first_lines.insert(member.ip, span.line);
         members.push(member);
+        places.push(span);
     };
     match &field.node {
         Node::Mapping(_) => d.open_entries(&mut |d, field| {
             let member = read_member(d, field)?;
-            take(d, member.map_or(Listed::Wrong, Listed::Address));
+            take(d, member.map_or(Listed::Wrong, Listed::Member));
             Ok(())
         })?,
         Node::List(_) => {
@@ -312,7 +335,7 @@ fn read_members<'t>(d: &mut Decoder<'t, '_>, field: Field<'t>) -> Read<(Vec<Memb
         }
         Node::Scalar(_) => {
             d.refuse(&field, Kind::MappingOrList)?;
-            return Ok((members, nested));
+            return Ok((members, places, nested));
         }
     }
     match total {
@@ -320,12 +343,16 @@ fn read_members<'t>(d: &mut Decoder<'t, '_>, field: Field<'t>) -> Read<(Vec<Memb
         1..=MAX_MEMBERS => {}
         _ => d.error(at, Cause::TooMany { what: "members in a pool", limit: MAX_MEMBERS }),
     }
-    Ok((members, nested))
+    Ok((members, places, nested))
 }
+
+/// Members, their places, and the pools among them.
+type ReadMembers = (Vec<Member>, Vec<Span>, Vec<ReadNested>);
 
 /// A member of a list.
 enum Listed {
-    Address(Placed<Member>),
+    /// An address, or a name.
+    Member(Placed<Member>),
     Pool(ReadNested),
     /// What was wrong has been said.
     Wrong,
@@ -362,7 +389,7 @@ fn read_member<'t>(d: &mut Decoder<'t, '_>, field: Field<'t>) -> Read<Option<Pla
 fn read_listed_member<'t>(d: &mut Decoder<'t, '_>, item: Field<'t>) -> Read<Listed> {
     if let Node::Scalar(_) = item.node {
         let ip = d.value(item, |scalar| address(&scalar.text))?;
-        return Ok(ip.map_or(Listed::Wrong, |ip| Listed::Address(finish_member(d, new_member(), ip))));
+        return Ok(ip.map_or(Listed::Wrong, |ip| Listed::Member(finish_member(d, new_member(), ip))));
     }
     let at = item.at;
     let mut member = new_member();
@@ -385,11 +412,16 @@ fn read_listed_member<'t>(d: &mut Decoder<'t, '_>, item: Field<'t>) -> Read<List
     if let Some(pool) = nested.finish(d, member.weight, member.enabled, &seen) {
         return Ok(Listed::Pool(pool));
     }
+    if seen.place("cname").is_some() && !is_pool {
+        let is_read = member.cname.is_some();
+        let named = is_read.then(|| finish_named(d, member, at, seen.place("ip").is_some()));
+        return Ok(named.map_or(Listed::Wrong, Listed::Member));
+    }
     if seen.place("ip").is_none() && !is_pool {
         let accepted = "IPv4 and IPv6 addresses, or in its place `pool` with a pool's name";
         d.error(at, Cause::MissingKey { key: "ip", section: LISTED_MEMBER.title, accepted });
     }
-    Ok(ip.map_or(Listed::Wrong, |ip| Listed::Address(finish_member(d, member, ip))))
+    Ok(ip.map_or(Listed::Wrong, |ip| Listed::Member(finish_member(d, member, ip))))
 }
 
 fn read_member_key<'t>(
@@ -415,7 +447,7 @@ fn read_member_key<'t>(
             let ip = d.value(field, |scalar| probe_address(&scalar.text))?;
             member.monitor_ip = ip.map(|ip| ip.value);
         }
-        _ => d.skip(&field.node)?,
+        _ => read_member_name(d, key, field, member)?,
     }
     Ok(())
 }
@@ -423,8 +455,16 @@ fn read_member_key<'t>(
 /// A member of which nothing is known yet.
 fn new_member() -> Member {
     let ip = IpAddr::from([0, 0, 0, 0]);
-    let name = String::new();
-    Member { ip, name, weight: DEFAULT_WEIGHT, capacity: None, enabled: true, monitor_ip: None }
+    Member {
+        ip,
+        cname: None,
+        hostname: None,
+        name: String::new(),
+        weight: DEFAULT_WEIGHT,
+        capacity: None,
+        enabled: true,
+        monitor_ip: None,
+    }
 }
 
 /// Gives a member its address, and where it has no name of its own, the address as name.

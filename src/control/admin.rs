@@ -106,7 +106,7 @@ async fn state(State(live): State<Arc<Live>>) -> axum::Json<Value> {
             let health = &member.health;
             members.push(json!({
                 "name": &*member.name,
-                "address": member.address.to_string(),
+                "address": member.shown(),
                 "state": member.word.state().as_str(),
                 "since": member.word.since_secs(),
                 "probed_state": health.state.state.as_str(),

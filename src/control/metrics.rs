@@ -170,7 +170,7 @@ fn write_members(page: &mut Page, current: &Current, status: &Status) {
                 "pool=\"{}\",member=\"{}\",address=\"{}\"",
                 escape(&pool.name),
                 escape(&member.name),
-                member.address
+                escape(&member.shown())
             ));
         }
     }

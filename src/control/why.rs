@@ -56,7 +56,9 @@ impl Explanation {
             Event::Pool(pool) => Some(pool),
             _ => None,
         });
-        pool.map_or_else(Vec::new, |pool| pool.answer.iter().map(|(_, address)| *address).collect())
+        pool.map_or_else(Vec::new, |pool| {
+            pool.answer.iter().filter_map(|(_, address)| address.parse().ok()).collect()
+        })
     }
 }
 

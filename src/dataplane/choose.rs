@@ -67,6 +67,18 @@ pub fn choose_either_family<'s, T: Trace>(
     of(Family::V4).or_else(|| of(Family::V6))
 }
 
+/// Decides who of a pool's family answers, whatever was asked.
+pub fn choose_members<'s, T: Trace>(
+    trace: T,
+    snapshot: &'s Snapshot,
+    client: &IpAddr,
+    query: Query<'_>,
+    (pool, ttl): (u32, Ttl),
+    family: Family,
+) -> Option<PoolChoice<'s>> {
+    choose_in_family(trace, snapshot, client, query, Binding { pool, ttl, signed: 0 }, family)
+}
+
 #[inline(always)]
 fn choose_bound<'s, T: Trace>(
     trace: T,

@@ -6,6 +6,7 @@ use crate::state::hashes::{Hashes, OfName};
 use crate::state::names::{Flags, Node, Record};
 use crate::state::rrset::Block;
 use crate::state::snapshot::{Binding, Snapshot, Zone};
+use crate::state::steered::Steered;
 use crate::wire::message::Class;
 use crate::wire::name::MAX_NAME_OCTETS;
 
@@ -21,6 +22,14 @@ impl<'s> Owner<'s> {
     #[inline(always)]
     pub fn binding(self, snapshot: &'s Snapshot) -> Option<Binding> {
         snapshot.bindings[self.0.node().binding as usize]
+    }
+
+    /// What it is steered to beside addresses, or in their place.
+    pub fn steered(self, snapshot: &'s Snapshot) -> Option<&'s Steered> {
+        if !self.flags().has(Flags::STEERED) {
+            return None;
+        }
+        snapshot.steered.get(self.0.node().binding as usize)?.as_ref()
     }
 
     /// Where it lies.
@@ -47,7 +56,9 @@ impl<'s> Owner<'s> {
 
     /// Whether it owns any record: an empty non-terminal does not.
     pub fn owns_something(self, snapshot: &Snapshot) -> bool {
-        self.binding(snapshot).is_some() || !self.block(snapshot).is_empty()
+        self.binding(snapshot).is_some()
+            || self.steered(snapshot).is_some()
+            || !self.block(snapshot).is_empty()
     }
 
     /// The owner at a place of the index of names.

@@ -20,8 +20,8 @@ use crate::state::rrset::{Place, QNAME_AT, Rrset, Written};
 use crate::wire::edns::ExtendedError;
 use crate::wire::message::{Class, FLAG_AA, Rcode, Rtype};
 
-/// What leads a name that exists elsewhere, and what makes up names below one that does.
-const DETOURS: Flags = Flags::CUT.and(Flags::CNAME);
+/// What leads a name that exists elsewhere or makes its records, and what makes up names below one that does.
+const DETOURS: Flags = Flags::CUT.and(Flags::CNAME).and(Flags::STEERED);
 const DETOURS_BELOW: Flags = Flags::CUT.and(Flags::DNAME).and(Flags::WILDCARD_BELOW);
 
 /// Answers for a name that exists and draws from no pool.

@@ -4,6 +4,11 @@
 //! One step answers for one name; a CNAME or DNAME leads to the next, wherever in the server's own zones that lies. The
 //! response code and what is in the authority section are the last step's.
 
+/// Zone cuts.
+mod cuts;
+/// Names that are steered to more than addresses.
+mod steered;
+
 use super::chain::{Seen, Target, first_name};
 use super::chaos::answer_other_class;
 use super::choose::{PoolChoice, choose_any_pool, choose_either_family};
@@ -15,13 +20,14 @@ use super::sections::{Section, Sections};
 use super::trace::{Draw, Off, Step, Trace};
 use super::turn::Turn;
 use crate::state::counters::Counter;
+use crate::state::names::Flags;
 use crate::state::pool::{Fallback, FamilyPool};
 use crate::state::rotation::{Drawn, Source};
-use crate::state::rrset::{Block, MAX_POINTER, Place, QNAME_AT, Rrset, Written, host_mark, point_owners};
+use crate::state::rrset::{MAX_POINTER, Place, QNAME_AT, Rrset, Written, host_mark, point_owners};
 use crate::state::snapshot::{SignedFamily, Zone};
 use crate::wire::edns::ExtendedError;
 use crate::wire::message::{Class, FLAG_AA, Rcode, Rtype};
-use crate::wire::name::{MAX_NAME_OCTETS, suffixes};
+use crate::wire::name::MAX_NAME_OCTETS;
 
 /// Writes what a query is answered with; `owner` is its name where that exists.
 #[inline(never)]
@@ -79,7 +85,8 @@ fn withheld<T: Trace>(
     let snapshot = turn.snapshot;
     // A pool answers whatever is known of the zone beside it.
     if let Found::Exact(owner) | Found::Wildcard(owner) = found
-        && choose_any_pool(Off, snapshot, turn.client, query, owner).is_some()
+        && (choose_any_pool(Off, snapshot, turn.client, query, owner).is_some()
+            || steered::is_answered(snapshot, owner, query.qtype()))
     {
         return None;
     }
@@ -228,6 +235,11 @@ impl<'t, T: Trace> Resolution<'t, '_, T> {
         if qtype == Rtype::DS && owner.is_apex() {
             return Next::Done(self.answer_ds_of_apex(owner, name, place));
         }
+        if owner.flags().has(Flags::STEERED)
+            && let Some(next) = self.answer_steered(owner, place)
+        {
+            return next;
+        }
         let choice = match choose_any_pool(self.trace, snapshot, self.turn.client, self.query, owner) {
             None if qtype == Rtype::ANY && self.signed => self.choose_for_any(owner),
             choice => choice,
@@ -305,7 +317,7 @@ impl<'t, T: Trace> Resolution<'t, '_, T> {
     fn draw(&mut self, choice: PoolChoice<'t>, owner: Owner<'t>, place: Place) -> End {
         let Turn { snapshot, counters, .. } = self.turn;
         let PoolChoice { family, scope, ttl, scope_len } = choice;
-        self.scope_len = scope_len;
+        self.scope_len = self.scope_len.max(scope_len);
         let signed = owner.binding(snapshot).map_or(0, |binding| binding.signed);
         if self.signed
             && signed > 0
@@ -427,86 +439,6 @@ impl<'t, T: Trace> Resolution<'t, '_, T> {
             _ if is_signed && !family.candidates.is_empty() => End::FAILED,
             _ => self.deny_type(owner, place),
         }
-    }
-
-    /// Answers at a zone cut for what belongs to this side of it (RFC 4035 §3.1.4.1).
-    fn answer_at_cut(&mut self, cut: Owner<'t>, place: Place) -> End {
-        let snapshot = self.turn.snapshot;
-        match cut.block(snapshot).get(self.query.qtype()) {
-            Some(rrset) => {
-                self.sections.put(Section::Answer, rrset, place, self.signed);
-                End::ANSWERED
-            }
-            None => self.deny_type(cut, place),
-        }
-    }
-
-    /// Answers for DS at an apex: for the zone above, if that is here too.
-    fn answer_ds_of_apex(&mut self, owner: Owner<'t>, name: &[u8], place: Place) -> End {
-        let snapshot = self.turn.snapshot;
-        let zone = owner.in_zone().zone(snapshot);
-        let Some(parent) = &zone.parent else { return self.deny_type(owner, place) };
-        let above = InZone { zone: parent.zone, apex_len: parent.apex_len };
-        // The target of an alias may be no more than a pointer to this apex: the one above stands where that leads.
-        let spelled_at = self.sections.follow_pointers(place.owner_at);
-        let apex_at = spelled_at + (owner.name_len() - usize::from(parent.apex_len)) as u16;
-        let place = Place { apex_at, ..place };
-        if !above.zone(snapshot).is_loaded {
-            // Behind an alias the resolver asks there itself, and is told so.
-            if place.owner_at != QNAME_AT {
-                return End::ANSWERED;
-            }
-            self.extended = Some(ExtendedError::ZoneNotLoaded);
-            return End::FAILED;
-        }
-        // The zone right above may be delegated itself: then its servers know.
-        let right_above = suffixes(name).nth(1).unwrap_or(&[0]);
-        if let Found::Cut(cut) = locate(snapshot, right_above)
-            && cut.in_zone().zone == parent.zone
-        {
-            return self.refer(cut, name, Place { owner_at: spelled_at, ..place });
-        }
-        match Block::at(&parent.block).get(Rtype::DS) {
-            Some(rrset) => {
-                self.sections.put(Section::Answer, rrset, place, self.signed);
-                End::ANSWERED
-            }
-            None => {
-                let end = self.deny(above.zone(snapshot).negative_soa(), place, End::NO_DATA);
-                if self.signed {
-                    self.proofs.no_data(snapshot, owner, above, place.apex_at);
-                }
-                end
-            }
-        }
-    }
-
-    /// Refers to the servers of the zone below a cut (RFC 1034 §4.3.2 step 3b), with the glue that this needs (RFC 9471).
-    fn refer(&mut self, cut: Owner<'t>, name: &[u8], place: Place) -> End {
-        self.trace.note(|| Step::Referral);
-        let block = cut.block(self.turn.snapshot);
-        let owner_at = place.owner_at + (name.len() - cut.name_len()) as u16;
-        let place = Place { owner_at, ..place };
-        if let Some(servers) = block.get(Rtype::NS) {
-            let at = self.sections.next_at();
-            if self.sections.put(Section::Authority, servers, place, false) {
-                // Of use only to who can prove it: in an unsigned zone nobody can.
-                let proof = block.get(Rtype::DS).or_else(|| block.get(Rtype::NSEC));
-                match proof.filter(|proof| self.signed && proof.signature_count() > 0) {
-                    Some(proof) => _ = self.sections.put(Section::Authority, proof, place, true),
-                    None if self.signed => {
-                        let snapshot = self.turn.snapshot;
-                        self.proofs.unsigned_below(snapshot, cut, cut.in_zone(), place.apex_at);
-                    }
-                    None => {}
-                }
-                self.write_proofs();
-                self.sections.put_extras(servers, at, self.signed, None);
-            }
-        }
-        // AA is about the first owner: behind an alias it stays (RFC 1035 §4.1.1).
-        let is_authoritative = self.sections.count(Section::Answer) > 0;
-        End { is_authoritative, ..End::REFERRED }
     }
 
     /// Gives what is below a DNAME record its other name (RFC 6672 §3.2).

@@ -103,6 +103,11 @@ pub enum Step<'s> {
         /// Its type.
         rtype: Rtype,
     },
+    /// Records are made of who can be drawn.
+    Made {
+        /// Their type.
+        rtype: Rtype,
+    },
     /// The name owns nothing of the type asked for.
     NoData,
     /// The minimal answer to ANY (RFC 8482).

@@ -60,6 +60,8 @@ pub(super) struct PlanPool {
 /// A member's name and target.
 pub(super) struct PlanMember {
     pub(super) name: Arc<str>,
+    /// The name that is answered in its place, where the member is one.
+    pub(super) cname: Option<Arc<str>>,
     /// The address that is answered.
     pub(super) address: IpAddr,
     /// Index into [`Plan::targets`].
@@ -77,9 +79,10 @@ pub(super) struct PlanMember {
 impl PlanMember {
     /// The pools it is known in, each with its name there.
     pub(super) fn known_as<'a>(&'a self, pool: &'a str) -> impl Iterator<Item = (&'a str, &'a str)> {
-        let there = self.origin.as_deref().and_then(|origin| {
-            Some((origin, self.name.strip_prefix(origin)?.strip_prefix('/')?))
-        });
+        let there = self
+            .origin
+            .as_deref()
+            .and_then(|origin| Some((origin, self.name.strip_prefix(origin)?.strip_prefix('/')?)));
         std::iter::once((pool, &*self.name)).chain(there)
     }
 }
@@ -132,7 +135,8 @@ impl Plan {
                 targets[target as usize].places.push(place);
                 let (name, weight, enabled) = (member.name.as_str().into(), member.weight, member.enabled);
                 let origin = (origin != pool_index).then(|| pools[origin].name.as_str().into());
-                PlanMember { name, address: member.ip, target, weight, enabled, region: None, origin }
+                let cname = member.cname.as_ref().map(|cname| cname.to_string().into());
+                PlanMember { name, cname, address: member.ip, target, weight, enabled, region: None, origin }
             });
             let (members, name) = (members.collect(), pool.name.as_str().into());
             let tree = pool.tree.as_deref().map(counting);
@@ -146,7 +150,8 @@ impl Plan {
     #[must_use]
     pub fn located(mut self, region_of: impl Fn(IpAddr) -> Option<Arc<str>>) -> Plan {
         for member in self.pools.iter_mut().flat_map(|pool| &mut pool.members) {
-            member.region = region_of(member.address);
+            // A name is everywhere.
+            member.region = if member.cname.is_some() { None } else { region_of(member.address) };
         }
         self
     }

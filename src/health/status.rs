@@ -144,6 +144,8 @@ pub struct MemberStatus {
     pub name: Arc<str>,
     /// The address that is answered.
     pub address: IpAddr,
+    /// The name that is answered in its place, where the member is one.
+    pub cname: Option<Arc<str>>,
     /// Number of its target: members that share a probe have the same.
     pub target: u32,
     /// Its weight as configured; 0 when it is disabled.
@@ -152,6 +154,13 @@ pub struct MemberStatus {
     pub word: Word,
     /// What its target's probes say.
     pub health: TargetStatus,
+}
+
+impl MemberStatus {
+    /// Its address, or the name that it is, for people.
+    pub fn shown(&self) -> String {
+        self.cname.as_ref().map_or_else(|| self.address.to_string(), ToString::to_string)
+    }
 }
 
 /// The probe engine as a whole, since it was started.
@@ -201,6 +210,7 @@ impl StatusBoard {
             let members = pool.members.iter().zip(words).map(|(member, word)| MemberStatus {
                 name: member.name.clone(),
                 address: member.address,
+                cname: member.cname.clone(),
                 target: member.target,
                 weight: if member.enabled { member.weight } else { 0 },
                 word,

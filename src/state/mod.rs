@@ -40,6 +40,8 @@ pub mod rrset_builder;
 pub mod set_signatures;
 /// One generation of everything a worker needs.
 pub mod snapshot;
+/// What names are steered to beside addresses.
+pub mod steered;
 /// Which region an address lies in.
 pub mod topology;
 /// Pools of pools.

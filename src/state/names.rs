@@ -150,6 +150,8 @@ impl Flags {
     pub const CNAME: Flags = Flags(8);
     /// The wildcard name directly below exists (RFC 4592 §2.1.1).
     pub const WILDCARD_BELOW: Flags = Flags(16);
+    /// Steered in more ways than to addresses ([`super::steered::Steered`]).
+    pub const STEERED: Flags = Flags(32);
 
     /// Whether all of `flags` are set.
     #[inline(always)]

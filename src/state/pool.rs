@@ -53,6 +53,14 @@ impl Family {
         }
     }
 
+    /// The record type.
+    pub fn rtype(self) -> Rtype {
+        match self {
+            Family::V4 => Rtype::A,
+            Family::V6 => Rtype::AAAA,
+        }
+    }
+
     /// The family of an address.
     pub fn of(address: IpAddr) -> Family {
         match address {
@@ -233,10 +241,7 @@ impl FamilyPool {
 /// When `address` is not of `family`: the two are told apart before a pool is built.
 pub fn push_record(records: &mut Vec<u8>, family: Family, address: IpAddr) {
     let before = records.len();
-    let rtype = match family {
-        Family::V4 => Rtype::A,
-        Family::V6 => Rtype::AAAA,
-    };
+    let rtype = family.rtype();
     records.extend(POINTER_TO_QNAME);
     records.extend(rtype.0.to_be_bytes());
     records.extend(Class::IN.0.to_be_bytes());

@@ -380,7 +380,8 @@ mod tests {
         let room = flat(&weights, &[Some(50), Some(35), Some(60), None], None);
         assert_eq!(loads(&room, &weights, &[]), [40.0, 30.0, 20.0, 10.0]);
         // Without the first: 30, 20 and 10 would be 50, 33.3 and 16.7, but the second has room for 35.
-        let rounded = |loads: Vec<f64>| loads.iter().map(|load| (load * 1e6).round() / 1e6).collect::<Vec<_>>();
+        let rounded =
+            |loads: Vec<f64>| loads.iter().map(|load| (load * 1e6).round() / 1e6).collect::<Vec<_>>();
         assert_eq!(rounded(loads(&room, &weights, &[0])), [0.0, 35.0, 43.333333, 21.666667]);
         // There is room for 95 of 100: nobody is further beyond it than another.
         assert_eq!(rounded(loads(&room, &weights, &[0, 3])), [0.0, 36.842105, 63.157895, 0.0]);

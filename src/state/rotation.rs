@@ -25,17 +25,24 @@ mod chance;
 mod foretell;
 /// Draws by the client's network.
 mod hashed;
+/// All members that can be drawn, at once.
+mod listed;
+/// Draws of members in place of their records.
+mod picked;
 /// Which sets of addresses there are.
 mod sets;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+pub(crate) use arrange::gcd;
 use arrange::{Desk, arrange, choose_candidates, guide_len};
 use chance::Chance;
 pub use foretell::Foretold;
 use hashed::spread_hashed;
 pub use hashed::{hashed_scope, is_hashed};
+pub use listed::Listed;
+pub use picked::{Picked, Picks};
 use sets::{Sets, find_sets};
 
 use super::health_table::{HealthTable, Word};
@@ -424,8 +431,9 @@ impl RotationTable {
             rotation.sets = find_sets(rotation, entries, &mut self.bounds[entries_at..]);
         }
         // Addresses beside the members are in no slot.
-        rotation.is_hashed =
-            family.rules.method == Method::Hashed && entries.iter().all(|entry| entry.counter != UNCOUNTED) && len > 0;
+        rotation.is_hashed = family.rules.method == Method::Hashed
+            && entries.iter().all(|entry| entry.counter != UNCOUNTED)
+            && len > 0;
         if rotation.is_hashed {
             let members = &mut self.entries[entries_at..entries_at + family.fallback_at];
             spread_hashed(family, members, len);

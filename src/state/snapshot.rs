@@ -12,6 +12,7 @@ use super::policy::{CookiePolicy, RatePolicy};
 use super::pool::Pool;
 use super::rrset::{Block, Rrset};
 use super::set_signatures::SetSignatures;
+use super::steered::{PoolNames, Steered};
 use super::topology::Topology;
 use super::ttl::Ttl;
 use crate::wire::edns::{OPT_PADDED_OCTETS, Understood};
@@ -25,6 +26,10 @@ pub struct Snapshot {
     pub names: NameIndex,
     /// Ties of names to pools, shared by names with the same; the first is none at all.
     pub bindings: Box<[Option<Binding>]>,
+    /// What else bindings are steered to, where any is: in the same places.
+    pub steered: Box<[Option<Steered>]>,
+    /// Names in place of members, by pool: none where a pool has addresses alone.
+    pub pool_names: Box<[Option<PoolNames>]>,
     /// Signatures of steered names; the first is of none.
     pub signed: Box<[SignedName]>,
     /// Zones, the synthesized ones among them.
@@ -56,6 +61,8 @@ pub struct Binding {
 pub struct SignedName {
     /// By family: A, AAAA.
     pub families: [SignedFamily; 2],
+    /// Those over the alias that stands for the pool when nobody can be drawn: records, and how many.
+    pub alias: (Box<[u8]>, u16),
 }
 
 /// The RRSIG records of a name's RRsets of one family.

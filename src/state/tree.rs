@@ -8,8 +8,8 @@
 use std::ops::Range;
 
 use super::health_table::{State, WHOLE_PERMILLE, Word};
-use super::rotation::MAX_MEMBERS;
 use super::preference::{Preference, Preferences};
+use super::rotation::MAX_MEMBERS;
 use super::topology::RegionId;
 
 /// Most nodes of a tree: as many pools, the tree's own among them.
@@ -129,16 +129,15 @@ impl Tree {
     /// # Panics
     /// When a node is referred to by itself or by one behind it, or there are no nodes, or more of them or of items than there may
     /// be.
-    pub fn new(
-        nodes: Vec<Node>,
-        items: Vec<Item>,
-        region_count: usize,
-    ) -> (Tree, Vec<(RegionId, u16)>) {
+    pub fn new(nodes: Vec<Node>, items: Vec<Item>, region_count: usize) -> (Tree, Vec<(RegionId, u16)>) {
         assert!((1..=MAX_NODES).contains(&nodes.len()), "a tree has 1 to {MAX_NODES} nodes");
         assert!(items.len() <= MAX_ITEMS, "a tree has at most {MAX_ITEMS} items");
         for (at, node) in nodes.iter().enumerate() {
             for item in &items[node.items.clone()] {
-                assert!(!matches!(item.part, Part::Node(below) if usize::from(below) <= at), "nodes are in order");
+                assert!(
+                    !matches!(item.part, Part::Node(below) if usize::from(below) <= at),
+                    "nodes are in order"
+                );
             }
         }
         let mut scopes = vec![0; nodes.len()];
@@ -212,7 +211,9 @@ impl Tree {
                     Part::Node(node) if nodes[usize::from(node)].is_open => {
                         f64::from(item.weight) * f64::from(WHOLE_PERMILLE)
                     }
-                    Part::Member(member) if is_there(member) => drawable_weight(item, words, member, reach.state),
+                    Part::Member(member) if is_there(member) => {
+                        drawable_weight(item, words, member, reach.state)
+                    }
                     Part::Node(_) | Part::Member(_) => 0.0,
                 };
             }
@@ -250,7 +251,10 @@ impl Tree {
         let (items, weights) = (&self.items[node.items.clone()], &mut weights[node.items.clone()]);
         if let Some(preference) = self.preference(scope, at) {
             let is_open = |region: &&RegionId| {
-                items.iter().zip(&*weights).any(|(item, weight)| *weight > 0.0 && item.region == Some(**region))
+                items
+                    .iter()
+                    .zip(&*weights)
+                    .any(|(item, weight)| *weight > 0.0 && item.region == Some(**region))
             };
             let region = preference.regions.iter().find(is_open);
             if region.is_some() || !preference.then_anywhere {
@@ -261,7 +265,11 @@ impl Tree {
                 }
             }
         }
-        weights.iter_mut().filter(|weight| **weight > 0.0).skip(usize::from(node.first_up)).for_each(|w| *w = 0.0);
+        weights
+            .iter_mut()
+            .filter(|weight| **weight > 0.0)
+            .skip(usize::from(node.first_up))
+            .for_each(|w| *w = 0.0);
     }
 
     /// Judges of every node whether it counts as up.

@@ -60,6 +60,8 @@ impl Rtype {
     pub const NSEC3PARAM: Rtype = Rtype(51);
     pub const CDS: Rtype = Rtype(59);
     pub const CDNSKEY: Rtype = Rtype(60);
+    pub const SVCB: Rtype = Rtype(64);
+    pub const HTTPS: Rtype = Rtype(65);
     pub const IXFR: Rtype = Rtype(251);
     pub const AXFR: Rtype = Rtype(252);
     pub const ANY: Rtype = Rtype(255);

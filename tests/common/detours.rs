@@ -12,6 +12,25 @@ const NAMES: &str = "globalnames:
   kid.detours.test: web
   closed.detours.test: closed
   up.broken.test: web
+  alias.more.test: {pool: lost, ttl: 30}
+  mixed.more.test: {pool: mixed, ttl: {max: 60, min: 5}}
+  _sip._tcp.more.test: {pool: hosts, srv: {port: 5060}}
+  more.test: {pool: hosts, mx: {}}
+  closed.more.test: {pool: shut, srv: {port: 1}}
+  svc.more.test: {pool: mixed, https: {alpn: [h2, h3], port: 8443}}
+  '*.svc.more.test': {pool: two, svcb: {dohpath: '/q{?dns}'}}
+  wide.more.test: {pool: wide, https: {alpn: h2}}
+";
+
+/// Pools with names: `lost` has nobody, `wide` more than a datagram holds.
+const POOLS: &str = "pools:
+  lost: {lb_method: wrr, fallback: {cname: Steered.detours.test}, members: [192.0.2.1], monitor: forced, monitor_params: {status: down}}
+  mixed: {lb_method: wrr, max_addrs_returned: 3, members: [{ip: 192.0.2.1, weight: 2}, 192.0.2.2, '2001:db8::1', {cname: chain.detours.test}], \
+monitor: forced, monitor_params: {status: up}}
+  hosts: {lb_method: fogroup, members: {192.0.2.1: {hostname: steered.detours.test}, 192.0.2.2: {hostname: host.detours.test}, \
+'2001:db8::1': {hostname: steered.detours.test}, 192.0.2.3: {hostname: q.apps.detours.test}}, monitor: forced, monitor_params: {status: up}}
+  shut: {lb_method: wrr, fallback: refuse, members: {192.0.2.4: {hostname: host.detours.test}}, monitor: forced, monitor_params: {status: down}}
+  wide: {lb_method: wrr, max_addrs_returned: 1024, members: [WIDE], monitor: forced, monitor_params: {status: up}}
 ";
 
 /// The fixture with zones from `folder`, one of them without its file; `settings` are more of the `server` section.
@@ -21,10 +40,16 @@ const NAMES: &str = "globalnames:
 pub(crate) fn config(folder: &str, settings: &str) -> String {
     let zones = format!(
         "zones:\n  detours.test: {{file: '{folder}/detours.zone'}}\n  kid.detours.test: {{file: '{folder}/detours-kid.zone'}}\n  \
-         broken.test: {{file: '{folder}/there-is-none.zone'}}\n"
+         broken.test: {{file: '{folder}/there-is-none.zone'}}\n  more.test: {{ns: ns.detours.test}}\n"
     );
-    let changes =
-        [("globalnames:\n", NAMES), ("zones:\n", &zones), ("server: {", &format!("server: {{{settings}"))];
+    let wide: Vec<String> = (0..100).map(|last| format!("'2001:db8:1::{last}'")).collect();
+    let pools = POOLS.replace("WIDE", &wide.join(", "));
+    let changes = [
+        ("globalnames:\n", NAMES),
+        ("pools:\n", &pools),
+        ("zones:\n", &zones),
+        ("server: {", &format!("server: {{{settings}")),
+    ];
     changes.iter().fold(CONFIG.to_owned(), |text, (from, to)| {
         assert!(text.contains(from), "the fixture has {from}");
         text.replacen(from, to, 1)
@@ -113,5 +138,22 @@ pub(crate) fn kinds() -> Vec<(String, Vec<u8>)> {
     add("broken", "x.broken.test", Rtype::A);
     add("broken-apex", "broken.test", Rtype::DS);
     add("broken-steered", "up.broken.test", Rtype::A);
+    for (kind, name, rtype) in [
+        ("stand-in", "alias", Rtype::A),
+        ("stand-in-mx", "alias", Rtype::MX),
+        ("stand-in-any", "alias", Rtype::ANY),
+        ("mixed", "mixed", Rtype::A),
+        ("mixed-aaaa", "mixed", Rtype::AAAA),
+        ("mixed-txt", "mixed", Rtype::TXT),
+        ("srv", "_sip._tcp", Rtype::SRV),
+        ("srv-no-type", "_sip._tcp", Rtype::A),
+        ("srv-refused", "closed", Rtype::SRV),
+        ("https", "svc", HTTPS),
+        ("https-wide", "wide", HTTPS),
+        ("svcb-wildcard", "q.svc", Rtype(64)),
+    ] {
+        add(kind, &format!("{name}.more.test"), rtype);
+    }
+    add("mx", "more.test", Rtype::MX);
     kinds
 }

@@ -30,6 +30,8 @@ mod trees;
 mod seal;
 /// Signatures for what is compiled.
 pub mod signing;
+/// What names are steered to beside addresses.
+mod steered;
 /// Signatures from pass to pass.
 pub mod signatures;
 /// Records of zone files.
@@ -79,6 +81,8 @@ fn compile_once(config: &Config, generation: u64, signing: &Signing) -> Snapshot
         names: owners.names.finish(),
         signed: owners.signed.into(),
         bindings: owners.bindings.into(),
+        steered: owners.steered.into(),
+        pool_names: owners.pool_names.into(),
         zones: owners.zones.into(),
         health: Arc::new(HealthTable::new(pools.iter().map(|pool| usize::from(pool.rules.member_count)))),
         pools: pools.into(),

@@ -7,12 +7,14 @@ use std::collections::HashMap;
 use super::apexes::{Apex, Apexes, Synthesized, block, has_room_below, ns, soa};
 use super::seal::{Sealer, SetRoom, sign_steered};
 use super::signing::{Signing, SteeredSets};
+use super::steered::{pool_names, steered as steered_to};
 use super::zones::{Beside, add_enclosers, compile_zone};
-use crate::config::model::{self, Config, ZoneRecords};
+use crate::config::model::{self, Config, GlobalName, ZoneRecords};
 use crate::state::name_map::NameMap;
 use crate::state::names::{Flags, NameIndexBuilder};
 use crate::state::pool::Pool;
 use crate::state::snapshot::{Binding, ParentSide, SignedName, Zone};
+use crate::state::steered::{AliasRecord, PoolNames, Steered as SteeredTo};
 use crate::state::ttl::Ttl;
 use crate::wire::name::suffixes;
 
@@ -26,6 +28,12 @@ pub(super) struct Owners {
     pub(super) zones: Vec<Zone>,
     pub(super) signed: Vec<SignedName>,
     by_binding: HashMap<Binding, u32>,
+    /// What else bindings are steered to, by their index as far as any is.
+    pub(super) steered: Vec<Option<SteeredTo>>,
+    /// By binding and what it is steered to.
+    by_steered: HashMap<(Binding, u32), u32>,
+    /// Names of the pools' members.
+    pub(super) pool_names: Vec<Option<PoolNames>>,
 }
 
 impl Owners {
@@ -41,6 +49,9 @@ impl Owners {
             zones: Vec::new(),
             signed: vec![SignedName::default()],
             by_binding: HashMap::new(),
+            steered: Vec::new(),
+            by_steered: HashMap::new(),
+            pool_names: config.pools.iter().map(pool_names).collect(),
         };
         let apexes = Apexes::new(config.zones.iter().map(|zone| &zone.apex));
         for zone in &config.zones {
@@ -135,16 +146,38 @@ impl Owners {
                 });
                 (zone, wire.len() as u8)
             });
-            // Where its zone has a file, it is there already.
-            if self.names.get(wire).is_some() {
-                continue;
-            }
             let binding = match steered.bindings.get(wire) {
                 Some((binding, _)) => *binding,
-                None => self.binding_of(Binding { pool: global.pool, ttl: global.ttl, signed: 0 }),
+                None => self.bind(&global, Binding { pool: global.pool, ttl: global.ttl, signed: 0 }),
             };
-            self.names.insert(wire, binding, zone, apex_len);
+            // Where its zone has a file, it is there already.
+            if self.names.get(wire).is_none() {
+                self.names.insert(wire, binding, zone, apex_len);
+            }
+            if self.steered.get(binding as usize).is_some_and(Option::is_some) {
+                self.names.add_flags(wire, Flags::STEERED);
+            }
         }
+    }
+
+    /// The index of a name's binding, and of what it is steered to besides.
+    fn bind(&mut self, global: &GlobalName<'_>, binding: Binding) -> u32 {
+        let names = self.pool_names.get(binding.pool as usize).and_then(Option::as_ref);
+        if global.extra.is_none() && names.is_none() {
+            return self.binding_of(binding);
+        }
+        if let Some(known) = self.by_steered.get(&(binding, global.extra_id)) {
+            return *known;
+        }
+        let Some((steered, has_addresses)) = steered_to(global, binding, names) else {
+            return self.binding_of(binding);
+        };
+        let index = self.bindings.len() as u32;
+        self.bindings.push(has_addresses.then_some(binding));
+        self.steered.resize(self.bindings.len(), None);
+        self.steered[index as usize] = Some(steered);
+        self.by_steered.insert((binding, global.extra_id), index);
+        index
     }
 
     /// The index of a binding.
@@ -221,8 +254,11 @@ impl<'c> Steered<'c> {
                 // What is signed is told as it is signed, or a validator would have to doubt it (RFC 4035 §5.3.3).
                 let ttl_secs = global.ttl.max_secs();
                 binding.ttl = Ttl::fixed(ttl_secs);
+                let names = owners.pool_names[global.pool as usize].as_ref();
+                let stand_in = names.and_then(|names| names.fallback.as_ref()).map(AliasRecord::target);
+                let of = (pool, stand_in);
                 let (signed, has_room) =
-                    sign_steered(signing, zone.apex.as_wire(), name, ttl_secs, pool, &mut room);
+                    sign_steered(signing, zone.apex.as_wire(), name, ttl_secs, of, &mut room);
                 binding.signed = owners.signed.len() as u32;
                 if signed.families.iter().any(|family| !family.sets.is_empty()) {
                     signing.note_sets(SteeredSets {
@@ -237,7 +273,7 @@ impl<'c> Steered<'c> {
                 }
                 owners.signed.push(signed);
             }
-            let binding = owners.binding_of(binding);
+            let binding = owners.bind(&global, binding);
             steered.bindings.insert(name, (binding, global.pool));
         }
         steered

@@ -6,15 +6,15 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 
 use super::preferences::{Clients, Item, preferences};
+use super::trees::{CompiledTree, compile_tree};
 use crate::config::model;
 use crate::state::hash_slots::HashSlots;
-use super::trees::{CompiledTree, compile_tree};
 use crate::state::pool::{
     Candidate, Fallback, Family, FamilyPool, Leaves, Method, NO_CANDIDATE, Pool, PoolRules, push_record,
 };
 use crate::state::preference::Preferences;
 use crate::state::room::{Room, Vessel};
-use crate::state::topology::Topology;
+use crate::state::topology::{RegionId, Topology};
 
 /// Compiles a pool; `first_member` and `first_rotation` count over all pools before it.
 pub(in crate::config) fn compile_pool(
@@ -30,6 +30,8 @@ pub(in crate::config) fn compile_pool(
         model::Fallback::Refuse => (Fallback::Refuse, &[][..]),
         model::Fallback::Nodata => (Fallback::NoData, &[][..]),
         model::Fallback::Addresses(addresses) => (Fallback::Addresses, &addresses[..]),
+        // What stands in for the pool is none of its records.
+        model::Fallback::Cname(_) => (Fallback::NoData, &[][..]),
     };
     let method = match model.method {
         // Its tree knows who the first ones are.
@@ -74,7 +76,7 @@ fn compile_family(
     let mut candidate_of = vec![NO_CANDIDATE; if tree.is_some() { model.members.len() } else { 0 }];
     let mut known: HashMap<IpAddr, u16> = HashMap::new();
     for (index, member) in model.members.iter().enumerate() {
-        if Family::of(member.ip) != family || !member.enabled {
+        if !member.is_of(family) || !member.enabled {
             continue;
         }
         has_members = true;
@@ -87,9 +89,9 @@ fn compile_family(
                     continue;
                 }
             }
-            items.push(Item { region: topology.lookup(member.ip).region });
+            items.push(Item { region: region_of(topology, member) });
             candidates.push(Candidate { member: index as u16, weight: member.weight, region: None });
-            push_record(&mut records, family, member.ip);
+            push_record(&mut records, family, record_address(member, family));
         }
     }
     let fallback_at = candidates.len();
@@ -128,6 +130,20 @@ fn compile_family(
         tree: tree.map(|tree| Leaves { tree: tree.tree.clone(), candidate_of: candidate_of.into() }),
         room,
         first_rotation,
+    }
+}
+
+/// The region of a member; a name is everywhere, and in none.
+pub(super) fn region_of(topology: &Topology, member: &model::Member) -> Option<RegionId> {
+    if member.cname.is_some() { None } else { topology.lookup(member.ip).region }
+}
+
+/// The address in a member's record; that of a name is never told, and keeps the records in step with the candidates.
+fn record_address(member: &model::Member, family: Family) -> IpAddr {
+    match (&member.cname, family) {
+        (None, _) => member.ip,
+        (Some(_), Family::V4) => IpAddr::from([0; 4]),
+        (Some(_), Family::V6) => IpAddr::from([0; 16]),
     }
 }
 

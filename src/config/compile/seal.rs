@@ -212,14 +212,14 @@ impl SetRoom {
     }
 }
 
-/// Signatures over each address that a name may be answered with, and room for those over several; the second value is whether
+/// Signatures over each address that a name may be answered with, over the alias that may stand for them, and room for those over several; the second value is whether
 /// there was room.
 pub(super) fn sign_steered(
     signing: &ZoneSigning,
     apex: &[u8],
     name: &[u8],
     ttl_secs: u32,
-    pool: &Pool,
+    (pool, stand_in): (&Pool, Option<&[u8]>),
     room: &mut SetRoom,
 ) -> (SignedName, bool) {
     let mut has_room = true;
@@ -238,7 +238,13 @@ pub(super) fn sign_steered(
         signed
     };
     let families = [sign(&pool.v4), sign(&pool.v6)];
-    (SignedName { families }, has_room)
+    let alias = stand_in.map_or_else(Default::default, |target| {
+        let rrsigs = signing.sign(apex, name, Rtype::CNAME, ttl_secs, &[target.to_vec()]);
+        let mut records = Vec::new();
+        rrsigs.iter().for_each(|rdata| push_record(&mut records, Rtype::RRSIG, ttl_secs, rdata));
+        (records.into(), rrsigs.len() as u16)
+    });
+    (SignedName { families, alias }, has_room)
 }
 
 /// How many sets of several addresses each rotation of a family may have: no more than it has candidates.

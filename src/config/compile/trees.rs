@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 
+use super::pools::region_of;
 use super::preferences::{Clients, Item as Place, preferences};
 use crate::config::model;
 use crate::config::model::Part;
@@ -24,8 +25,7 @@ pub(super) fn compile_tree(
     topology: &Topology,
     clients: &Clients,
 ) -> CompiledTree {
-    let region_of: Vec<Option<RegionId>> =
-        members.iter().map(|member| topology.lookup(member.ip).region).collect();
+    let region_of: Vec<Option<RegionId>> = members.iter().map(|member| region_of(topology, member)).collect();
     let mut only = vec![None; model.nodes.len()];
     for at in (0..model.nodes.len()).rev() {
         only[at] = only_region(&model.nodes[at], &region_of, &only);

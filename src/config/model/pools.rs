@@ -6,7 +6,8 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use super::Monitors;
+use super::{Monitors, OwnerName};
+use crate::state::pool::Family;
 pub use crate::state::tree::Part;
 
 /// Members, and how one is chosen.
@@ -87,6 +88,22 @@ impl Pool {
     }
 }
 
+impl Pool {
+    /// Whether a name bound to it may be answered with an alias.
+    pub fn has_aliases(&self) -> bool {
+        self.aliases().next().is_some()
+    }
+
+    /// The names that it may be answered with.
+    pub fn aliases(&self) -> impl Iterator<Item = &OwnerName> {
+        let fallback = match &self.fallback {
+            Fallback::Cname(name) => Some(name),
+            Fallback::Any | Fallback::Refuse | Fallback::Nodata | Fallback::Addresses(_) => None,
+        };
+        self.members.iter().filter_map(|member| member.cname.as_ref()).chain(fallback)
+    }
+}
+
 /// When a pool counts as up: both must hold. It changes no answer of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct UpWhen {
@@ -157,13 +174,20 @@ pub enum Fallback {
     Nodata,
     /// These addresses, in rotation; 1..=1024, no two equal.
     Addresses(Vec<IpAddr>),
+    /// An alias of this name, for every type.
+    Cname(OwnerName),
 }
 
-/// One address of a pool.
+/// One address of a pool, or a name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Member {
-    /// The address that is answered, and probed unless a `monitor_ip` says otherwise.
+    /// The address that is answered, and probed unless a `monitor_ip` says otherwise. Of a name, one that stands for it where
+    /// members are told apart by address: of the prefix that leads nowhere (RFC 6666).
     pub ip: IpAddr,
+    /// The name that is answered in place of an address, as an alias.
+    pub cname: Option<OwnerName>,
+    /// The name that its address belongs to.
+    pub hostname: Option<OwnerName>,
     /// The member's name in logs, metrics and explanations, 1..=256 characters.
     pub name: String,
     /// Share of the draws, 0..=65535; 0 is probed and never drawn.
@@ -174,4 +198,21 @@ pub struct Member {
     pub enabled: bool,
     /// The address that is probed in place of `ip`, whatever its monitors say.
     pub monitor_ip: Option<IpAddr>,
+}
+
+impl Member {
+    /// The host that it is: its own name, or the one its address belongs to.
+    pub fn host(&self) -> Option<&OwnerName> {
+        self.hostname.as_ref().or(self.cname.as_ref())
+    }
+
+    /// Whether it is answered to queries for a family: a name is to both.
+    pub fn is_of(&self, family: Family) -> bool {
+        self.cname.is_some() || Family::of(self.ip) == family
+    }
+
+    /// Its address or name for people.
+    pub fn shown(&self) -> String {
+        self.cname.as_ref().map_or_else(|| self.ip.to_string(), ToString::to_string)
+    }
 }

@@ -15,9 +15,9 @@ use crate::config::compile::Apexes;
 use crate::config::model::{OwnerName, ZoneRecords};
 use crate::config::names::Names;
 use crate::config::report::{FileId, Findings, Span};
+use crate::config::steered::Takes;
 use crate::config::zonefile::ZoneFault;
 use crate::config::zones::ReadZone;
-use crate::wire::message::Rtype;
 
 /// What became of a zone with a file.
 #[derive(Clone, Debug)]
@@ -69,7 +69,11 @@ pub(in crate::config) fn choose(
         let clashes_now = now.as_ref().map(clashes_of);
         let (records, served) = match (now, good) {
             (Some(now), _) if clashes_now.as_ref().is_some_and(Vec::is_empty) => {
-                faults.extend(findings::find(&now, &read.zone, beside.keys().copied()));
+                faults.extend(findings::find(
+                    &now,
+                    &read.zone,
+                    beside.iter().map(|(labels, (_, takes))| (*labels, *takes)),
+                ));
                 (ZoneRecords::Loaded(now), Served::Current)
             }
             (now, Some(good)) => {
@@ -113,11 +117,11 @@ fn find_steered<'n>(
     zones: &[ReadZone],
     names: &'n Names,
     findings: &mut Findings,
-) -> HashMap<u32, BTreeMap<&'n [u8], Span>> {
+) -> HashMap<u32, BTreeMap<&'n [u8], (Span, Takes)>> {
     let apexes = Apexes::new(zones.iter().map(|read| &read.zone.apex));
     let any_file = zones.iter().any(|read| read.file.is_some());
-    let mut steered: HashMap<u32, BTreeMap<&[u8], Span>> = HashMap::new();
-    for (name, span) in names.with_places() {
+    let mut steered: HashMap<u32, BTreeMap<&[u8], (Span, Takes)>> = HashMap::new();
+    for (name, span, takes) in names.with_places() {
         let is_wildcard = name.as_wire().starts_with(b"\x01*");
         if !is_wildcard && !any_file {
             continue;
@@ -125,7 +129,7 @@ fn find_steered<'n>(
         match apexes.above(name.as_wire()) {
             Some((zone, apex_len)) if zones[zone as usize].file.is_some() => {
                 let labels = name.as_wire().len() - usize::from(apex_len);
-                steered.entry(zone).or_default().insert(&name.as_wire()[..labels], span);
+                steered.entry(zone).or_default().insert(&name.as_wire()[..labels], (span, takes));
             }
             Some(_) => {}
             None if is_wildcard => {
@@ -139,12 +143,12 @@ fn find_steered<'n>(
 }
 
 /// Globalnames that a zone's records leave no room for.
-fn clashes(data: &ZoneData, apex: &[u8], steered: &BTreeMap<&[u8], Span>) -> Vec<(Span, Cause)> {
+fn clashes(data: &ZoneData, apex: &[u8], steered: &BTreeMap<&[u8], (Span, Takes)>) -> Vec<(Span, Cause)> {
     if steered.is_empty() {
         return Vec::new();
     }
     let mut found = Vec::new();
-    for (labels, span) in steered {
+    for (labels, (span, _)) in steered {
         let above = if data.is_cut(labels) { Some(*labels) } else { data.hidden_below(labels) };
         if let Some(above) = above {
             let rtype = if data.is_cut(above) { "NS" } else { "DNAME" };
@@ -157,16 +161,12 @@ fn clashes(data: &ZoneData, apex: &[u8], steered: &BTreeMap<&[u8], Span>) -> Vec
     }
     let mut last: Option<&[u8]> = None;
     for record in data.records() {
-        let rtype = match record.rtype {
-            Rtype::A => "A",
-            Rtype::AAAA => "AAAA",
-            Rtype::CNAME => "CNAME",
-            _ => continue,
-        };
-        let Some(span) = steered.get(record.owner).filter(|_| last != Some(record.owner)) else { continue };
+        let beside = steered.get(record.owner).filter(|_| last != Some(record.owner));
+        let Some((span, _)) = beside.filter(|(_, takes)| takes.takes(record.rtype)) else { continue };
         last = Some(record.owner);
         let (file, line) = data.place(&record);
         let name = Found::new(&name_text(record.owner, apex));
+        let rtype = domain::base::Rtype::from_int(record.rtype.0).to_string();
         found.push((*span, Cause::SteeredBesideStatic { name, rtype, place: format!("{file}:{line}") }));
     }
     found

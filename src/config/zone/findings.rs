@@ -11,6 +11,7 @@ use super::{ZoneData, ancestors, labels_below};
 use crate::config::cause::Found;
 use crate::config::model;
 use crate::config::report::Severity;
+use crate::config::steered::Takes;
 use crate::config::zonefile::{RawRecord, ZoneFault};
 use crate::config::zones::{LONG_NEGATIVE_TTL_SECS, repeats_origin};
 use crate::state::name_map::NameMap;
@@ -26,7 +27,7 @@ const MAX_OF_A_KIND: usize = 10;
 pub(in crate::config) fn find<'n>(
     data: &ZoneData,
     zone: &model::Zone,
-    steered: impl Iterator<Item = &'n [u8]>,
+    steered: impl Iterator<Item = (&'n [u8], Takes)>,
 ) -> Vec<ZoneFault> {
     let apex = zone.apex.as_wire();
     let hosts = Hosts::collect(data, zone, steered);
@@ -53,12 +54,16 @@ struct Hosts {
 }
 
 impl Hosts {
-    fn collect<'n>(data: &ZoneData, zone: &model::Zone, steered: impl Iterator<Item = &'n [u8]>) -> Hosts {
+    fn collect<'n>(
+        data: &ZoneData,
+        zone: &model::Zone,
+        steered: impl Iterator<Item = (&'n [u8], Takes)>,
+    ) -> Hosts {
         let apex = zone.apex.as_wire();
         let mut hosts = Hosts { of: NameMap::default() };
         // By the name above the wildcard.
         let mut wildcards: HashMap<&[u8], Host> = HashMap::new();
-        let steered: Vec<&[u8]> = steered.collect();
+        let steered: Vec<(&[u8], Takes)> = steered.collect();
         let mut want = |name: &[u8]| {
             if let Some(labels) = labels_below(&name.to_ascii_lowercase(), apex) {
                 hosts.of.entry(Box::from(labels)).or_default();
@@ -72,10 +77,10 @@ impl Hosts {
                 _ => {}
             }
         }
-        for labels in &steered {
+        for (labels, takes) in steered.iter().filter(|(_, takes)| takes.addresses) {
             let wildcard = labels.strip_prefix(ASTERISK).map(|above| wildcards.entry(above).or_default());
             for host in hosts.of.get_mut(*labels).into_iter().chain(wildcard) {
-                (host.has_address, host.is_steered) = (true, true);
+                (host.has_address, host.is_steered, host.is_alias) = (true, true, takes.alias);
             }
         }
         for record in data.records() {
@@ -101,7 +106,9 @@ impl Hosts {
         if !wildcards.is_empty() {
             let wanted: Vec<Box<[u8]>> = hosts.of.keys().cloned().collect();
             let wanted: Vec<&[u8]> = wanted.iter().map(|host| &host[..]).collect();
-            for (host, encloser) in data.enclosers_of_missing(&wanted, steered.iter().copied()) {
+            for (host, encloser) in
+                data.enclosers_of_missing(&wanted, steered.iter().map(|(labels, _)| *labels))
+            {
                 hosts.of.insert(host.into(), wildcards.get(encloser).copied().unwrap_or_default());
             }
         }

@@ -56,6 +56,11 @@ pub enum Event {
         /// Its type.
         rtype: Rtype,
     },
+    /// Records are made of who can be drawn.
+    Made {
+        /// Their type.
+        rtype: Rtype,
+    },
     /// Nothing of the type.
     NoData,
     /// The minimal answer to ANY.
@@ -140,8 +145,8 @@ pub struct PoolEvent {
     pub position: u32,
     /// Whether a client's network decides.
     pub is_hashed: bool,
-    /// Who is drawn, with name and address, the first one first.
-    pub answer: Vec<(String, IpAddr)>,
+    /// Who is drawn, with name and address (of a member that is a name, that), the first one first.
+    pub answer: Vec<(String, String)>,
     /// The TTL.
     pub ttl: TtlEvent,
 }
@@ -179,8 +184,8 @@ pub struct TtlEvent {
 pub struct MemberRow {
     /// Its name.
     pub name: String,
-    /// Its address.
-    pub address: IpAddr,
+    /// Its address, or the name that it is.
+    pub address: String,
     /// Its region.
     pub region: Option<String>,
     /// The state in force.
@@ -284,6 +289,7 @@ impl<'c> Book<'c> {
                 Event::Exhausted { pool: pool.name.clone(), fallback: fallback_text(&pool.fallback) }
             }
             Step::Records { rtype } => Event::Records { rtype },
+            Step::Made { rtype } => Event::Made { rtype },
             Step::NoData => Event::NoData,
             Step::Minimal => Event::Minimal,
             Step::Alias => Event::Alias,
@@ -387,17 +393,17 @@ impl<'c> Book<'c> {
     }
 
     /// Name and address of a candidate.
-    fn candidate(&self, family: &FamilyPool, candidate: u16) -> (String, IpAddr) {
+    fn candidate(&self, family: &FamilyPool, candidate: u16) -> (String, String) {
         let pool = &self.config.pools[family.rules.pool_id as usize];
         let number = usize::from(family.candidates[usize::from(candidate)].member);
         match (pool.members.get(number), &pool.fallback) {
-            (Some(member), _) => (member.name.clone(), member.ip),
+            (Some(member), _) => (member.name.clone(), member.shown()),
             (None, model::Fallback::Addresses(addresses)) => {
                 let address = addresses[number - pool.members.len()];
-                (address.to_string(), address)
+                (address.to_string(), address.to_string())
             }
             // Only fallback addresses are numbered behind the members.
-            (None, _) => (String::new(), IpAddr::from([0, 0, 0, 0])),
+            (None, _) => (String::new(), String::new()),
         }
     }
 
@@ -410,7 +416,7 @@ impl<'c> Book<'c> {
         };
         let mut rows = Vec::new();
         for (index, (member, word)) in pool.members.iter().zip(words).enumerate() {
-            if Family::of(member.ip) != family.family {
+            if !member.is_of(family.family) {
                 continue;
             }
             let own = family.candidates.iter().position(|c| usize::from(c.member) == index);
@@ -420,11 +426,12 @@ impl<'c> Book<'c> {
                 (candidate != NO_CANDIDATE && word.state() == State::Up).then_some(usize::from(candidate))
             };
             let share = own.or_else(shared).and_then(share_of);
-            let region = self.snapshot.topology.lookup(member.ip).region;
+            let located = || self.snapshot.topology.lookup(member.ip).region;
+            let region = if member.cname.is_some() { None } else { located() };
             let since_secs = u64::from(word.since_secs());
             rows.push(MemberRow {
                 name: member.name.clone(),
-                address: member.ip,
+                address: member.shown(),
                 region: region.and_then(|region| self.region_name(region)),
                 state: Some(word.state()),
                 age_secs: (since_secs > 0).then(|| self.now_secs.saturating_sub(since_secs)),
@@ -504,6 +511,7 @@ fn fallback_text(fallback: &model::Fallback) -> String {
         model::Fallback::Any => "any".into(),
         model::Fallback::Refuse => "refuse".into(),
         model::Fallback::Nodata => "nodata".into(),
+        model::Fallback::Cname(name) => format!("cname {name}"),
         model::Fallback::Addresses(addresses) => {
             addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
         }

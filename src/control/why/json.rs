@@ -52,6 +52,7 @@ fn event(event: &Event) -> Value {
             json!({ "step": "exhausted", "pool": pool, "fallback": fallback })
         }
         Event::Records { rtype } => json!({ "step": "records", "type": TypeName(*rtype).to_string() }),
+        Event::Made { rtype } => json!({ "step": "made", "type": TypeName(*rtype).to_string() }),
         Event::NoData => json!({ "step": "no_data" }),
         Event::Minimal => json!({ "step": "minimal_any" }),
         Event::Alias => json!({ "step": "alias" }),
@@ -60,7 +61,7 @@ fn event(event: &Event) -> Value {
 }
 
 fn pool(draw: &PoolEvent) -> Value {
-    let drawn = |(name, address): &(String, _)| json!({ "name": name, "address": address });
+    let drawn = |(name, address): &(String, String)| json!({ "name": name, "address": address });
     json!({
         "step": "draw",
         "pool": draw.pool,

@@ -132,6 +132,17 @@ fn record_text(message: &[u8], at: usize, record: &Record<'_>) -> Result<RecordT
             IpAddr::from(octets).to_string()
         }
         (Rtype::NS | Rtype::CNAME | Rtype::DNAME, _) => name_at(rdata_at)?.0.to_string(),
+        (Rtype::MX, [high, low, ..]) => {
+            format!("{} {}", u16::from_be_bytes([*high, *low]), name_at(rdata_at + 2)?.0)
+        }
+        (Rtype::SRV, [p0, p1, w0, w1, port0, port1, ..]) => {
+            let [priority, weight, port] = [[*p0, *p1], [*w0, *w1], [*port0, *port1]].map(u16::from_be_bytes);
+            format!("{priority} {weight} {port} {}", name_at(rdata_at + 6)?.0)
+        }
+        (Rtype::HTTPS | Rtype::SVCB, rdata) => match service_text(message, rdata_at, rdata) {
+            Some(text) => text,
+            None => unknown(rdata),
+        },
         (Rtype::SOA, _) => {
             let (mname, behind) = name_at(rdata_at)?;
             let (rname, behind) = name_at(behind)?;
@@ -150,6 +161,49 @@ fn record_text(message: &[u8], at: usize, record: &Record<'_>) -> Result<RecordT
         rtype: TypeName(record.rtype).to_string(),
         data,
         address,
+    })
+}
+
+/// A service binding (RFC 9460 §2.1); `None`: it is not in that form.
+fn service_text(message: &[u8], rdata_at: usize, rdata: &[u8]) -> Option<String> {
+    let priority = u16::from_be_bytes(*rdata.first_chunk()?);
+    let (target, end) = Name::read(message, rdata_at + 2).ok()?;
+    let mut text = format!("{priority} {target}");
+    let mut rest = rdata.get(end - rdata_at..)?;
+    while let Some((&[k0, k1, l0, l1], behind)) = rest.split_first_chunk() {
+        let (value, behind) = behind.split_at_checked(usize::from(u16::from_be_bytes([l0, l1])))?;
+        rest = behind;
+        text.push(' ');
+        text.push_str(&parameter_text(u16::from_be_bytes([k0, k1]), value)?);
+    }
+    rest.is_empty().then_some(text)
+}
+
+/// A parameter of a service binding (RFC 9460 §14.3.2, RFC 9461 §5).
+fn parameter_text(key: u16, value: &[u8]) -> Option<String> {
+    let addresses = |addresses: Vec<String>| addresses.join(",");
+    Some(match key {
+        1 => {
+            let mut protocols = Vec::new();
+            let mut rest = value;
+            while let Some((len, behind)) = rest.split_first() {
+                let (protocol, behind) = behind.split_at_checked(usize::from(*len))?;
+                protocols.push(protocol.escape_ascii().to_string());
+                rest = behind;
+            }
+            format!("alpn={}", protocols.join(","))
+        }
+        3 => format!("port={}", u16::from_be_bytes(value.try_into().ok()?)),
+        4 => {
+            let v4 = value.as_chunks::<4>().0.iter().map(|octets| IpAddr::from(*octets).to_string());
+            format!("ipv4hint={}", addresses(v4.collect()))
+        }
+        6 => {
+            let v6 = value.as_chunks::<16>().0.iter().map(|octets| IpAddr::from(*octets).to_string());
+            format!("ipv6hint={}", addresses(v6.collect()))
+        }
+        7 => format!("dohpath={}", value.escape_ascii()),
+        key => format!("key{key}={}", value.escape_ascii()),
     })
 }
 

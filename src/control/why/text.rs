@@ -50,6 +50,9 @@ fn write_event(event: &Event, f: &mut fmt::Formatter<'_>) -> fmt::Result {
             writeln!(f, "nobody of pool {pool} can be drawn: fallback {fallback}")
         }
         Event::Records { rtype } => writeln!(f, "answered with its own {} records", TypeName(*rtype)),
+        Event::Made { rtype } => {
+            writeln!(f, "answered with {} records made of who can be drawn", TypeName(*rtype))
+        }
         Event::NoData => writeln!(f, "it has no such records: NODATA with the zone's SOA"),
         Event::Minimal => writeln!(f, "ANY is answered with as little as may be (RFC 8482)"),
         Event::Alias => writeln!(f, "an alias leads on"),
@@ -105,11 +108,7 @@ fn write_pool(pool: &PoolEvent, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     let drawn: Vec<String> = pool
         .answer
         .iter()
-        .map(
-            |(name, address)| {
-                if *name == address.to_string() { name.clone() } else { format!("{name} ({address})") }
-            },
-        )
+        .map(|(name, address)| if name == address { name.clone() } else { format!("{name} ({address})") })
         .collect();
     let source = match pool.source {
         Source::Up => "from members that are up",
@@ -198,7 +197,7 @@ fn cells(row: &MemberRow, pool: &PoolEvent) -> [String; 9] {
     [
         if is_drawn { "*" } else { "" }.to_owned(),
         row.name.clone(),
-        row.address.to_string(),
+        row.address.clone(),
         row.region.clone().unwrap_or_else(|| "-".into()),
         row.state.map_or("-", |state| state.as_str()).to_owned(),
         row.age_secs.map_or_else(|| "-".into(), age),

@@ -31,6 +31,8 @@ pub(super) fn forced_monitor(up: bool) -> Arc<Monitor> {
 pub(super) fn pool(name: &str, monitor: Arc<Monitor>, addresses: &[&str]) -> Pool {
     let member = |(index, address): (usize, &&str)| Member {
         ip: address.parse().unwrap(),
+        cname: None,
+        hostname: None,
         name: format!("{name}-{index}"),
         weight: 1,
         capacity: None,

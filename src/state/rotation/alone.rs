@@ -2,9 +2,7 @@
 //!
 //! For the usual query alone: of members that are UP, from a rotation that is up to date. All else is the longer way's.
 
-use super::{
-    Entry, MAX_RECORD_OCTETS, RotationTable, Source, count_draw, entry_at, write_record,
-};
+use super::{Entry, MAX_RECORD_OCTETS, RotationTable, Source, count_draw, entry_at, write_record};
 use crate::state::health_table::HealthTable;
 use crate::state::pool::{A_RECORD_OCTETS, AAAA_RECORD_OCTETS, Family, FamilyPool, Method};
 use crate::state::ttl::Ttl;

@@ -20,7 +20,7 @@ const WHOLE_FLOW: f64 = (1u64 << 30) as f64;
 /// Room in which a rotation is made, beside its own.
 pub(super) struct Desk {
     /// By entry its weight.
-    weights: Box<[u64; MAX_MEMBERS]>,
+    pub(super) weights: Box<[u64; MAX_MEMBERS]>,
     /// Where trees are evaluated.
     pub(super) tree: Scratch,
     /// Where load is divided.
@@ -30,12 +30,9 @@ pub(super) struct Desk {
 impl Desk {
     /// For rotations of these pools.
     pub(super) fn new(pools: &[Pool]) -> Desk {
-        let rooms = pools.iter().flat_map(|pool| [&pool.v4, &pool.v6]).filter_map(|family| family.room.as_ref());
-        Desk {
-            weights: Box::new([0; MAX_MEMBERS]),
-            tree: Scratch::default(),
-            room: room::Scratch::of(rooms),
-        }
+        let rooms =
+            pools.iter().flat_map(|pool| [&pool.v4, &pool.v6]).filter_map(|family| family.room.as_ref());
+        Desk { weights: Box::new([0; MAX_MEMBERS]), tree: Scratch::default(), room: room::Scratch::of(rooms) }
     }
 }
 
@@ -48,13 +45,32 @@ pub(super) fn choose_candidates(
     entries: &mut [Entry],
     desk: &mut Desk,
 ) -> (Source, usize) {
+    let most = match family.rules.method {
+        Method::FirstUp(most) => usize::from(most),
+        Method::Weighted | Method::Random | Method::Hashed => MAX_MEMBERS,
+    };
+    choose_at_most(most, words, family, scope, entries, desk)
+}
+
+/// The same with so many members at most, of those that can be drawn.
+pub(super) fn choose_at_most(
+    most: usize,
+    words: &[Word],
+    family: &FamilyPool,
+    scope: usize,
+    entries: &mut [Entry],
+    desk: &mut Desk,
+) -> (Source, usize) {
     let is_frozen = words.first().is_some_and(|word| word.flags().has_any(Flags::FROZEN));
     let of_up = if is_frozen { Source::Frozen } else { Source::Up };
     let (state, len) = match (&family.tree, &family.room) {
         (Some(leaves), _) => choose_leaves(words, family, leaves, scope, entries, desk),
-        (None, Some(room)) => choose_with_room(words, family, room, scope, entries, desk),
-        (None, None) => {
-            let (state, len) = choose_members(words, family, scope, entries);
+        // All in listed order hang on nobody's room.
+        (None, Some(room)) if most < MAX_MEMBERS || !matches!(family.rules.method, Method::FirstUp(_)) => {
+            choose_with_room(words, family, room, scope, entries, desk)
+        }
+        (None, _) => {
+            let (state, len) = choose_members(most, words, family, scope, entries);
             weigh_members(words, family, &entries[..len], desk);
             (state, len)
         }
@@ -149,6 +165,7 @@ fn state_in_reach(words: &[Word], family: &FamilyPool, scope: usize) -> State {
 /// Chooses of the members those that can be drawn, as the method and the scope's preference have it; returns in which state they
 /// are, and how many.
 fn choose_members(
+    most: usize,
     words: &[Word],
     family: &FamilyPool,
     scope: usize,
@@ -161,10 +178,6 @@ fn choose_members(
     let preference = family.preference(scope);
     let members = &family.candidates[..family.fallback_at];
     let state = state_in_reach(words, family, scope);
-    let most = match family.rules.method {
-        Method::FirstUp(most) => usize::from(most),
-        Method::Weighted | Method::Random | Method::Hashed => MAX_MEMBERS,
-    };
     let mut fill_from = |region: Option<RegionId>| {
         let is_there = |candidate: &Candidate| region.is_none() || candidate.region == region;
         let found = members.iter().enumerate().filter(|(_, c)| is_there(c) && is_drawable(c, state));
@@ -204,7 +217,7 @@ fn choose_fallback(words: &[Word], family: &FamilyPool, scope: usize, entries: &
 }
 
 /// The weight of a candidate before anything is held back, and the thousandths of it that count.
-fn based_on(words: &[Word], candidate: &Candidate) -> (u32, u16) {
+pub(super) fn based_on(words: &[Word], candidate: &Candidate) -> (u32, u16) {
     // Fallback addresses are numbered behind the members, and have no word.
     match words.get(usize::from(candidate.member)) {
         Some(word) => (word.base_weight(candidate.weight), word.permille()),
@@ -351,7 +364,7 @@ fn coprime_step(total: u32) -> u32 {
     (near.max(1)..total).find(|step| gcd(u64::from(*step), u64::from(total)) == 1).unwrap_or(1)
 }
 
-pub(super) fn gcd(mut a: u64, mut b: u64) -> u64 {
+pub(crate) fn gcd(mut a: u64, mut b: u64) -> u64 {
     while b != 0 {
         (a, b) = (b, a % b);
     }

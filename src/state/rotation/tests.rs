@@ -58,6 +58,8 @@ fn pool(
     Pool { rules, v4, v6: FamilyPool { first_rotation, ..FamilyPool::empty(rules, Family::V6) } }
 }
 
+/// Members in place of records.
+mod picked;
 /// The methods beside weighted rotation.
 mod methods;
 
