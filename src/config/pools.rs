@@ -10,8 +10,9 @@ use super::cause::{Cause, Found, Kind};
 use super::decode::{Decoder, Field, Placed, Read, Section, key};
 use super::events::Node;
 use super::method::{METHOD_WORDS, ReadMethod};
-use super::model::{Fallback, Member, Monitors, NamedMonitor, Pool, UpWhen};
-use super::monitor::{MONITOR_WORDS, ParameterCause, Parameters, probe_address, read_kind, read_parameters};
+use super::model::{Fallback, Member, Pool, UpWhen};
+use super::monitor::probe_address;
+use super::monitors::ReadMonitors;
 use super::report::Span;
 use super::scalars::{address, boolean, integer, percent, text_chars};
 // Of a pool, and of fallback addresses besides.
@@ -36,6 +37,8 @@ pub(super) static POOL: Section = Section {
         key("members"),
         key("monitor"),
         key("monitor_params"),
+        key("monitors"),
+        key("pass"),
         key("min_up"),
         key("up_threshold"),
     ],
@@ -99,8 +102,7 @@ fn read_pool<'t>(d: &mut Decoder<'t, '_>, field: Field<'t>, name: String) -> Rea
     let mut fallback_places = Vec::new();
     let mut max_addrs_returned = 1;
     let mut members = Vec::new();
-    let mut kind = None;
-    let mut parameters = Some(Parameters::default());
+    let mut monitors = ReadMonitors::new(at);
     let mut up_when = UpWhen::default();
     let seen = d.section(field, &POOL, |d, key, field| {
         let mut field = Some(field);
@@ -115,8 +117,7 @@ fn read_pool<'t>(d: &mut Decoder<'t, '_>, field: Field<'t>, name: String) -> Rea
                 max_addrs_returned = read.map_or(max_addrs_returned, |read| read.value);
             }
             "members" => members = read_members(d, field)?,
-            "monitor" => kind = read_kind(d, field)?,
-            "monitor_params" => parameters = read_parameters(d, field)?,
+            "monitor" | "monitor_params" | "monitors" | "pass" => monitors.read(d, key, field)?,
             "min_up" => {
                 up_when.min_up = d.value(field, integer(1..=1024))?.map_or(up_when.min_up, |read| read.value);
             }
@@ -130,7 +131,7 @@ fn read_pool<'t>(d: &mut Decoder<'t, '_>, field: Field<'t>, name: String) -> Rea
     })?;
     let mut read = ReadPool { name, at, method: ReadMethod::default(), pool: None };
     let Some(seen) = seen else { return Ok(read) };
-    for (key, accepted) in [("lb_method", METHOD_WORDS), ("members", ""), ("monitor", MONITOR_WORDS)] {
+    for (key, accepted) in [("lb_method", METHOD_WORDS), ("members", "")] {
         if seen.place(key).is_none() {
             d.error(at, Cause::MissingKey { key, section: POOL.title, accepted });
         }
@@ -143,13 +144,7 @@ fn read_pool<'t>(d: &mut Decoder<'t, '_>, field: Field<'t>, name: String) -> Rea
         d.warning(span, Cause::NeverUp { min_up: up_when.min_up, countable });
     }
     check_fallback_families(d, &members, &fallback_places);
-    let source_at = parameters.as_ref().and_then(|parameters| parameters.place("source"));
-    let monitor_ip = parameters.as_ref().and_then(Parameters::monitor_ip);
-    let monitor = kind.zip(parameters).map(|(kind, parameters)| parameters.build(d, kind.value, at));
-    let monitors = monitor.map(|monitor| Arc::new(Monitors::single(Arc::new(monitor), monitor_ip)));
-    if let (Some(at), Some(monitors)) = (source_at, &monitors) {
-        monitors.list.iter().for_each(|monitor| check_source_families(d, at, monitor, &members));
-    }
+    let monitors = monitors.build(d, &seen, POOL.title, &members).map(Arc::new);
     let built = method.build(d);
     read.method = method;
     if let (Some(method), Some(monitors)) = (built, monitors) {
@@ -157,22 +152,6 @@ fn read_pool<'t>(d: &mut Decoder<'t, '_>, field: Field<'t>, name: String) -> Rea
         read.pool = Some(Pool { name, method, fallback, max_addrs_returned, members, monitors, up_when });
     }
     Ok(read)
-}
-
-/// Reports the first target of each family that has no source, where there is a source at all.
-fn check_source_families(d: &mut Decoder<'_, '_>, at: Span, monitor: &NamedMonitor, members: &[Member]) {
-    let source = monitor.monitor.source;
-    if source.is_empty() {
-        return;
-    }
-    for (family, is_of_family) in
-        [("IPv4", IpAddr::is_ipv4 as fn(&IpAddr) -> bool), ("IPv6", IpAddr::is_ipv6)]
-    {
-        let mut targets = members.iter().map(|member| monitor.address_of(member)).filter(is_of_family);
-        if let Some(target) = targets.next().filter(|target| source.toward(*target).is_none()) {
-            d.error(at, ParameterCause::SourceFamily { family, target }.into());
-        }
-    }
 }
 
 /// Warns about the first fallback address of each family in which the pool has no member: for want of any, a query for

@@ -331,6 +331,7 @@ fn the_reference_example_has_every_key_and_no_warning() {
         &names::TTL,
         &pools::POOL,
         &pools::LISTED_MEMBER,
+        &monitors::MONITOR,
         &monitor::PARAMETERS,
         &discipline::DAMPING,
         &zones::ZONE,

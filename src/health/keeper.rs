@@ -15,20 +15,21 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use crossbeam::channel::{Receiver, RecvTimeoutError, Sender};
 use parking_lot::Mutex;
 
-use super::adoption::{Inheritance, Kept, Roster, first_status, inheritances};
+use super::adoption::{Inheritance, Kept, Roster, first_combined, first_status, inheritances};
 use super::clock::Clock;
+use super::combination::{reason_of, state_of};
 use super::guard::{self, Guard, Turn, Watched};
 use super::herald::{Event, Mouth, News};
 use super::machine::{Change, Outcome, Rules, hold, step};
 use super::overrides::{Effect, Overrides};
-use super::plan::{Plan, PlanTarget};
+use super::plan::{Place, Plan, PlanTarget};
 use super::probe::Script;
 use super::prober::{Job, Mailbox, Order, Report, TargetId};
 use super::reason::Reason;
 use super::schedule::{Prng, Schedule};
 use super::status::{ChangeTimes, Sheet, StatusBoard, TargetStatus};
 use super::store::{Key, Saved};
-use super::words::{Writer, member_word};
+use super::words::{Verdict, Writer, member_word};
 use crate::state::health_table::{HealthTable, State};
 
 /// Messages that wait for the keeper: 0.8 s of the largest fleet designed for (100,000 targets every 10 s), which is
@@ -190,23 +191,59 @@ impl Keeper {
     /// Writes the words of a target's places, where they are others now.
     fn show(&mut self, index: usize, now_ms: u64) {
         let is_frozen = self.guard.frozen_ms().is_some();
-        let Roster { scripts, targets, sheet } = &self.roster;
-        let kept = &targets[index];
-        let script = &scripts[kept.script as usize];
-        let status = sheet.targets[index].lock();
         let mut due_ms: Option<u64> = None;
-        for place in &kept.places {
+        for at in 0..self.roster.targets[index].places.len() {
+            let place = self.roster.targets[index].places[at];
+            let turned = self.combine(place, now_ms);
             let effect = effect_of(&self.effects, place.pool as usize, place.member as usize);
-            let is_forced = script.forced().is_some();
-            let (word, next_ms) =
-                member_word(&status, &script.monitor, is_forced, &effect, is_frozen, now_ms);
-            self.writer.write(&sheet.pools, place.pool as usize, place.member as usize, word);
+            let (word, next_ms) = member_word(&self.verdict(place, now_ms), &effect, is_frozen);
+            let pools = &self.roster.sheet.pools;
+            self.writer.write(pools, place.pool as usize, place.member as usize, word);
             due_ms = due_ms.into_iter().chain(next_ms).min();
+            if let Some((change, reason)) = turned {
+                self.say(place, reason, Event::Changed(change));
+            }
         }
-        drop(status);
         if let Some(due_ms) = due_ms {
             self.agenda.insert((due_ms, index as u32));
         }
+    }
+
+    /// What probes say of a member.
+    fn verdict(&self, place: Place, now_ms: u64) -> Verdict {
+        let Roster { scripts, targets, sheet } = &self.roster;
+        let script_of = |target: u32| &*scripts[targets[target as usize].script as usize];
+        let member = &sheet.pools[place.pool as usize].members[place.member as usize];
+        match &member.several {
+            None => {
+                let target = member.targets[0];
+                Verdict::of_target(&sheet.targets[target as usize].lock(), script_of(target), now_ms)
+            }
+            Some(several) => {
+                let scripts = member.targets.iter().map(|target| script_of(*target));
+                let each: Vec<_> = sheet.statuses(member).into_iter().zip(scripts).collect();
+                let combined = sheet.combined[several.index as usize].lock();
+                Verdict::of_several(&combined, &several.quorum, &each, now_ms)
+            }
+        }
+    }
+
+    /// Combines the verdicts of a member's monitors anew, where it has several; what is to be said of that, if it is another.
+    fn combine(&self, place: Place, now_ms: u64) -> Option<(Change, Reason)> {
+        let sheet = &self.roster.sheet;
+        let member = &sheet.pools[place.pool as usize].members[place.member as usize];
+        let several = member.several.as_ref()?;
+        let states = member.targets.iter().map(|target| sheet.targets[*target as usize].lock().state.state);
+        let state = state_of(states, several.quorum.needed);
+        let mut combined = sheet.combined[several.index as usize].lock();
+        let previous = combined.verdict.state;
+        if previous == state {
+            return None;
+        }
+        combined.turn(state, &several.quorum, now_ms, now_secs());
+        drop(combined);
+        let reason = reason_of(state, &sheet.statuses(member), &several.quorum)?;
+        Some((Change { previous, state }, reason))
     }
 
     /// One outcome: machine, table, board, log, in this order.
@@ -233,6 +270,7 @@ impl Keeper {
             status.before_fall = Some((before.acquitted(), status.since_secs));
         }
         status.state = state;
+        status.reason = Some(conclusion.reason.clone());
         let is_other = match conclusion.advice {
             Some(advice) => std::mem::replace(&mut status.advice, advice) != advice,
             None => false,
@@ -252,7 +290,6 @@ impl Keeper {
             status.changed = Some(ChangeTimes { verdict_at, written_at: Instant::now() });
         }
         status.last_duration = Some(duration);
-        status.reason = Some(conclusion.reason.clone());
         match conclusion.outcome {
             Outcome::Success => status.succeeded += 1,
             Outcome::Failure => status.failed += 1,
@@ -286,6 +323,7 @@ impl Keeper {
                         self.guard.note_state(fallen, state.state == State::Up);
                     }
                 }
+                self.restore_combined();
             }
             Turn::Thaw(_) => {
                 for target in &sheet.targets {
@@ -308,22 +346,35 @@ impl Keeper {
         if !succeeded && self.guard.is_outdated(started_ms) { Outcome::Inconclusive } else { outcome }
     }
 
+    /// Takes back what became of members for falls of their monitors that were the prober's own.
+    fn restore_combined(&self) {
+        let sheet = &self.roster.sheet;
+        for member in sheet.pools.iter().flat_map(|pool| &pool.members) {
+            let Some(several) = &member.several else { continue };
+            let states =
+                member.targets.iter().map(|target| sheet.targets[*target as usize].lock().state.state);
+            let state = state_of(states, several.quorum.needed);
+            let mut combined = sheet.combined[several.index as usize].lock();
+            if combined.verdict.state != state {
+                combined.restore(state);
+            }
+        }
+    }
+
     /// Writes the words of every pool, where they are others now.
     fn show_all(&mut self, now_ms: u64) {
         let is_frozen = self.guard.frozen_ms().is_some();
-        let Roster { scripts, targets, sheet } = &self.roster;
+        let sheet = self.roster.sheet.clone();
         for (index, pool) in sheet.pools.iter().enumerate() {
-            let words = pool.members.iter().enumerate().map(|(member, planned)| {
-                let script = &scripts[targets[planned.target as usize].script as usize];
-                let status = sheet.targets[planned.target as usize].lock();
+            let mut words = Vec::with_capacity(pool.members.len());
+            for (member, planned) in pool.members.iter().enumerate() {
+                let place = Place { pool: index as u32, member: member as u32 };
                 let effect = effect_of(&self.effects, index, member);
-                let is_forced = script.forced().is_some();
-                let (word, due_ms) =
-                    member_word(&status, &script.monitor, is_forced, &effect, is_frozen, now_ms);
-                self.agenda.extend(due_ms.map(|due_ms| (due_ms, planned.target)));
-                word
-            });
-            self.writer.write_pool(&sheet.pools, index, is_frozen, words);
+                let (word, due_ms) = member_word(&self.verdict(place, now_ms), &effect, is_frozen);
+                self.agenda.extend(due_ms.map(|due_ms| (due_ms, planned.targets[0])));
+                words.push(word);
+            }
+            self.writer.write_pool(&sheet.pools, index, is_frozen, words.into_iter());
         }
     }
 
@@ -355,8 +406,15 @@ impl Keeper {
             }
             statuses.push(status);
         }
-        let targets_of_sheet = statuses.into_iter().map(Mutex::new).collect();
-        let sheet = Arc::new(Sheet { pools, targets: targets_of_sheet, keys: keys.into(), table });
+        let (combined, combined_changes) =
+            first_combined(&self.roster.sheet, &pools, &statuses, (now_ms, now_secs));
+        let sheet = Arc::new(Sheet {
+            pools,
+            targets: statuses.into_iter().map(Mutex::new).collect(),
+            combined: combined.into_iter().map(Mutex::new).collect(),
+            keys: keys.into(),
+            table,
+        });
         self.guard = guard_of(guard, &scripts, &targets, &sheet, &self.guard, &heirs);
         {
             let mut told = self.board.guard.lock();
@@ -377,6 +435,13 @@ impl Keeper {
         for (index, change) in changes {
             let reason = Reason::Forced { up: change.state == State::Up };
             self.say_change(index, change, &reason);
+        }
+        for (place, change) in combined_changes {
+            let member = &self.roster.sheet.pools[place.pool as usize].members[place.member as usize];
+            let several = member.several.as_ref();
+            let reason = several
+                .and_then(|it| reason_of(change.state, &self.roster.sheet.statuses(member), &it.quorum));
+            self.say(place, reason.unwrap_or(Reason::Reloaded), Event::Changed(change));
         }
     }
 
@@ -441,10 +506,25 @@ impl Keeper {
         orders
     }
 
+    /// Says it of every member that has the target: of one with several monitors as of this monitor alone.
     fn say_change(&self, index: usize, change: Change, reason: &Reason) {
-        for place in 0..self.roster.targets[index].places.len() {
-            self.mouth.say(self.news(index, place, reason.clone(), Event::Changed(change)));
+        for place in &self.roster.targets[index].places {
+            let member = &self.roster.sheet.pools[place.pool as usize].members[place.member as usize];
+            let position = member.targets.iter().position(|target| *target as usize == index);
+            let label = member.several.as_ref().zip(position).map(|(it, at)| it.quorum.labels[at].clone());
+            let event = match label {
+                None => Event::Changed(change),
+                Some(monitor) => Event::MonitorChanged { monitor, change },
+            };
+            self.say(*place, reason.clone(), event);
         }
+    }
+
+    fn say(&self, place: Place, reason: Reason, event: Event) {
+        let pool = &self.roster.sheet.pools[place.pool as usize];
+        let member = &pool.members[place.member as usize];
+        let (pool, address) = (pool.name.clone(), member.address);
+        self.mouth.say(News { pool, member: member.name.clone(), address, reason, event });
     }
 
     fn say_not_probed(&mut self, index: usize, reason: Reason, now: Instant) {
@@ -453,20 +533,17 @@ impl Keeper {
         if said_at.is_none_or(|said_at| now.saturating_duration_since(said_at) >= NOT_PROBED_PAUSE) {
             let probes = std::mem::take(&mut self.not_probed.unsaid);
             self.not_probed.said_at = Some(now);
-            self.mouth.say(self.news(index, 0, reason, Event::NotProbed { probes }));
+            let event = Event::NotProbed { probes };
+            let kept = &self.roster.targets[index];
+            match kept.places.first() {
+                Some(place) => self.say(*place, reason, event),
+                // A canary that is no pool's member has no place.
+                None => {
+                    let (pool, member) = ("prober_guard".into(), "canary".into());
+                    self.mouth.say(News { pool, member, address: kept.address, reason, event });
+                }
+            }
         }
-    }
-
-    fn news(&self, index: usize, place: usize, reason: Reason, event: Event) -> News {
-        let kept = &self.roster.targets[index];
-        // A canary that is no pool's member has no place.
-        let Some(place) = kept.places.get(place) else {
-            let (pool, member) = ("prober_guard".into(), "canary".into());
-            return News { pool, member, address: kept.address, reason, event };
-        };
-        let pool = &self.roster.sheet.pools[place.pool as usize];
-        let member = &pool.members[place.member as usize];
-        News { pool: pool.name.clone(), member: member.name.clone(), address: member.address, reason, event }
     }
 }
 

@@ -23,6 +23,8 @@ mod adoption;
 pub mod advice;
 /// The time that states are reckoned in.
 mod clock;
+/// What the monitors of a member come to together; pure.
+mod combination;
 /// Threads and channels: start, adopt, shut down.
 mod engine;
 /// Whether it is the prober that fails; pure.

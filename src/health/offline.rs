@@ -5,13 +5,15 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 
 use super::adoption::{Inheritance, first_status};
+use super::combination::Combined;
 use super::machine::MemberState;
 use super::overrides::{Effect, Override, Selector};
 use super::plan::{Plan, PlanMember};
+use super::probe::Script;
 use super::saver::{Memory, Unusable};
 use super::status::TargetStatus;
 use super::store::{Key, Saved};
-use super::words::{Writer, member_word};
+use super::words::{Verdict, Writer, member_word};
 use crate::state::health_table::{State, Word};
 
 /// How a member's state is known.
@@ -97,23 +99,46 @@ fn word_of(
     overrides: &[Override],
     now_secs: u64,
 ) -> (Word, Origin) {
-    let target = &plan.targets[member.target as usize];
-    let script = &plan.scripts[target.script as usize];
-    let identity = plan.identities[target.script as usize];
-    let recalled = identity.and_then(|identity| saved.get(&(identity, target.address)).copied());
-    let forced = script.forced();
-    let origin = match (forced, recalled) {
-        (Some(_), _) => Origin::Forced,
-        (None, Some(_)) => Origin::Saved,
-        (None, None) => Origin::Assumed,
+    let each: Vec<(TargetStatus, &Script, Origin)> = member
+        .targets
+        .iter()
+        .map(|target| {
+            let target = &plan.targets[*target as usize];
+            let script = &*plan.scripts[target.script as usize];
+            let identity = plan.identities[target.script as usize];
+            let recalled = identity.and_then(|identity| saved.get(&(identity, target.address)).copied());
+            let forced = script.forced();
+            let origin = match (forced, recalled) {
+                (Some(_), _) => Origin::Forced,
+                (None, Some(_)) => Origin::Saved,
+                (None, None) => Origin::Assumed,
+            };
+            let mut status = first_status(Inheritance::None, TargetStatus::default(), recalled, forced, 0);
+            if origin == Origin::Assumed {
+                status.state = MemberState { state: State::Up, ..MemberState::default() };
+            }
+            (status, script, origin)
+        })
+        .collect();
+    let now_ms = now_secs.saturating_mul(1000);
+    let (verdict, origin) = match &member.several {
+        None => {
+            let (status, script, origin) = &each[0];
+            (Verdict::of_target(status, script, now_ms), *origin)
+        }
+        Some(several) => {
+            let states: Vec<_> = each.iter().map(|(of, ..)| (of.state.state, of.since_secs)).collect();
+            let combined = Combined::first(&states, several.quorum.needed);
+            // Where a state is assumed that decides, so is the verdict.
+            let deciding = each.iter().filter(|(of, ..)| of.state.state == combined.verdict.state);
+            let origin = deciding.map(|(.., origin)| *origin).max_by_key(|origin| *origin as u8);
+            let each: Vec<_> = each.into_iter().map(|(status, script, _)| (status, script)).collect();
+            let verdict = Verdict::of_several(&combined, &several.quorum, &each, now_ms);
+            (verdict, origin.unwrap_or(Origin::Assumed))
+        }
     };
-    let mut status = first_status(Inheritance::None, TargetStatus::default(), recalled, forced, 0);
-    if origin == Origin::Assumed {
-        status.state = MemberState { state: State::Up, ..MemberState::default() };
-    }
     let who: (&str, &str, IpAddr, Option<&str>) =
         (pool, &member.name, member.address, member.region.as_deref());
     let effect = Effect::of(overrides, who, now_secs);
-    let now_ms = now_secs.saturating_mul(1000);
-    (member_word(&status, &script.monitor, forced.is_some(), &effect, false, now_ms).0, origin)
+    (member_word(&verdict, &effect, false).0, origin)
 }

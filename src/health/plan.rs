@@ -7,10 +7,11 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use super::combination::Quorum;
 use super::guard;
 use super::probe::Script;
 use super::store::identity;
-use crate::config::model::{Monitor, Monitors, Pool, ProberGuard, UpWhen};
+use crate::config::model::{Member, Monitor, Monitors, Pool, ProberGuard, UpWhen};
 use crate::state::health_table::HealthTable;
 
 /// What to probe from now on, and the table that takes the verdicts.
@@ -52,13 +53,15 @@ pub(super) struct PlanPool {
     pub(super) up_when: UpWhen,
 }
 
-/// A member's name and target.
+/// A member's name and targets.
 pub(super) struct PlanMember {
     pub(super) name: Arc<str>,
     /// The address that is answered.
     pub(super) address: IpAddr,
-    /// Index into [`Plan::targets`].
-    pub(super) target: u32,
+    /// One a monitor, in their order: indices into [`Plan::targets`].
+    pub(super) targets: Box<[u32]>,
+    /// How their verdicts are combined; `None`: there is one alone.
+    pub(super) several: Option<Several>,
     /// As configured.
     pub(super) weight: u32,
     /// As configured.
@@ -67,9 +70,70 @@ pub(super) struct PlanMember {
     pub(super) region: Option<Arc<str>>,
 }
 
+/// How the verdicts of a member's monitors are combined.
+pub(super) struct Several {
+    pub(super) quorum: Arc<Quorum>,
+    /// Number among the members that have several monitors.
+    pub(super) index: u32,
+}
+
 /// The monitors of a member.
 fn monitors_of(pools: &[Pool], pool: usize, _member: usize) -> &Monitors {
     &pools[pool].monitors
+}
+
+/// Scripts and targets as they are found, each once.
+#[derive(Default)]
+struct Drafts<'p> {
+    scripts: Vec<Arc<Script>>,
+    script_of: HashMap<&'p Monitor, u32>,
+    targets: Vec<PlanTarget>,
+    target_of: HashMap<(IpAddr, u32), u32>,
+    combined_count: u32,
+}
+
+/// What all members with these monitors have in common.
+struct Prepared {
+    /// By monitor.
+    scripts: Vec<u32>,
+    /// `None`: there is one alone.
+    quorum: Option<Arc<Quorum>>,
+}
+
+impl<'p> Drafts<'p> {
+    fn prepare(&mut self, monitors: &'p Monitors) -> Prepared {
+        let scripts = monitors.list.iter().map(|named| {
+            *self.script_of.entry(&named.monitor).or_insert_with(|| {
+                self.scripts.push(Arc::new(Script::new(&named.monitor)));
+                (self.scripts.len() - 1) as u32
+            })
+        });
+        let scripts = scripts.collect();
+        Prepared { scripts, quorum: (monitors.list.len() > 1).then(|| Arc::new(Quorum::of(monitors))) }
+    }
+
+    /// The targets of a member, one a monitor.
+    fn aim(&mut self, monitors: &Monitors, prepared: &Prepared, member: &Member, place: Place) -> Box<[u32]> {
+        let aimed = monitors.list.iter().zip(&prepared.scripts).map(|(named, &script)| {
+            let address = named.address_of(member);
+            let target = *self.target_of.entry((address, script)).or_insert_with(|| {
+                self.targets.push(PlanTarget {
+                    address,
+                    script,
+                    places: Vec::with_capacity(1),
+                    is_canary: false,
+                });
+                (self.targets.len() - 1) as u32
+            });
+            // Two equal monitors of one member are one target, and it is one place of it.
+            let places = &mut self.targets[target as usize].places;
+            if places.last() != Some(&place) {
+                places.push(place);
+            }
+            target
+        });
+        aimed.collect()
+    }
 }
 
 impl Plan {
@@ -80,44 +144,32 @@ impl Plan {
     /// When `table` is not of these pools' shape.
     pub fn new(pools: &[Pool], table: Arc<HealthTable>) -> Plan {
         assert_eq!(table.pool_count(), pools.len(), "one row a pool");
-        let mut scripts = Vec::new();
-        let mut script_of: HashMap<&Monitor, u32> = HashMap::new();
-        let mut targets: Vec<PlanTarget> = Vec::new();
-        let mut target_of: HashMap<(IpAddr, u32), u32> = HashMap::new();
+        let mut drafts = Drafts::default();
         let mut named = Vec::with_capacity(pools.len());
         for (pool_index, pool) in pools.iter().enumerate() {
             assert_eq!(table.member_count(pool_index), pool.members.len(), "one word a member");
             // The same for member after member, most often.
-            let mut latest: Option<(&Monitors, u32)> = None;
+            let mut latest: Option<(&Monitors, Prepared)> = None;
             let members = pool.members.iter().enumerate().map(|(member_index, member)| {
                 let monitors = monitors_of(pools, pool_index, member_index);
-                let named = &monitors.list[0];
-                let script = match latest {
-                    Some((before, script)) if std::ptr::eq(before, monitors) => script,
-                    _ => *script_of.entry(&named.monitor).or_insert_with(|| {
-                        scripts.push(Arc::new(Script::new(&named.monitor)));
-                        (scripts.len() - 1) as u32
-                    }),
+                let prepared = match latest.take() {
+                    Some((before, prepared)) if std::ptr::eq(before, monitors) => prepared,
+                    _ => drafts.prepare(monitors),
                 };
-                latest = Some((monitors, script));
-                let address = named.address_of(member);
-                let target = *target_of.entry((address, script)).or_insert_with(|| {
-                    targets.push(PlanTarget {
-                        address,
-                        script,
-                        places: Vec::with_capacity(1),
-                        is_canary: false,
-                    });
-                    (targets.len() - 1) as u32
-                });
                 let place = Place { pool: pool_index as u32, member: member_index as u32 };
-                targets[target as usize].places.push(place);
+                let targets = drafts.aim(monitors, &prepared, member, place);
+                let several = prepared.quorum.clone().map(|quorum| {
+                    drafts.combined_count += 1;
+                    Several { quorum, index: drafts.combined_count - 1 }
+                });
+                latest = Some((monitors, prepared));
                 let (name, weight, enabled) = (member.name.as_str().into(), member.weight, member.enabled);
-                PlanMember { name, address: member.ip, target, weight, enabled, region: None }
+                PlanMember { name, address: member.ip, targets, several, weight, enabled, region: None }
             });
             let (members, name) = (members.collect(), pool.name.as_str().into());
             named.push(PlanPool { members, name, up_when: pool.up_when });
         }
+        let Drafts { scripts, targets, .. } = drafts;
         let identities = scripts.iter().map(|script: &Arc<Script>| identity(&script.monitor)).collect();
         Plan { table, scripts, identities, targets, pools: named.into(), guard: None }
     }
@@ -165,6 +217,7 @@ impl Plan {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::model::NamedMonitor;
     use crate::health::tests::{pool, tcp_monitor};
 
     fn plan(pools: &[Pool]) -> Plan {
@@ -181,7 +234,7 @@ mod tests {
         assert_eq!((plan.scripts.len(), plan.targets.len()), (2, 3));
         assert_eq!(plan.targets[0].places, [Place { pool: 0, member: 0 }, Place { pool: 1, member: 1 }]);
         assert_eq!(plan.targets[2].places, [Place { pool: 2, member: 0 }]);
-        assert_eq!(plan.pools[1].members[0].target, 1);
+        assert_eq!(*plan.pools[1].members[0].targets, [1]);
     }
 
     #[test]
@@ -194,6 +247,26 @@ mod tests {
         assert_eq!(plan.targets[0].address, "127.0.0.9".parse::<IpAddr>().unwrap());
         assert_eq!(plan.targets[0].places.len(), 3);
         assert_eq!(plan.pools[0].members[1].address, "127.0.0.2".parse::<IpAddr>().unwrap());
+    }
+
+    #[test]
+    fn several_monitors_of_a_member_are_a_target_each_and_shared_with_others() {
+        let mut both = pool("a", tcp_monitor(80), &["127.0.0.1", "127.0.0.2"]);
+        let one = |port| NamedMonitor { name: None, monitor: tcp_monitor(port), monitor_ip: None };
+        both.monitors = Arc::new(Monitors { list: vec![one(80), one(81), one(80)], pass: 2 });
+        let plan = plan(&[pool("b", tcp_monitor(81), &["127.0.0.2"]), both]);
+        assert_eq!((plan.scripts.len(), plan.targets.len()), (2, 4));
+        assert_eq!(*plan.pools[1].members[1].targets, [3, 0, 3]);
+        assert_eq!(plan.targets[0].places, [Place { pool: 0, member: 0 }, Place { pool: 1, member: 1 }]);
+        assert_eq!(
+            plan.targets[3].places,
+            [Place { pool: 1, member: 1 }],
+            "once, though two monitors are equal"
+        );
+        let several = plan.pools[1].members[1].several.as_ref().unwrap();
+        assert_eq!((several.index, several.quorum.needed), (1, 2));
+        let labels: Vec<&str> = several.quorum.labels.iter().map(|label| &**label).collect();
+        assert_eq!(labels, ["tcp", "tcp-2", "tcp-3"]);
     }
 
     #[test]

@@ -55,6 +55,21 @@ pub enum Reason {
         /// The verdict.
         up: bool,
     },
+    /// Nothing was found out: the configuration makes another verdict of what is known.
+    Reloaded,
+    /// Several monitors, and the one that decides.
+    Several {
+        /// Those that are UP.
+        up: u8,
+        /// All of them.
+        total: u8,
+        /// Those that must be.
+        needed: u8,
+        /// The name of the one that decides.
+        monitor: Arc<str>,
+        /// Why it is what it is.
+        reason: Arc<Reason>,
+    },
     /// The connection did not open.
     Connect(ConnectFault),
     /// The budget was spent.
@@ -279,6 +294,10 @@ impl fmt::Display for Reason {
             Reason::Echoed => f.write_str("echo reply"),
             Reason::AgentSays { line } => write!(f, "agent: {line}"),
             Reason::Forced { up } => write!(f, "forced {}", if *up { "up" } else { "down" }),
+            Reason::Reloaded => f.write_str("the configuration is another"),
+            Reason::Several { up, total, needed, monitor, reason } => {
+                write!(f, "{up} of {total} monitors up, {needed} needed: {monitor} \"{reason}\"")
+            }
             Reason::Connect(fault) => write!(f, "connect: {fault}"),
             Reason::Timeout { phase, budget } => {
                 write!(f, "timeout after {} ms in {phase}", budget.as_millis())

@@ -20,6 +20,8 @@ mod names;
 mod paths;
 /// The namespaces, and configurations.
 mod room;
+/// Several monitors of a member.
+mod several;
 /// `tls` and the certificate of `https` against openssl.
 mod tls;
 /// `http` and `https` against nginx.

@@ -22,6 +22,12 @@ pub enum ParameterCause {
     /// Two sources for one family.
     #[error("`source` has a second {family} address")]
     SecondSource { family: &'static str },
+    /// A key of one monitor where there are several.
+    #[error("`{key}` stands beside `monitors`")]
+    BesideMonitors { key: &'static str },
+    /// More must pass than there are.
+    #[error("`pass` is {pass}, but there {} {count} {}", if *count == 1 { "is" } else { "are" }, if *count == 1 { "monitor" } else { "monitors" })]
+    PassAboveCount { pass: u8, count: u8 },
     /// A target that no source can reach.
     #[error("`source` has no {family} address, but {target} is probed")]
     SourceFamily { family: &'static str, target: IpAddr },
@@ -40,6 +46,10 @@ impl ParameterCause {
                 "accepted are unicast addresses that need no interface beside them"
             }
             ParameterCause::SecondSource { .. } => "accepted are one IPv4 and one IPv6 address",
+            ParameterCause::BesideMonitors { .. } => "give one of the two: `monitors` is a list of them",
+            ParameterCause::PassAboveCount { count, .. } => {
+                return Some(format!("accepted are `all`, `any` and 1 to {count}"));
+            }
             ParameterCause::SourceFamily { .. } => "give a list of one IPv4 and one IPv6 address",
         };
         Some(text.to_owned())
