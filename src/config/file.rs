@@ -82,7 +82,7 @@ fn read_top<'t>(
         match name {
             "server" => server = read_server(d, field, directory, &mut secret_file)?,
             "globalnames" => names = read_names(d, field)?,
-            "pools" => pools = read_pools(d, field)?,
+            "pools" => pools = read_pools(d, field, directory)?,
             "topology" => topology = Some(read_topology(d, field)?),
             "topology_file" => {
                 let path = d.value(field, |scalar| text_octets(&scalar.text, MAX_PATH_OCTETS))?;

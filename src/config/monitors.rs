@@ -9,7 +9,9 @@ use super::cause::{Cause, Found};
 use super::decode::{Decoder, Field, Placed, Read, Section, Seen, key};
 use super::events::{Node, Scalar};
 use super::model::{Member, Monitors, NamedMonitor};
-use super::monitor::{MONITOR_WORDS, MonitorKind, ParameterCause, Parameters, read_kind, read_parameters};
+use super::monitor::{
+    MONITOR_WORDS, MonitorKind, ParameterCause, Parameters, Surroundings, read_kind, read_parameters,
+};
 use super::report::Span;
 use super::scalars::{integer, text_chars};
 
@@ -56,11 +58,16 @@ impl ReadMonitor {
         Ok(())
     }
 
-    fn build(self, d: &mut Decoder<'_, '_>, members: &[Member]) -> Option<NamedMonitor> {
+    fn build(
+        self,
+        d: &mut Decoder<'_, '_>,
+        members: &[Member],
+        around: Surroundings<'_>,
+    ) -> Option<NamedMonitor> {
         let (kind, parameters) = self.kind.zip(self.parameters)?;
         let source_at = parameters.place("source");
         let monitor_ip = parameters.monitor_ip();
-        let monitor = Arc::new(parameters.build(d, kind.value, self.at));
+        let monitor = Arc::new(parameters.build(d, kind.value, self.at, around));
         let built = NamedMonitor { name: self.name.map(|name| name.value), monitor, monitor_ip };
         if let Some(at) = source_at {
             check_source_families(d, at, &built, members);
@@ -100,6 +107,7 @@ impl ReadMonitors {
         seen: &Seen,
         title: &'static str,
         members: &[Member],
+        around: Surroundings<'_>,
     ) -> Option<Monitors> {
         let Some(list_at) = seen.place("monitors") else {
             if let Some(span) = seen.place("pass") {
@@ -110,7 +118,7 @@ impl ReadMonitors {
                 let cause = Cause::MissingKey { key: "monitor", section: title, accepted: MONITOR_WORDS };
                 d.error(self.single.at, cause);
             }
-            let one = self.single.build(d, members)?;
+            let one = self.single.build(d, members, around)?;
             return Some(Monitors { list: vec![one], pass: 1 });
         };
         for key in ["monitor", "monitor_params"] {
@@ -119,6 +127,7 @@ impl ReadMonitors {
             }
         }
         check_names(d, &self.list);
+        check_pushes(d, &self.list);
         if self.list.len() > MAX_MONITORS {
             d.error(list_at, Cause::TooMany { what: "`monitors`", limit: MAX_MONITORS });
         }
@@ -134,7 +143,7 @@ impl ReadMonitors {
             }
         };
         let read = self.list.len();
-        let list: Vec<_> = self.list.into_iter().filter_map(|one| one.build(d, members)).collect();
+        let list: Vec<_> = self.list.into_iter().filter_map(|one| one.build(d, members, around)).collect();
         (list.len() == read && read > 0).then_some(Monitors { list, pass })
     }
 }
@@ -166,6 +175,14 @@ fn check_names(d: &mut Decoder<'_, '_>, list: &[ReadMonitor]) {
             let (item, first_line) = (Found::new(&name.value), first.span.line);
             d.error(name.span, Cause::Duplicate { what: "monitor", item, first_line });
         }
+    }
+}
+
+/// Reports all monitors that are told from outside but the first: what is pushed says whom it means, and no more.
+fn check_pushes(d: &mut Decoder<'_, '_>, list: &[ReadMonitor]) {
+    let kinds = list.iter().filter_map(|one| one.kind.as_ref());
+    for second in kinds.filter(|kind| kind.value == MonitorKind::Push).skip(1) {
+        d.error(second.span, ParameterCause::SecondPush.into());
     }
 }
 

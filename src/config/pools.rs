@@ -4,6 +4,7 @@
 
 use std::collections::HashMap;
 use std::net::IpAddr;
+use std::path::Path;
 use std::sync::Arc;
 
 use super::cause::{Cause, Found, Kind};
@@ -11,7 +12,7 @@ use super::decode::{Decoder, Field, Placed, Read, Section, key};
 use super::events::Node;
 use super::method::{METHOD_WORDS, ReadMethod};
 use super::model::{Fallback, Member, Pool, UpWhen};
-use super::monitor::probe_address;
+use super::monitor::{Surroundings, probe_address};
 use super::monitors::ReadMonitors;
 use super::report::Span;
 use super::scalars::{address, boolean, integer, percent, text_chars};
@@ -74,7 +75,11 @@ pub(super) struct ReadPool {
 }
 
 /// Reads the section. Pools with errors are returned too, so that names bound to them are not reported besides.
-pub(super) fn read_pools<'t>(d: &mut Decoder<'t, '_>, field: Field<'t>) -> Read<Vec<ReadPool>> {
+pub(super) fn read_pools<'t>(
+    d: &mut Decoder<'t, '_>,
+    field: Field<'t>,
+    directory: Option<&Path>,
+) -> Read<Vec<ReadPool>> {
     let mut pools = Vec::new();
     let mut first_places: HashMap<String, Span> = HashMap::new();
     d.entries(field, |d, field| {
@@ -89,13 +94,18 @@ pub(super) fn read_pools<'t>(d: &mut Decoder<'t, '_>, field: Field<'t>) -> Read<
             return d.skip(&field.node);
         }
         first_places.insert(name.clone(), at);
-        pools.push(read_pool(d, field, name)?);
+        pools.push(read_pool(d, field, name, directory)?);
         Ok(())
     })?;
     Ok(pools)
 }
 
-fn read_pool<'t>(d: &mut Decoder<'t, '_>, field: Field<'t>, name: String) -> Read<ReadPool> {
+fn read_pool<'t>(
+    d: &mut Decoder<'t, '_>,
+    field: Field<'t>,
+    name: String,
+    directory: Option<&Path>,
+) -> Read<ReadPool> {
     let at = field.at;
     let mut method = ReadMethod::default();
     let mut fallback = Fallback::Any;
@@ -144,7 +154,8 @@ fn read_pool<'t>(d: &mut Decoder<'t, '_>, field: Field<'t>, name: String) -> Rea
         d.warning(span, Cause::NeverUp { min_up: up_when.min_up, countable });
     }
     check_fallback_families(d, &members, &fallback_places);
-    let monitors = monitors.build(d, &seen, POOL.title, &members).map(Arc::new);
+    let around = Surroundings { pool: &read.name, directory };
+    let monitors = monitors.build(d, &seen, POOL.title, &members, around).map(Arc::new);
     let built = method.build(d);
     read.method = method;
     if let (Some(method), Some(monitors)) = (built, monitors) {
@@ -421,7 +432,7 @@ mod tests {
         assert_eq!(
             errors(&with(pool)),
             [
-                "3:3: `monitor` is missing in a pool (accepted are `tcp`, `tcp_content`, `http`, `https`, `tls`, `dns`, `icmp`, `agent` and `forced`)",
+                "3:3: `monitor` is missing in a pool (accepted are `tcp`, `tcp_content`, `http`, `https`, `tls`, `dns`, `icmp`, `agent`, `exec`, `file`, `push` and `forced`)",
                 "4:16: `rr` is not accepted here (did you mean `wrr`?)",
                 "5:15: `refused` is not accepted here (did you mean `refuse`?)",
                 "6:25: `0` is out of range (accepted are 1 to 1024)",

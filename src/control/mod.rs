@@ -18,6 +18,8 @@ mod watch;
 mod live;
 /// What operators decide over members.
 pub mod overrides;
+/// Members whose state is pushed.
+pub mod pushes;
 /// Why a query is answered as it is.
 pub mod why;
 /// Prometheus text.

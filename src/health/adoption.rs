@@ -10,6 +10,7 @@ use std::cell::OnceCell;
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::combination::Combined;
 use super::machine::{Change, MemberState};
@@ -31,12 +32,16 @@ pub(super) struct Roster {
 
 /// One target of the roster.
 pub(super) struct Kept {
-    /// `None`: forced, so never probed.
+    /// `None`: never probed.
     pub(super) id: Option<TargetId>,
     pub(super) address: IpAddr,
     /// Index into [`Roster::scripts`].
     pub(super) script: u32,
     pub(super) places: Vec<Place>,
+    /// When what was pushed holds no longer, for who is pushed; `None`: it does not already.
+    pub(super) silent_ms: Option<u64>,
+    /// For how long what was pushed last was said to hold.
+    pub(super) holds: Duration,
 }
 
 /// What a target of the new plan begins with.
@@ -250,6 +255,8 @@ mod tests {
             address: target.address,
             script: target.script,
             places: target.places,
+            silent_ms: None,
+            holds: Duration::ZERO,
         };
         let targets: Vec<_> = plan.targets.into_iter().map(kept).collect();
         let statuses = targets.iter().map(|_| Mutex::new(status.clone())).collect();

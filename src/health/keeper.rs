@@ -7,6 +7,11 @@
 //! # Bounds
 //! `MESSAGES_MAX` messages wait; a prober that finds no room waits for it (it never makes the keeper wait).
 
+/// What is known, shown.
+mod display;
+/// What is pushed.
+mod pushes;
+
 use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -15,29 +20,44 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use crossbeam::channel::{Receiver, RecvTimeoutError, Sender};
 use parking_lot::Mutex;
 
+use display::NotProbed;
+pub(super) use pushes::{Outdated, Pushed};
+
 use super::adoption::{Inheritance, Kept, Roster, first_combined, first_status, inheritances};
 use super::clock::Clock;
-use super::combination::{reason_of, state_of};
+use super::combination::reason_of;
 use super::guard::{self, Guard, Turn, Watched};
-use super::herald::{Event, Mouth, News};
+use super::herald::{Event, Mouth};
 use super::machine::{Change, Outcome, Rules, hold, step};
 use super::overrides::{Effect, Overrides};
-use super::plan::{Place, Plan, PlanTarget};
-use super::probe::Script;
+use super::plan::{Plan, PlanTarget};
+use super::probe::attempt::Recollection;
+use super::probe::{Conclusion, Means, Script};
 use super::prober::{Job, Mailbox, Order, Report, TargetId};
 use super::reason::Reason;
 use super::schedule::{Prng, Schedule};
 use super::status::{ChangeTimes, Sheet, StatusBoard, TargetStatus};
 use super::store::{Key, Saved};
-use super::words::{Verdict, Writer, member_word};
+use super::words::Writer;
 use crate::state::health_table::{HealthTable, State};
 
 /// Messages that wait for the keeper: 0.8 s of the largest fleet designed for (100,000 targets every 10 s), which is
 /// more than adopting a plan of that size takes.
 pub(super) const MESSAGES_MAX: usize = 8 * 1024;
 
-/// One warning about probes that could not be made in this time, whatever their number.
-const NOT_PROBED_PAUSE: Duration = Duration::from_secs(10);
+/// Probers behind those of sockets, in this order.
+#[derive(Clone, Copy)]
+pub(super) enum Special {
+    /// One that runs programs.
+    Programs,
+    /// One that looks at files.
+    Files,
+}
+
+impl Special {
+    /// How many there are.
+    pub(super) const COUNT: usize = 2;
+}
 
 /// What the keeper is told.
 pub(super) enum Message {
@@ -47,6 +67,8 @@ pub(super) enum Message {
     Adopt(Box<Plan>, Box<dyn FnOnce() + Send>),
     /// Overrides in place of those in force; told is how many members each concerns.
     Override(Overrides, Sender<Vec<usize>>),
+    /// What was pushed, by targets of this sheet; told is whether it is still the one in force.
+    Push(Arc<Sheet>, Vec<Pushed>, Sender<Result<(), Outdated>>),
     /// End the thread, and the probers with it.
     Stop,
 }
@@ -74,12 +96,8 @@ pub(super) struct Keeper {
     override_ends_ms: Option<u64>,
     /// When words change by the time alone, with the target. A set: whoever is shown again meanwhile is due once.
     agenda: BTreeSet<(u64, u32)>,
-}
-
-/// What has to be said about probes that could not be made.
-struct NotProbed {
-    said_at: Option<Instant>,
-    unsaid: u64,
+    /// When what was pushed holds no longer, with the target; those it was renewed for have another time by then.
+    silences: BTreeSet<(u64, u32)>,
 }
 
 impl Keeper {
@@ -105,12 +123,13 @@ impl Keeper {
             next_id: 0,
             recalled,
             prng: Prng::new(seed),
-            not_probed: NotProbed { said_at: None, unsaid: 0 },
+            not_probed: NotProbed::default(),
             guard: Guard::default(),
             overrides: Overrides::default(),
             effects: Vec::new(),
             override_ends_ms: None,
             agenda: BTreeSet::new(),
+            silences: BTreeSet::new(),
         }
     }
 
@@ -128,6 +147,10 @@ impl Keeper {
                     // An error: nobody waits any more.
                     let _ = told.try_send(counts);
                 }
+                Ok(Message::Push(sheet, pushes, told)) => {
+                    // An error: nobody waits any more.
+                    let _ = told.try_send(self.take_pushes(&sheet, pushes));
+                }
                 Ok(Message::Stop) | Err(RecvTimeoutError::Disconnected) => break,
                 Err(RecvTimeoutError::Timeout) => {}
             }
@@ -138,7 +161,8 @@ impl Keeper {
     /// The next message, or that something is due by the time alone.
     fn next_message(&self) -> Result<Message, RecvTimeoutError> {
         let warmer_ms = self.agenda.first().map(|(due_ms, _)| *due_ms);
-        match [warmer_ms, self.override_ends_ms].into_iter().flatten().min() {
+        let silent_ms = self.silences.first().map(|(due_ms, _)| *due_ms);
+        match [warmer_ms, silent_ms, self.override_ends_ms].into_iter().flatten().min() {
             Some(due_ms) => self.messages.recv_deadline(self.clock.instant(due_ms)),
             None => self.messages.recv().map_err(|_| RecvTimeoutError::Disconnected),
         }
@@ -178,6 +202,7 @@ impl Keeper {
             self.apply_overrides();
             self.show_all(self.clock.now_ms());
         }
+        self.serve_silences();
         while let Some((due_ms, index)) = self.agenda.first().copied() {
             let now_ms = self.clock.now_ms();
             if due_ms > now_ms {
@@ -188,64 +213,6 @@ impl Keeper {
         }
     }
 
-    /// Writes the words of a target's places, where they are others now.
-    fn show(&mut self, index: usize, now_ms: u64) {
-        let is_frozen = self.guard.frozen_ms().is_some();
-        let mut due_ms: Option<u64> = None;
-        for at in 0..self.roster.targets[index].places.len() {
-            let place = self.roster.targets[index].places[at];
-            let turned = self.combine(place, now_ms);
-            let effect = effect_of(&self.effects, place.pool as usize, place.member as usize);
-            let (word, next_ms) = member_word(&self.verdict(place, now_ms), &effect, is_frozen);
-            let pools = &self.roster.sheet.pools;
-            self.writer.write(pools, place.pool as usize, place.member as usize, word);
-            due_ms = due_ms.into_iter().chain(next_ms).min();
-            if let Some((change, reason)) = turned {
-                self.say(place, reason, Event::Changed(change));
-            }
-        }
-        if let Some(due_ms) = due_ms {
-            self.agenda.insert((due_ms, index as u32));
-        }
-    }
-
-    /// What probes say of a member.
-    fn verdict(&self, place: Place, now_ms: u64) -> Verdict {
-        let Roster { scripts, targets, sheet } = &self.roster;
-        let script_of = |target: u32| &*scripts[targets[target as usize].script as usize];
-        let member = &sheet.pools[place.pool as usize].members[place.member as usize];
-        match &member.several {
-            None => {
-                let target = member.targets[0];
-                Verdict::of_target(&sheet.targets[target as usize].lock(), script_of(target), now_ms)
-            }
-            Some(several) => {
-                let scripts = member.targets.iter().map(|target| script_of(*target));
-                let each: Vec<_> = sheet.statuses(member).into_iter().zip(scripts).collect();
-                let combined = sheet.combined[several.index as usize].lock();
-                Verdict::of_several(&combined, &several.quorum, &each, now_ms)
-            }
-        }
-    }
-
-    /// Combines the verdicts of a member's monitors anew, where it has several; what is to be said of that, if it is another.
-    fn combine(&self, place: Place, now_ms: u64) -> Option<(Change, Reason)> {
-        let sheet = &self.roster.sheet;
-        let member = &sheet.pools[place.pool as usize].members[place.member as usize];
-        let several = member.several.as_ref()?;
-        let states = member.targets.iter().map(|target| sheet.targets[*target as usize].lock().state.state);
-        let state = state_of(states, several.quorum.needed);
-        let mut combined = sheet.combined[several.index as usize].lock();
-        let previous = combined.verdict.state;
-        if previous == state {
-            return None;
-        }
-        combined.turn(state, &several.quorum, now_ms, now_secs());
-        drop(combined);
-        let reason = reason_of(state, &sheet.statuses(member), &several.quorum)?;
-        Some((Change { previous, state }, reason))
-    }
-
     /// One outcome: machine, table, board, log, in this order.
     fn take(&mut self, report: Report) {
         // A target that has ended meanwhile: its last outcome concerns no one.
@@ -253,12 +220,31 @@ impl Keeper {
         let Report { conclusion, duration, verdict_at, .. } = report;
 
         let now_ms = self.clock.ms(verdict_at);
-        let outcome = self.ask_guard(index, conclusion.outcome, duration, now_ms);
+        let is_remote = self.roster.scripts[self.roster.targets[index].script as usize].is_remote();
+        let outcome = match is_remote {
+            true => self.ask_guard(index, conclusion.outcome, duration, now_ms),
+            false => conclusion.outcome,
+        };
+        self.settle(index, conclusion, outcome, verdict_at, Some(duration));
+    }
+
+    /// Takes an outcome into account, which may count for another than it is.
+    fn settle(
+        &mut self,
+        index: usize,
+        conclusion: Conclusion,
+        outcome: Outcome,
+        verdict_at: Instant,
+        duration: Option<Duration>,
+    ) {
+        let now_ms = self.clock.ms(verdict_at);
         let kept = &self.roster.targets[index];
-        let monitor = &self.roster.scripts[kept.script as usize].monitor;
+        let script = &self.roster.scripts[kept.script as usize];
+        let monitor = &script.monitor;
         let mut status = self.roster.sheet.targets[index].lock();
         let before = status.state;
-        let (state, change) = match self.guard.frozen_ms() {
+        // What this machine is asked says nothing of whether it reaches others.
+        let (state, change) = match self.guard.frozen_ms().filter(|_| script.is_remote()) {
             None => step(before, outcome, &Rules::of(monitor), now_ms),
             // An answer cannot be the prober's failure, and a first verdict overturns none.
             Some(_) if before.state == State::Unknown && outcome == Outcome::Success => {
@@ -277,7 +263,7 @@ impl Keeper {
         };
         if change.is_some() {
             status.since_secs = now_secs();
-            let is_member = !kept.places.is_empty();
+            let is_member = script.is_remote() && !kept.places.is_empty();
             self.guard.note_state(index, is_member && state.state == State::Up);
         }
         // Most outcomes change nothing that a word tells.
@@ -289,7 +275,7 @@ impl Keeper {
         if change.is_some() {
             status.changed = Some(ChangeTimes { verdict_at, written_at: Instant::now() });
         }
-        status.last_duration = Some(duration);
+        status.last_duration = duration.or(status.last_duration);
         match conclusion.outcome {
             Outcome::Success => status.succeeded += 1,
             Outcome::Failure => status.failed += 1,
@@ -346,43 +332,11 @@ impl Keeper {
         if !succeeded && self.guard.is_outdated(started_ms) { Outcome::Inconclusive } else { outcome }
     }
 
-    /// Takes back what became of members for falls of their monitors that were the prober's own.
-    fn restore_combined(&self) {
-        let sheet = &self.roster.sheet;
-        for member in sheet.pools.iter().flat_map(|pool| &pool.members) {
-            let Some(several) = &member.several else { continue };
-            let states =
-                member.targets.iter().map(|target| sheet.targets[*target as usize].lock().state.state);
-            let state = state_of(states, several.quorum.needed);
-            let mut combined = sheet.combined[several.index as usize].lock();
-            if combined.verdict.state != state {
-                combined.restore(state);
-            }
-        }
-    }
-
-    /// Writes the words of every pool, where they are others now.
-    fn show_all(&mut self, now_ms: u64) {
-        let is_frozen = self.guard.frozen_ms().is_some();
-        let sheet = self.roster.sheet.clone();
-        for (index, pool) in sheet.pools.iter().enumerate() {
-            let mut words = Vec::with_capacity(pool.members.len());
-            for (member, planned) in pool.members.iter().enumerate() {
-                let place = Place { pool: index as u32, member: member as u32 };
-                let effect = effect_of(&self.effects, index, member);
-                let (word, due_ms) = member_word(&self.verdict(place, now_ms), &effect, is_frozen);
-                self.agenda.extend(due_ms.map(|due_ms| (due_ms, planned.targets[0])));
-                words.push(word);
-            }
-            self.writer.write_pool(&sheet.pools, index, is_frozen, words.into_iter());
-        }
-    }
-
     /// Goes over to a new plan.
     fn adopt(&mut self, plan: Plan, publish: Box<dyn FnOnce() + Send>) {
         let heirs = inheritances(&self.roster, &plan);
         let (now_secs, now_ms) = (now_secs(), self.clock.now_ms());
-        let Plan { table, scripts, identities, targets, pools, guard } = plan;
+        let Plan { table, scripts, identities, targets, pools, guard, exec_processes } = plan;
         let recalled = std::mem::take(&mut self.recalled);
 
         let mut statuses = Vec::with_capacity(targets.len());
@@ -424,11 +378,15 @@ impl Keeper {
         self.board.replace(sheet.clone());
         self.writer = Writer::new(sheet.table.clone());
         self.agenda.clear();
-        let orders = self.exchange_roster(Roster { scripts, targets: Vec::new(), sheet }, targets, &heirs);
+        let silences = self.silences_of(&scripts, &targets, &heirs, now_ms);
+        let orders =
+            self.exchange_roster(Roster { scripts, targets: Vec::new(), sheet }, targets, &heirs, silences);
         self.apply_overrides();
         self.show_all(now_ms);
         publish();
 
+        let limit = Order::Limit(usize::from(exec_processes));
+        self.probers[self.mailbox_of(Means::Program, TargetId(0))].post([limit]);
         for (prober, orders) in self.probers.iter().zip(orders) {
             prober.post(orders);
         }
@@ -445,25 +403,35 @@ impl Keeper {
         }
     }
 
+    /// Which of the probers finds out.
+    fn mailbox_of(&self, means: Means, id: TargetId) -> usize {
+        let sockets = self.probers.len() - Special::COUNT;
+        match means {
+            Means::Program => sockets + Special::Programs as usize,
+            Means::File => sockets + Special::Files as usize,
+            Means::Socket | Means::Push | Means::Forced => (id.0 % sockets as u64) as usize,
+        }
+    }
+
     /// Numbers the targets and replaces the roster; what each prober has to begin and to end.
     fn exchange_roster(
         &mut self,
         mut roster: Roster,
         targets: Vec<PlanTarget>,
         heirs: &[Inheritance],
+        silences: Vec<(Option<u64>, Duration)>,
     ) -> Vec<Vec<Order>> {
         let mut orders: Vec<Vec<Order>> = self.probers.iter().map(|_| Vec::new()).collect();
-        let threads = orders.len() as u64;
-        let is_forced = |target: &PlanTarget| roster.scripts[target.script as usize].forced().is_some();
+        let is_probed = |target: &PlanTarget| roster.scripts[target.script as usize].is_probed();
         let fresh_count = targets
             .iter()
             .zip(heirs)
-            .filter(|(target, heir)| !matches!(heir, Inheritance::All(_)) && !is_forced(target))
+            .filter(|(target, heir)| !matches!(heir, Inheritance::All(_)) && is_probed(target))
             .count();
         let mut fresh = 0;
         let mut lives_on = vec![false; self.roster.targets.len()];
         let now = Instant::now();
-        for (index, (target, heir)) in targets.into_iter().zip(heirs).enumerate() {
+        for (index, ((target, heir), silence)) in targets.into_iter().zip(heirs).zip(silences).enumerate() {
             let script = &roster.scripts[target.script as usize];
             let id = match heir {
                 Inheritance::All(old) => {
@@ -475,7 +443,7 @@ impl Keeper {
                     id
                 }
                 Inheritance::AllButJob(_) | Inheritance::StateOf(_) | Inheritance::None
-                    if script.forced().is_some() =>
+                    if !script.is_probed() =>
                 {
                     None
                 }
@@ -487,63 +455,28 @@ impl Keeper {
                         Schedule::first(now, fresh, fresh_count, interval, timeout, &mut self.prng);
                     fresh += 1;
                     let course = roster.sheet.targets[index].lock().state;
-                    let job = Job { id, address: target.address, script: script.clone(), schedule, course };
-                    orders[(id.0 % threads) as usize].push(Order::Begin(Box::new(job)));
+                    let mailbox = self.mailbox_of(script.means(), id);
+                    let (address, script) = (target.address, script.clone());
+                    let recollection = Recollection::default();
+                    let job = Job { id, address, script, schedule, course, recollection, told: None };
+                    orders[mailbox].push(Order::Begin(Box::new(job)));
                     self.index_of.insert(id, index as u32);
                     Some(id)
                 }
             };
             let PlanTarget { address, script, places, .. } = target;
-            roster.targets.push(Kept { id, address, script, places });
+            let (silent_ms, holds) = silence;
+            roster.targets.push(Kept { id, address, script, places, silent_ms, holds });
         }
         for (kept, _) in self.roster.targets.iter().zip(lives_on).filter(|(_, lives_on)| !lives_on) {
             if let Some(id) = kept.id {
                 self.index_of.remove(&id);
-                orders[(id.0 % threads) as usize].push(Order::End(id));
+                let means = self.roster.scripts[kept.script as usize].means();
+                orders[self.mailbox_of(means, id)].push(Order::End(id));
             }
         }
         self.roster = roster;
         orders
-    }
-
-    /// Says it of every member that has the target: of one with several monitors as of this monitor alone.
-    fn say_change(&self, index: usize, change: Change, reason: &Reason) {
-        for place in &self.roster.targets[index].places {
-            let member = &self.roster.sheet.pools[place.pool as usize].members[place.member as usize];
-            let position = member.targets.iter().position(|target| *target as usize == index);
-            let label = member.several.as_ref().zip(position).map(|(it, at)| it.quorum.labels[at].clone());
-            let event = match label {
-                None => Event::Changed(change),
-                Some(monitor) => Event::MonitorChanged { monitor, change },
-            };
-            self.say(*place, reason.clone(), event);
-        }
-    }
-
-    fn say(&self, place: Place, reason: Reason, event: Event) {
-        let pool = &self.roster.sheet.pools[place.pool as usize];
-        let member = &pool.members[place.member as usize];
-        let (pool, address) = (pool.name.clone(), member.address);
-        self.mouth.say(News { pool, member: member.name.clone(), address, reason, event });
-    }
-
-    fn say_not_probed(&mut self, index: usize, reason: Reason, now: Instant) {
-        self.not_probed.unsaid += 1;
-        let said_at = self.not_probed.said_at;
-        if said_at.is_none_or(|said_at| now.saturating_duration_since(said_at) >= NOT_PROBED_PAUSE) {
-            let probes = std::mem::take(&mut self.not_probed.unsaid);
-            self.not_probed.said_at = Some(now);
-            let event = Event::NotProbed { probes };
-            let kept = &self.roster.targets[index];
-            match kept.places.first() {
-                Some(place) => self.say(*place, reason, event),
-                // A canary that is no pool's member has no place.
-                None => {
-                    let (pool, member) = ("prober_guard".into(), "canary".into());
-                    self.mouth.say(News { pool, member, address: kept.address, reason, event });
-                }
-            }
-        }
     }
 }
 
@@ -555,11 +488,6 @@ impl Drop for Keeper {
             prober.post([Order::Stop]);
         }
     }
-}
-
-/// What is decided over a member.
-fn effect_of(effects: &[Vec<Effect>], pool: usize, member: usize) -> Effect {
-    effects.get(pool).and_then(|members| members.get(member)).copied().unwrap_or_default()
 }
 
 /// The watch over the targets of a plan that are probed, or none of the kind.
@@ -575,7 +503,7 @@ fn guard_of(
     let watched = targets.iter().zip(&sheet.targets).map(|(target, status)| {
         let next = seats.len() as u32;
         let seat = *seats.entry(target.address).or_insert(next);
-        let is_probed = scripts[target.script as usize].forced().is_none();
+        let is_probed = scripts[target.script as usize].is_remote();
         let is_member = is_probed && !target.places.is_empty();
         let is_up = is_member && status.lock().state.state == State::Up;
         Watched { seat, is_canary: target.is_canary && is_probed, is_up }

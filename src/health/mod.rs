@@ -47,6 +47,8 @@ pub mod plan;
 mod probe;
 /// The probe thread: an event loop over timers and connections.
 mod prober;
+/// The way of what is pushed into the engine.
+pub mod push;
 /// Why an outcome is what it is.
 pub mod reason;
 /// Writes states to disk.

@@ -11,8 +11,11 @@ use super::combination::Quorum;
 use super::guard;
 use super::probe::Script;
 use super::store::identity;
-use crate::config::model::{Member, Monitor, Monitors, Pool, ProberGuard, UpWhen};
+use crate::config::model::{Member, Monitor, Monitors, Pool, Probe, ProberGuard, UpWhen};
 use crate::state::health_table::HealthTable;
+
+/// Programs that run at once where nothing else is said.
+const EXEC_PROCESSES: u16 = 16;
 
 /// What to probe from now on, and the table that takes the verdicts.
 pub struct Plan {
@@ -25,6 +28,8 @@ pub struct Plan {
     pub(super) pools: Box<[PlanPool]>,
     /// When it is the prober that fails.
     pub(super) guard: Option<guard::Rules>,
+    /// Programs that run at once.
+    pub(super) exec_processes: u16,
 }
 
 /// An address with a monitor, and every member that is one of it.
@@ -62,6 +67,8 @@ pub(super) struct PlanMember {
     pub(super) targets: Box<[u32]>,
     /// How their verdicts are combined; `None`: there is one alone.
     pub(super) several: Option<Several>,
+    /// The one of its targets that is told what is pushed.
+    pub(super) pushed: Option<u32>,
     /// As configured.
     pub(super) weight: u32,
     /// As configured.
@@ -98,6 +105,8 @@ struct Prepared {
     scripts: Vec<u32>,
     /// `None`: there is one alone.
     quorum: Option<Arc<Quorum>>,
+    /// Number of the monitor that is told from outside.
+    push: Option<usize>,
 }
 
 impl<'p> Drafts<'p> {
@@ -109,7 +118,9 @@ impl<'p> Drafts<'p> {
             })
         });
         let scripts = scripts.collect();
-        Prepared { scripts, quorum: (monitors.list.len() > 1).then(|| Arc::new(Quorum::of(monitors))) }
+        let push = monitors.list.iter().position(|named| matches!(named.monitor.probe, Probe::Push { .. }));
+        let quorum = (monitors.list.len() > 1).then(|| Arc::new(Quorum::of(monitors)));
+        Prepared { scripts, quorum, push }
     }
 
     /// The targets of a member, one a monitor.
@@ -158,20 +169,44 @@ impl Plan {
                 };
                 let place = Place { pool: pool_index as u32, member: member_index as u32 };
                 let targets = drafts.aim(monitors, &prepared, member, place);
+                let pushed = prepared.push.map(|at| targets[at]);
                 let several = prepared.quorum.clone().map(|quorum| {
                     drafts.combined_count += 1;
                     Several { quorum, index: drafts.combined_count - 1 }
                 });
                 latest = Some((monitors, prepared));
                 let (name, weight, enabled) = (member.name.as_str().into(), member.weight, member.enabled);
-                PlanMember { name, address: member.ip, targets, several, weight, enabled, region: None }
+                PlanMember {
+                    name,
+                    address: member.ip,
+                    targets,
+                    several,
+                    pushed,
+                    weight,
+                    enabled,
+                    region: None,
+                }
             });
             let (members, name) = (members.collect(), pool.name.as_str().into());
             named.push(PlanPool { members, name, up_when: pool.up_when });
         }
         let Drafts { scripts, targets, .. } = drafts;
         let identities = scripts.iter().map(|script: &Arc<Script>| identity(&script.monitor)).collect();
-        Plan { table, scripts, identities, targets, pools: named.into(), guard: None }
+        Plan {
+            table,
+            scripts,
+            identities,
+            targets,
+            pools: named.into(),
+            guard: None,
+            exec_processes: EXEC_PROCESSES,
+        }
+    }
+
+    /// The same with another number of programs that run at once.
+    #[must_use]
+    pub fn limited(self, exec_processes: u16) -> Plan {
+        Plan { exec_processes, ..self }
     }
 
     /// The same with the regions of its members, by which overrides may name them.

@@ -241,6 +241,11 @@ impl StatusBoard {
         *self.sheet.lock() = sheet;
     }
 
+    /// The board of the plan in force.
+    pub(super) fn sheet(&self) -> Arc<Sheet> {
+        self.sheet.lock().clone()
+    }
+
     /// A copy of everything. Each target is copied at one instant, the whole is not.
     pub fn snapshot(&self) -> Status {
         let sheet = self.sheet.lock().clone();

@@ -44,6 +44,9 @@ impl Probe {
             Probe::Dns(_) => "dns",
             Probe::Icmp => "icmp",
             Probe::Agent { .. } => "agent",
+            Probe::Exec { .. } => "exec",
+            Probe::File { .. } => "file",
+            Probe::Push { .. } => "push",
             Probe::Forced { .. } => "forced",
         }
     }

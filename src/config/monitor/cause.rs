@@ -22,6 +22,15 @@ pub enum ParameterCause {
     /// Two sources for one family.
     #[error("`source` has a second {family} address")]
     SecondSource { family: &'static str },
+    /// The first item of a command is no absolute path.
+    #[error("{text} is not the path of a program")]
+    NotProgram { text: Found },
+    /// A program that cannot be run as things are.
+    #[error("the program {path} cannot be run: {fault}")]
+    Program { path: Found, fault: ProgramFault },
+    /// More than one monitor that is told from outside.
+    #[error("a second `push` monitor")]
+    SecondPush,
     /// A key of one monitor where there are several.
     #[error("`{key}` stands beside `monitors`")]
     BesideMonitors { key: &'static str },
@@ -31,6 +40,20 @@ pub enum ParameterCause {
     /// A target that no source can reach.
     #[error("`source` has no {family} address, but {target} is probed")]
     SourceFamily { family: &'static str, target: IpAddr },
+}
+
+/// Why a program cannot be run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ProgramFault {
+    /// Nothing is there.
+    #[error("there is no such file")]
+    Missing,
+    /// A folder, say.
+    #[error("it is no file")]
+    NoFile,
+    /// Nobody may execute it.
+    #[error("nobody may execute it")]
+    NotExecutable,
 }
 
 impl ParameterCause {
@@ -46,6 +69,9 @@ impl ParameterCause {
                 "accepted are unicast addresses that need no interface beside them"
             }
             ParameterCause::SecondSource { .. } => "accepted are one IPv4 and one IPv6 address",
+            ParameterCause::NotProgram { .. } => "accepted is an absolute path: no shell looks for it",
+            ParameterCause::Program { .. } => "until it can be, each run of it is a failure",
+            ParameterCause::SecondPush => "what is pushed names a member, not a monitor",
             ParameterCause::BesideMonitors { .. } => "give one of the two: `monitors` is a list of them",
             ParameterCause::PassAboveCount { count, .. } => {
                 return Some(format!("accepted are `all`, `any` and 1 to {count}"));
