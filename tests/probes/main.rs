@@ -20,6 +20,12 @@ mod names;
 mod paths;
 /// The namespaces, and configurations.
 mod room;
+/// `file`.
+mod files;
+/// `exec`.
+mod programs;
+/// `push`.
+mod pushes;
 /// Several monitors of a member.
 mod several;
 /// `tls` and the certificate of `https` against openssl.
