@@ -7,6 +7,8 @@
 //! # Bounds
 //! `MESSAGES_MAX` messages wait; a prober that finds no room waits for it (it never makes the keeper wait).
 
+/// What operators have decided.
+mod decisions;
 /// What is known, shown.
 mod display;
 /// What is pushed.
@@ -20,6 +22,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use crossbeam::channel::{Receiver, RecvTimeoutError, Sender};
 use parking_lot::Mutex;
 
+use decisions::Concerned;
 use display::NotProbed;
 pub(super) use pushes::{Outdated, Pushed};
 
@@ -92,6 +95,8 @@ pub(super) struct Keeper {
     overrides: Overrides,
     /// What they come to, by pool and member; empty where none is made.
     effects: Vec<Vec<Effect>>,
+    /// Whom each of them concerns.
+    concerned: Concerned,
     /// When the next one ends.
     override_ends_ms: Option<u64>,
     /// When words change by the time alone, with the target. A set: whoever is shown again meanwhile is due once.
@@ -127,6 +132,7 @@ impl Keeper {
             guard: Guard::default(),
             overrides: Overrides::default(),
             effects: Vec::new(),
+            concerned: Concerned::default(),
             override_ends_ms: None,
             agenda: BTreeSet::new(),
             silences: BTreeSet::new(),
@@ -166,34 +172,6 @@ impl Keeper {
             Some(due_ms) => self.messages.recv_deadline(self.clock.instant(due_ms)),
             None => self.messages.recv().map_err(|_| RecvTimeoutError::Disconnected),
         }
-    }
-
-    /// Derives what the overrides come to; returns how many members each concerns.
-    fn apply_overrides(&mut self) -> Vec<usize> {
-        let now_secs = u64::from(now_secs());
-        let ends_secs = self.overrides.next_end_secs(now_secs);
-        // What ends is looked at by the wall clock, so by that it must have ended.
-        let ends_ms = ends_secs.map(|secs| self.clock.now_ms() + (secs - now_secs).saturating_mul(1000));
-        self.override_ends_ms = ends_ms;
-        let list = &self.overrides.list;
-        let mut counts = vec![0; list.len()];
-        if list.is_empty() {
-            self.effects.clear();
-            return counts;
-        }
-        let pools = self.roster.sheet.pools.iter().map(|pool| {
-            let members = pool.members.iter().map(|member| {
-                let region = member.region.as_deref();
-                for (count, one) in counts.iter_mut().zip(list.iter()) {
-                    *count +=
-                        usize::from(one.target.selects(&pool.name, &member.name, member.address, region));
-                }
-                Effect::of(list, (&pool.name, &member.name, member.address, region), now_secs)
-            });
-            members.collect()
-        });
-        self.effects = pools.collect();
-        counts
     }
 
     /// Gives targets that warm up the weight that is due.
@@ -381,6 +359,7 @@ impl Keeper {
         let silences = self.silences_of(&scripts, &targets, &heirs, now_ms);
         let orders =
             self.exchange_roster(Roster { scripts, targets: Vec::new(), sheet }, targets, &heirs, silences);
+        self.concerned.clear();
         self.apply_overrides();
         self.show_all(now_ms);
         publish();

@@ -140,5 +140,5 @@ fn word_of(
     let who: (&str, &str, IpAddr, Option<&str>) =
         (pool, &member.name, member.address, member.region.as_deref());
     let effect = Effect::of(overrides, who, now_secs);
-    (member_word(&verdict, &effect, false).0, origin)
+    (member_word(&verdict, &effect, false, now_ms).0, origin)
 }

@@ -379,7 +379,8 @@ impl Prober {
             let is_told = |(told, at): &(Conclusion, Instant)| {
                 *told == conclusion && started + pause / 2 < *at + job.script.monitor.interval
             };
-            if job.told.as_ref().is_some_and(is_told) {
+            // While a verdict is in doubt each look counts.
+            if !job.course.is_pressing() && job.told.as_ref().is_some_and(is_told) {
                 job.schedule.hasten(started, verdict_at, pause, &mut self.prng);
                 self.timers.push(Reverse((job.schedule.due(), ticket)));
                 return;

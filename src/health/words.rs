@@ -68,7 +68,12 @@ fn flip_secs(status: &TargetStatus, script: &Script) -> Option<u16> {
 }
 
 /// The word of a member, and when it changes by the time alone.
-pub(super) fn member_word(verdict: &Verdict, effect: &Effect, is_frozen: bool) -> (Word, Option<u64>) {
+pub(super) fn member_word(
+    verdict: &Verdict,
+    effect: &Effect,
+    is_frozen: bool,
+    now_ms: u64,
+) -> (Word, Option<u64>) {
     let Advice { weight_permille, drain } = verdict.advice;
     let is_draining = drain || effect.drain;
     let advised = weight_permille.unwrap_or(WHOLE_PERMILLE).min(WHOLE_PERMILLE);
@@ -76,8 +81,11 @@ pub(super) fn member_word(verdict: &Verdict, effect: &Effect, is_frozen: bool) -
     let permille = if is_draining { 0 } else { warmed };
     // What is advised above 0 stays so, however cold.
     let permille = if advised > 0 && !is_draining { permille.max(1) } else { permille };
-    // What does not hang on outcomes is not changed by one.
-    let flip_secs = if effect.state.is_some() { 0 } else { verdict.flip_secs };
+    // What does not hang on outcomes is not changed by one, but by its end.
+    let (flip_secs, again_ms) = match effect.state {
+        Some(_) => effect.flip_secs(now_ms),
+        None => (verdict.flip_secs, None),
+    };
     let flags = Flags::FORCED
         .when(effect.is_any())
         .and(Flags::FROZEN.when(is_frozen))
@@ -91,7 +99,7 @@ pub(super) fn member_word(verdict: &Verdict, effect: &Effect, is_frozen: bool) -
         .with_flip_secs(flip_secs)
         .with_permille(permille as u16)
         .with_weight_override(effect.weight);
-    (word, verdict.next_ms)
+    (word, verdict.next_ms.into_iter().chain(again_ms).min())
 }
 
 /// Whether a pool counts as up: enough members that are UP and weigh something, and enough of the weight with them. A member
@@ -169,7 +177,7 @@ mod tests {
 
     fn word(status: &TargetStatus, effect: &Effect) -> Word {
         let script = Script::new(&tcp_monitor(1));
-        member_word(&Verdict::of_target(status, &script, 0), effect, false).0
+        member_word(&Verdict::of_target(status, &script, 0), effect, false, 0).0
     }
 
     #[test]

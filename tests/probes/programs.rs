@@ -118,6 +118,14 @@ fn program_that_hangs_is_killed_in_time_with_all_it_started_and_none_is_left() {
     // Each round leaves a process behind for as long as it lasts; none is there twice, and none is dead and not waited for.
     let parent = server.process.id();
     wait_until("a moment without any child", || children(parent).is_empty());
+    let descriptors = || fs::read_dir(format!("/proc/{parent}/fd")).unwrap().count();
+    let failed = || crate::room::member(&server, "hang")["probes_failed"].as_u64().unwrap();
+    let (before, rounds) = (descriptors(), failed());
+    wait_until("some rounds", || failed() >= rounds + 4);
+    wait_until("all of their descriptors to be closed", || {
+        children(parent).is_empty() && descriptors() <= before
+    });
+    wait_until("a moment without any child", || children(parent).is_empty());
     assert!(!is_alive(&at("grandchild")) && !is_alive(&at("left")), "what they started is gone too");
 
     // A reload without them ends the one under way; so does the end.

@@ -32,7 +32,7 @@ impl Keeper {
             let place = self.roster.targets[index].places[at];
             let turned = self.combine(place, now_ms);
             let effect = effect_of(&self.effects, place.pool as usize, place.member as usize);
-            let (word, next_ms) = member_word(&self.verdict(place, now_ms), &effect, is_frozen);
+            let (word, next_ms) = member_word(&self.verdict(place, now_ms), &effect, is_frozen, now_ms);
             let pools = &self.roster.sheet.pools;
             self.writer.write(pools, place.pool as usize, place.member as usize, word);
             due_ms = due_ms.into_iter().chain(next_ms).min();
@@ -106,7 +106,7 @@ impl Keeper {
             for (member, planned) in pool.members.iter().enumerate() {
                 let place = Place { pool: index as u32, member: member as u32 };
                 let effect = effect_of(&self.effects, index, member);
-                let (word, due_ms) = member_word(&self.verdict(place, now_ms), &effect, is_frozen);
+                let (word, due_ms) = member_word(&self.verdict(place, now_ms), &effect, is_frozen, now_ms);
                 self.agenda.extend(due_ms.map(|due_ms| (due_ms, planned.targets[0])));
                 words.push(word);
             }
