@@ -10,8 +10,10 @@ use super::compile::{Apexes, largest_ttls};
 use super::decode::{Decoder, Field, Placed, Read, Section, Seen, key};
 use super::dnssec::check_lifetimes;
 use super::model::{
-    Config, Fallback, GlobalNames, Method, OwnerName, OwnerNameRef, Pool, Server, Topology, Zone,
+    Config, Fallback, GlobalNames, Method, NamedMonitor, OwnerName, OwnerNameRef, Pool, Server, Topology,
+    Zone,
 };
+use super::monitor::ParameterCause;
 use super::names::{Names, read_names, resolve};
 use super::pools::{ReadPool, read_pools};
 use super::report::{FileId, Findings, Span};
@@ -145,6 +147,7 @@ pub(super) fn link(
     if topology_known {
         give_orders(&mut pools, &topology, findings);
     }
+    check_pushed(&pools, &server, findings);
     check_signed(&zones, &server, &globalnames, &pools, seen.place("globalnames"), findings);
     let pools: Vec<Pool> = pools.into_iter().filter_map(|pool| pool.pool).collect();
     let zones: Vec<Zone> = zones.into_iter().map(|zone| zone.zone).collect();
@@ -159,6 +162,16 @@ fn give_orders(pools: &mut [ReadPool], topology: &Topology, findings: &mut Findi
         if let Some(Pool { method: Method::Twrr { next }, .. }) = pool {
             *next = orders;
         }
+    }
+}
+
+/// Warns of pools whose members nobody can say anything of.
+fn check_pushed(pools: &[ReadPool], server: &Server, findings: &mut Findings) {
+    let is_pushed = |pool: &Pool| pool.monitors.list.iter().any(NamedMonitor::is_pushed);
+    let pushed = pools.iter().filter(|read| read.pool.as_ref().is_some_and(is_pushed));
+    for read in pushed.filter(|_| server.state_dir.is_none()) {
+        let pool = Found::new(&read.name);
+        findings.warning(FileId(0), read.at, ParameterCause::NoSocket { pool }.into());
     }
 }
 

@@ -220,7 +220,7 @@ fn check_source_families(d: &mut Decoder<'_, '_>, at: Span, monitor: &NamedMonit
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::{errors, loaded};
+    use super::super::tests::{errors, loaded, warnings};
 
     /// A configuration with one pool that is probed by these lines.
     fn with(lines: &str) -> String {
@@ -244,6 +244,15 @@ mod tests {
         assert_eq!(retries, [0, 2]);
         let probed = pool.monitors.list.iter().map(|one| one.address_of(&pool.members[0]).to_string());
         assert_eq!(probed.collect::<Vec<_>>(), ["192.0.2.1", "192.0.2.9"]);
+    }
+
+    #[test]
+    fn pool_that_nobody_can_push_to_is_warned_about() {
+        let push = with("monitor: push\n");
+        let warning = "3:3: the pool `p` has a `push` monitor, but nobody can push (give `server.state_dir`: the server takes \
+                       what is pushed there)";
+        assert_eq!(warnings(&push), [warning]);
+        assert!(warnings(&format!("server: {{state_dir: state}}\n{push}")).is_empty());
     }
 
     #[test]

@@ -35,6 +35,11 @@ impl Monitors {
 }
 
 impl NamedMonitor {
+    /// Whether it probes nothing: somebody says what it says.
+    pub fn is_pushed(&self) -> bool {
+        matches!(self.monitor.probe, Probe::Push { .. })
+    }
+
     /// The address that is probed for a member.
     pub fn address_of(&self, member: &Member) -> IpAddr {
         match self.monitor.probe {

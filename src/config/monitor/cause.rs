@@ -31,6 +31,9 @@ pub enum ParameterCause {
     /// More than one monitor that is told from outside.
     #[error("a second `push` monitor")]
     SecondPush,
+    /// Nobody can push.
+    #[error("the pool {pool} has a `push` monitor, but nobody can push")]
+    NoSocket { pool: Found },
     /// A key of one monitor where there are several.
     #[error("`{key}` stands beside `monitors`")]
     BesideMonitors { key: &'static str },
@@ -71,6 +74,9 @@ impl ParameterCause {
             ParameterCause::SecondSource { .. } => "accepted are one IPv4 and one IPv6 address",
             ParameterCause::NotProgram { .. } => "accepted is an absolute path: no shell looks for it",
             ParameterCause::Program { .. } => "until it can be, each run of it is a failure",
+            ParameterCause::NoSocket { .. } => {
+                "give `server.state_dir`: the server takes what is pushed there"
+            }
             ParameterCause::SecondPush => "what is pushed names a member, not a monitor",
             ParameterCause::BesideMonitors { .. } => "give one of the two: `monitors` is a list of them",
             ParameterCause::PassAboveCount { count, .. } => {
