@@ -145,7 +145,7 @@ fn rooms_import_only_what_the_plan_allows() {
         ("dataplane", &["io", "wire", "state"]),
         ("dnssec", &["wire"]),
         ("config", &["wire", "state", "dnssec"]),
-        ("health", &["wire", "state", "config::model"]),
+        ("health", &["sys::process", "wire", "state", "config::model"]),
         ("control", &["wire", "state", "io", "dataplane", "config", "dnssec", "health"]),
         ("cli", &["control", "config", "dnssec", "wire::name"]),
         ("main", &["cli"]),

@@ -24,6 +24,8 @@ mod dnssec;
 mod overrides;
 /// `steerd plan`.
 mod plan;
+/// `steerd push`.
+mod push;
 /// `steerd why`.
 mod why;
 /// Signals to commands.
@@ -46,6 +48,7 @@ const EXAMPLES: &str = "Examples:
   steerd serve -c steerd.yaml                  answer queries; SIGHUP or a changed file reloads
   steerd serve -c lb.yaml --topology dc.yaml   with the regions in a file of their own
   steerd override add drain web1 -c steerd.yaml  no new clients for a member, whatever probes say
+  steerd push web web1 up 75% -c steerd.yaml   the state of a member whose monitor is `push`
   steerd dnssec status example.com             keys of a signed zone, and what happens to them next";
 
 #[derive(Subcommand)]
@@ -107,6 +110,11 @@ enum Verb {
         #[command(subcommand)]
         verb: Box<overrides::Verb>,
     },
+    /// Tell the running server the state of members that are not probed: those whose monitor is `push`
+    #[command(
+        after_help = "STATE is in the words of an agent: up, down, drain, maint, ready, 75%. It holds for its time to live; after that, the\nverdict of `silence` does. A line on standard input is POOL MEMBER STATE [ttl=TIME] [# REASON]; up to 1024 lines count at once,\nor none of them. Needs server.state_dir, and the rights of who runs the server.\n\nExamples:\n  steerd push web web1-dc1 up 75% -c steerd.yaml --ttl 30s\n  steerd push web 192.0.2.1 drain -c steerd.yaml --reason 'new kernel'\n  fleet-states | steerd push - --state-dir /var/lib/steerd"
+    )]
+    Push(Box<push::Pushes>),
     /// Explain an answer: zone, client, pool, every member, who is drawn, the TTL
     #[command(
         after_help = "With a configuration no server is needed: the answer is that of a fresh worker, with the states that the server last\nsaved and the overrides in force; members that nothing is known of are taken for up. With --live the running server\nexplains, with the states and reasons of its probes. Workers have positions of their own in the rotation.\n\nExamples:\n  steerd why www.example.com -c steerd.yaml\n  steerd why www.example.com AAAA -c steerd.yaml --ecs 192.0.2.0/24 --assume web1-dc1=down\n  steerd why www.example.com -c steerd.yaml --client 198.51.100.7 --json\n  steerd why www.example.com -c steerd.yaml --live"
@@ -164,6 +172,7 @@ pub fn main() -> ExitCode {
         Verb::Demo { listen, admin, log } => demo::run(listen, admin, &log),
         Verb::Dnssec { verb } => dnssec::run(*verb),
         Verb::Override { verb } => overrides::run(*verb),
+        Verb::Push(pushes) => push::run(*pushes),
         Verb::Why(why) => why::run(*why),
         Verb::Plan(plan) => match plan::run(*plan) {
             Ok(code) => return code,

@@ -100,7 +100,11 @@ fn lifetime(text: &str) -> Result<Duration, String> {
 }
 
 impl Server {
-    fn state_dir(self) -> Result<PathBuf, String> {
+    /// Its state directory.
+    ///
+    /// # Errors
+    /// Why that is not known.
+    pub(super) fn state_dir(self) -> Result<PathBuf, String> {
         if let Some(state_dir) = self.state_dir {
             return Ok(state_dir);
         }
@@ -108,7 +112,7 @@ impl Server {
         let Config { server, .. } = config::load(&file, None).map_err(|report| report.to_string())?.config;
         server
             .state_dir
-            .ok_or_else(|| format!("{} has no server.state_dir: overrides need one", file.display()))
+            .ok_or_else(|| format!("{} has no server.state_dir: the server listens there", file.display()))
     }
 }
 

@@ -11,8 +11,10 @@ use super::decode::{Decoder, Field, Placed, Read, Section, Seen, key};
 use super::dnssec::check_lifetimes;
 use super::failures::warn_of_overload;
 use super::model::{
-    Config, Fallback, GlobalNames, Method, OwnerName, OwnerNameRef, Pool, Server, Topology, Zone,
+    Config, Fallback, GlobalNames, Method, NamedMonitor, OwnerName, OwnerNameRef, Pool, Server, Topology,
+    Zone,
 };
+use super::monitor::ParameterCause;
 use super::names::{Names, read_names, resolve};
 use super::nested::nest;
 use super::pools::{ReadPool, read_pools};
@@ -85,7 +87,7 @@ fn read_top<'t>(
         match name {
             "server" => server = read_server(d, field, directory, &mut secret_file)?,
             "globalnames" => names = read_names(d, field)?,
-            "pools" => pools = read_pools(d, field)?,
+            "pools" => pools = read_pools(d, field, directory)?,
             "topology" => topology = Some(read_topology(d, field)?),
             "topology_file" => {
                 let path = d.value(field, |scalar| text_octets(&scalar.text, MAX_PATH_OCTETS))?;
@@ -159,6 +161,7 @@ pub(super) fn link(
         let pools = pools.iter().filter_map(|read| Some((read.at, read.pool.as_ref()?)));
         warn_of_overload(pools, &topology, |at, cause| findings.warning(file, at, cause));
     }
+    check_pushed(&pools, &server, findings);
     check_signed(&zones, &server, &globalnames, &pools, seen.place("globalnames"), findings);
     let pools: Vec<Pool> = pools.into_iter().filter_map(|pool| pool.pool).collect();
     let zones: Vec<Zone> = zones.into_iter().map(|zone| zone.zone).collect();
@@ -187,6 +190,16 @@ fn give_orders(pools: &mut [ReadPool], regions: &HashMap<&str, u16>, findings: &
         if let Some(Pool { method: Method::Twrr { next }, .. }) = pool {
             *next = orders;
         }
+    }
+}
+
+/// Warns of pools whose members nobody can say anything of.
+fn check_pushed(pools: &[ReadPool], server: &Server, findings: &mut Findings) {
+    let is_pushed = |pool: &Pool| pool.monitors.list.iter().any(NamedMonitor::is_pushed);
+    let pushed = pools.iter().filter(|read| read.pool.as_ref().is_some_and(is_pushed));
+    for read in pushed.filter(|_| server.state_dir.is_none()) {
+        let pool = Found::new(&read.name);
+        findings.warning(FileId(0), read.at, ParameterCause::NoSocket { pool }.into());
     }
 }
 

@@ -28,6 +28,8 @@ pub mod guard;
 mod method;
 /// `monitor` and `monitor_params` of a pool.
 mod monitor;
+/// How a pool's members are probed.
+mod monitors;
 /// What beside counts decides over a verdict.
 mod discipline;
 /// `globalnames`.

@@ -95,6 +95,8 @@ pub struct Server {
     pub steering: Steering,
     /// Threads that probe. 1..=64.
     pub probe_threads: u16,
+    /// Programs of `exec` monitors that run at once. 1..=256.
+    pub exec_processes: u16,
     /// When many failures at once are taken for the prober's own; `None`: never.
     pub prober_guard: Option<ProberGuard>,
     /// NS names of globalnames that are their own apex; empty: synthesized.
@@ -536,6 +538,27 @@ pub enum Probe {
         port: u16,
         /// Octets sent after connecting; empty sends nothing. At most 4096.
         send: Vec<u8>,
+    },
+    /// A program of this machine; it ends with 0 for a success.
+    Exec {
+        /// Its absolute path and its arguments, at least the first; at most 64. `{ip}` stands for the probed address.
+        command: Vec<String>,
+    },
+    /// What a file says, in the words of `agent`.
+    File {
+        /// Its path; `{ip}` stands for the probed address.
+        path: PathBuf,
+        /// The verdict without a file.
+        missing_up: bool,
+    },
+    /// What somebody says who is not asked, in the words of `agent`.
+    Push {
+        /// Name of the pool, which is part of whom it is said of.
+        pool: String,
+        /// For how long it holds. 1 s..=24 h.
+        ttl: Duration,
+        /// The verdict after that.
+        silence_up: bool,
     },
     /// No probe at all: the verdict is given.
     Forced {

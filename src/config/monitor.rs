@@ -24,10 +24,13 @@ use crate::wire::name::Name;
 mod build;
 /// What can be wrong with a parameter.
 pub(super) mod cause;
+/// Monitors that ask this machine.
+mod local;
 /// Values that only parameters have.
 mod values;
 
 pub(super) use cause::ParameterCause;
+pub(super) use local::Surroundings;
 pub(super) use values::probe_address;
 
 const INTERVAL: RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_secs(3600);
@@ -51,6 +54,12 @@ const MAX_REGEX_OCTETS: usize = 1 << 20;
 /// The part of a regular expression's error that is shown.
 const MAX_REGEX_ERROR_CHARS: usize = 160;
 
+/// Verdicts that are given.
+const VERDICTS: &[(&str, bool)] = &[("up", true), ("down", false)];
+const VERDICT_WORDS: &str = "`up` and `down`";
+/// How long what was pushed holds.
+const TTL: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(86_400);
+
 /// What `monitor` says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum MonitorKind {
@@ -62,6 +71,9 @@ pub(super) enum MonitorKind {
     Dns,
     Icmp,
     Agent,
+    Exec,
+    File,
+    Push,
     Forced,
 }
 
@@ -74,6 +86,9 @@ const MONITORS: &[(&str, MonitorKind)] = &[
     ("dns", MonitorKind::Dns),
     ("icmp", MonitorKind::Icmp),
     ("agent", MonitorKind::Agent),
+    ("exec", MonitorKind::Exec),
+    ("file", MonitorKind::File),
+    ("push", MonitorKind::Push),
     ("forced", MonitorKind::Forced),
     ("tcp_connect", MonitorKind::Tcp),
     ("http_status", MonitorKind::Http),
@@ -82,11 +97,11 @@ const MONITORS: &[(&str, MonitorKind)] = &[
 ];
 
 /// The monitors, for messages.
-pub(super) const MONITOR_WORDS: &str =
-    "`tcp`, `tcp_content`, `http`, `https`, `tls`, `dns`, `icmp`, `agent` and `forced`";
+pub(super) const MONITOR_WORDS: &str = "`tcp`, `tcp_content`, `http`, `https`, `tls`, `dns`, `icmp`, `agent`, `exec`, `file`, `push` and `forced`";
 
 impl MonitorKind {
-    fn name(self) -> &'static str {
+    /// Its word.
+    pub(super) fn name(self) -> &'static str {
         match self {
             MonitorKind::Tcp => "tcp",
             MonitorKind::TcpContent => "tcp_content",
@@ -96,6 +111,9 @@ impl MonitorKind {
             MonitorKind::Dns => "dns",
             MonitorKind::Icmp => "icmp",
             MonitorKind::Agent => "agent",
+            MonitorKind::Exec => "exec",
+            MonitorKind::File => "file",
+            MonitorKind::Push => "push",
             MonitorKind::Forced => "forced",
         }
     }
@@ -111,18 +129,37 @@ impl MonitorKind {
             MonitorKind::Dns => "the parameters of a `dns` monitor",
             MonitorKind::Icmp => "the parameters of an `icmp` monitor",
             MonitorKind::Agent => "the parameters of an `agent` monitor",
+            MonitorKind::Exec => "the parameters of an `exec` monitor",
+            MonitorKind::File => "the parameters of a `file` monitor",
+            MonitorKind::Push => "the parameters of a `push` monitor",
             MonitorKind::Forced => "the parameters of a `forced` monitor",
         }
     }
 
     /// Whether it takes this parameter.
     fn takes(self, parameter: &str) -> bool {
-        COMMON.contains(&parameter)
-            || (self != MonitorKind::Forced && PROBED.contains(&parameter))
-            || self.parameters().contains(&parameter)
+        let (is_timed, speaks, is_aimed) = match self {
+            MonitorKind::Push => (false, false, false),
+            MonitorKind::Forced => (true, false, false),
+            MonitorKind::Exec | MonitorKind::File => (true, false, true),
+            MonitorKind::Tcp
+            | MonitorKind::TcpContent
+            | MonitorKind::Http
+            | MonitorKind::Https
+            | MonitorKind::Tls
+            | MonitorKind::Dns
+            | MonitorKind::Icmp
+            | MonitorKind::Agent => (true, true, true),
+        };
+        match parameter {
+            "warmup" => true,
+            "source" => speaks,
+            "monitor_ip" => is_aimed,
+            parameter => (is_timed && COMMON.contains(&parameter)) || self.parameters().contains(&parameter),
+        }
     }
 
-    /// Parameters besides [`COMMON`] and [`PROBED`].
+    /// Parameters that not every monitor, or nearly every one, takes.
     fn parameters(self) -> &'static [&'static str] {
         match self {
             MonitorKind::Tcp => &["port"],
@@ -133,6 +170,7 @@ impl MonitorKind {
                 "verify",
                 "method",
                 "url_path",
+                "path",
                 "hostname",
                 "expected_codes",
                 "headers",
@@ -149,17 +187,17 @@ impl MonitorKind {
             }
             MonitorKind::Icmp => &[],
             MonitorKind::Agent => &["port", "send"],
+            MonitorKind::Exec => &["command"],
+            MonitorKind::File => &["path", "missing"],
+            MonitorKind::Push => &["ttl", "silence"],
             MonitorKind::Forced => &["status"],
         }
     }
 }
 
-/// Parameters of every monitor.
+/// Parameters of every monitor that finds out by itself; `warmup` is of all.
 const COMMON: [&str; 8] =
     ["interval", "timeout", "retries", "rise", "retry_interval", "hold_down", "warmup", "damping"];
-
-/// Parameters of every monitor that probes.
-const PROBED: [&str; 2] = ["source", "monitor_ip"];
 
 pub(super) static PARAMETERS: Section = Section {
     title: "`monitor_params`",
@@ -178,7 +216,8 @@ pub(super) static PARAMETERS: Section = Section {
         key("use_ssl"),
         key("verify"),
         key("method"),
-        key_or("url_path", &["path"]),
+        key("url_path"),
+        key("path"),
         key("hostname"),
         key("expected_codes"),
         key("status"),
@@ -195,6 +234,10 @@ pub(super) static PARAMETERS: Section = Section {
         key_or("expected_addresses", &["expected_address"]),
         key_or("source", &["source_ip"]),
         key("monitor_ip"),
+        key("command"),
+        key("missing"),
+        key("ttl"),
+        key("silence"),
     ],
     may_be_empty: true,
 };
@@ -231,6 +274,12 @@ pub(super) struct Parameters {
     addresses: Vec<IpAddr>,
     source: Sources,
     monitor_ip: Option<Placed<IpAddr>>,
+    command: Option<Placed<Vec<String>>>,
+    /// Of `file`; of `http` another name of its `url_path`.
+    path: Option<Placed<String>>,
+    missing: Option<Placed<bool>>,
+    ttl: Option<Placed<Duration>>,
+    silence: Option<Placed<bool>>,
 }
 
 /// Reads `monitor`.
@@ -254,12 +303,15 @@ pub(super) fn read_parameters<'t>(d: &mut Decoder<'t, '_>, field: Field<'t>) -> 
             "use_ssl" => p.use_ssl = d.value(field, boolean)?,
             "verify" => p.verify = d.value(field, boolean)?,
             "method" => p.method = d.value(field, method)?,
-            "url_path" => p.url_path = d.value(field, url_path)?,
+            "url_path" => p.url_path = d.value(field, |s| url_path(&s.text))?,
+            "path" => p.path = d.value(field, |s| Ok(s.text.to_string()))?,
             "hostname" => p.hostname = d.value(field, hostname)?,
             "expected_codes" => p.expected_codes = read_codes(d, field)?,
-            "status" => {
-                p.status = d.value(field, word(&[("up", true), ("down", false)], "`up` and `down`"))?
-            }
+            "status" => p.status = d.value(field, word(VERDICTS, VERDICT_WORDS))?,
+            "missing" => p.missing = d.value(field, word(VERDICTS, VERDICT_WORDS))?,
+            "silence" => p.silence = d.value(field, word(VERDICTS, VERDICT_WORDS))?,
+            "command" => p.command = Some(local::read_command(d, field)?),
+            "ttl" => p.ttl = d.value(field, duration(*TTL.start(), *TTL.end()))?,
             "headers" => p.headers = values::read_headers(d, field)?,
             "body" => p.body = d.value(field, |s| text_octets(&s.text, MAX_SEND_OCTETS))?,
             "match_limit" => p.match_limit = d.value(field, integer(1..=MAX_MATCH_LIMIT.into()))?,
@@ -287,7 +339,13 @@ impl Parameters {
     /// Checks the parameters against the monitor and fills in defaults; `at` is where a missing one is reported.
     ///
     /// A value that was refused is replaced by something: the configuration is refused as a whole.
-    pub(super) fn build(self, d: &mut Decoder<'_, '_>, kind: MonitorKind, at: Span) -> Monitor {
+    pub(super) fn build(
+        self,
+        d: &mut Decoder<'_, '_>,
+        kind: MonitorKind,
+        at: Span,
+        around: Surroundings<'_>,
+    ) -> Monitor {
         self.refuse_others(d, kind);
         let interval = self.interval.map_or(DEFAULT_INTERVAL, |interval| interval.value);
         let timeout = self.timeout.map_or(DEFAULT_TIMEOUT.min(interval), |timeout| timeout.value);
@@ -296,7 +354,12 @@ impl Parameters {
         if let Some(Placed { span, .. }) = self.timeout.filter(|_| timeout > interval && interval_known) {
             d.error(span, Cause::TimeoutAboveInterval { timeout, interval });
         }
-        let retries = self.retries.map_or(DEFAULT_RETRIES, |retries| retries.value);
+        let forgiven = match kind {
+            // What a file says, or who pushes, is no measurement.
+            MonitorKind::File | MonitorKind::Push => 0,
+            _ => DEFAULT_RETRIES,
+        };
+        let retries = self.retries.map_or(forgiven, |retries| retries.value);
         let rise = self.rise.map_or(DEFAULT_RISE, |rise| rise.value);
         let source = self.source;
         let discipline = self.discipline.build(d, interval_known.then_some(interval));
@@ -318,6 +381,9 @@ impl Parameters {
                 port: self.needed_port(d, kind, at),
                 send: self.send.map_or_else(Vec::new, |send| send.value.into_bytes()),
             },
+            MonitorKind::Exec => self.build_exec(d, at),
+            MonitorKind::File => self.build_file(d, at, around),
+            MonitorKind::Push => self.build_push(around),
             MonitorKind::Forced => {
                 if self.place("status").is_none() {
                     let cause = Cause::MissingKey {
@@ -371,7 +437,13 @@ fn takers(parameter: &str) -> &'static str {
         "verify" | "server_name" | "min_days_left" | "pinned_sha256" => "`http`, `https` and `tls`",
         "query_name" | "query_type" | "transport" | "expected_rcode" | "expected_addresses" => "`dns`",
         "status" => "`forced`",
-        "source" | "monitor_ip" => "every monitor but `forced`",
+        "path" => "`file`, `http` and `https`",
+        "command" => "`exec`",
+        "missing" => "`file`",
+        "ttl" | "silence" => "`push`",
+        "source" => "every monitor but `exec`, `file`, `push` and `forced`",
+        "monitor_ip" => "every monitor but `push` and `forced`",
+        parameter if COMMON.contains(&parameter) => "every monitor but `push`",
         _ => "`http` and `https`",
     }
 }
@@ -399,9 +471,9 @@ fn method(scalar: &Scalar<'_>) -> Result<String, Cause> {
 }
 
 /// A request target; like polaris-gslb, a missing first `/` is put before it.
-fn url_path(scalar: &Scalar<'_>) -> Result<String, Cause> {
-    refuse_characters(&scalar.text, "a path", |c| c > ' ' && !c.is_control())?;
-    let path = text_octets(&scalar.text, MAX_PATH_OCTETS)?;
+fn url_path(text: &str) -> Result<String, Cause> {
+    refuse_characters(text, "a path", |c| c > ' ' && !c.is_control())?;
+    let path = text_octets(text, MAX_PATH_OCTETS)?;
     Ok(if path.starts_with('/') { path } else { format!("/{path}") })
 }
 

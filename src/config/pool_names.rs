@@ -71,8 +71,9 @@ pub(super) fn check_probed(
     places: &[Span],
     monitors: &Monitors,
 ) {
-    let is_probed =
-        |one: &NamedMonitor| !matches!(one.monitor.probe, Probe::Forced { .. }) && one.monitor_ip.is_none();
+    let is_probed = |one: &NamedMonitor| {
+        !matches!(one.monitor.probe, Probe::Forced { .. } | Probe::Push { .. }) && one.monitor_ip.is_none()
+    };
     if !monitors.list.iter().any(is_probed) {
         return;
     }

@@ -4,14 +4,16 @@
 
 use std::collections::HashMap;
 use std::net::IpAddr;
+use std::path::Path;
 use std::sync::Arc;
 
 use super::cause::{Cause, Found, Kind};
 use super::decode::{Decoder, Field, Placed, Read, Section, key};
 use super::events::Node;
 use super::method::{METHOD_WORDS, ReadMethod};
-use super::model::{Fallback, Member, Monitor, Monitors, NamedMonitor, Pool, UpWhen};
-use super::monitor::{MONITOR_WORDS, ParameterCause, Parameters, probe_address, read_kind, read_parameters};
+use super::model::{Fallback, Member, Monitor, Monitors, Pool, UpWhen};
+use super::monitor::{Surroundings, probe_address};
+use super::monitors::ReadMonitors;
 use super::nested::{NestedCause, NestedKeys, ReadNested};
 use super::pool_names::{check_probed, finish_named, read_alias, read_member_name};
 use super::report::Span;
@@ -41,11 +43,16 @@ pub(super) static POOL: Section = Section {
         key("demand"),
         key("monitor"),
         key("monitor_params"),
+        key("monitors"),
+        key("pass"),
         key("min_up"),
         key("up_threshold"),
     ],
     may_be_empty: false,
 };
+
+/// What probing is told by.
+const MONITOR_KEYS: [&str; 4] = ["monitor", "monitor_params", "monitors", "pass"];
 
 /// Room for the keys of a member: there may be very many.
 const MEMBER_KEYS: usize = 8;
@@ -92,7 +99,11 @@ pub(super) struct ReadPool {
 }
 
 /// Reads the section. Pools with errors are returned too, so that names bound to them are not reported besides.
-pub(super) fn read_pools<'t>(d: &mut Decoder<'t, '_>, field: Field<'t>) -> Read<Vec<ReadPool>> {
+pub(super) fn read_pools<'t>(
+    d: &mut Decoder<'t, '_>,
+    field: Field<'t>,
+    directory: Option<&Path>,
+) -> Read<Vec<ReadPool>> {
     let mut pools = Vec::new();
     let mut first_places: HashMap<String, Span> = HashMap::new();
     d.entries(field, |d, field| {
@@ -107,13 +118,18 @@ pub(super) fn read_pools<'t>(d: &mut Decoder<'t, '_>, field: Field<'t>) -> Read<
             return d.skip(&field.node);
         }
         first_places.insert(name.clone(), at);
-        pools.push(read_pool(d, field, name)?);
+        pools.push(read_pool(d, field, name, directory)?);
         Ok(())
     })?;
     Ok(pools)
 }
 
-fn read_pool<'t>(d: &mut Decoder<'t, '_>, field: Field<'t>, name: String) -> Read<ReadPool> {
+fn read_pool<'t>(
+    d: &mut Decoder<'t, '_>,
+    field: Field<'t>,
+    name: String,
+    directory: Option<&Path>,
+) -> Read<ReadPool> {
     let at = field.at;
     let mut method = ReadMethod::default();
     let mut fallback = Fallback::Any;
@@ -122,8 +138,7 @@ fn read_pool<'t>(d: &mut Decoder<'t, '_>, field: Field<'t>, name: String) -> Rea
     let (mut members, mut nested) = (Vec::new(), Vec::new());
     let mut members_at = Vec::new();
     let mut demand = None;
-    let mut kind = None;
-    let mut parameters = Some(Parameters::default());
+    let mut monitors = ReadMonitors::new(at);
     let mut up_when = UpWhen::default();
     let seen = d.section(field, &POOL, |d, key, field| {
         let mut field = Some(field);
@@ -139,8 +154,7 @@ fn read_pool<'t>(d: &mut Decoder<'t, '_>, field: Field<'t>, name: String) -> Rea
             }
             "members" => (members, members_at, nested) = read_members(d, field)?,
             "demand" => demand = d.value(field, integer(1..=MAX_UNITS))?.map(|read| read.value),
-            "monitor" => kind = read_kind(d, field)?,
-            "monitor_params" => parameters = read_parameters(d, field)?,
+            "monitor" | "monitor_params" | "monitors" | "pass" => monitors.read(d, key, field)?,
             "min_up" => {
                 up_when.min_up = d.value(field, integer(1..=1024))?.map_or(up_when.min_up, |read| read.value);
             }
@@ -157,10 +171,8 @@ fn read_pool<'t>(d: &mut Decoder<'t, '_>, field: Field<'t>, name: String) -> Rea
         ReadPool { name, at, method: method_unread, nested, pool: None, members_at, fallback_at: None };
     let Some(seen) = seen else { return Ok(read) };
     read.fallback_at = seen.place("fallback");
-    for (key, accepted) in [("lb_method", METHOD_WORDS), ("members", ""), ("monitor", MONITOR_WORDS)] {
-        // Pools that are members have monitors of their own.
-        let is_needless = key == "monitor" && members.is_empty() && !read.nested.is_empty();
-        if seen.place(key).is_none() && !is_needless {
+    for (key, accepted) in [("lb_method", METHOD_WORDS), ("members", "")] {
+        if seen.place(key).is_none() {
             d.error(at, Cause::MissingKey { key, section: POOL.title, accepted });
         }
     }
@@ -179,20 +191,16 @@ fn read_pool<'t>(d: &mut Decoder<'t, '_>, field: Field<'t>, name: String) -> Rea
     if read.nested.is_empty() {
         check_fallback_families(d, &members, &fallback_places);
     }
-    let source_at = parameters.as_ref().and_then(|parameters| parameters.place("source"));
-    let monitor_ip = parameters.as_ref().and_then(Parameters::monitor_ip);
-    let monitor = match (kind, parameters) {
-        (Some(kind), Some(parameters)) => Some(parameters.build(d, kind.value, at)),
-        // Nobody is probed by it.
-        (None, Some(_)) if members.is_empty() && !read.nested.is_empty() => Some(Monitor::forced(true)),
-        _ => None,
+    let around = Surroundings { pool: &read.name, directory };
+    // Pools that are members have monitors of their own, and nobody else is probed.
+    let is_needless = members.is_empty() && !read.nested.is_empty();
+    let monitors = match is_needless && !MONITOR_KEYS.iter().any(|key| seen.place(key).is_some()) {
+        true => Some(Monitors::single(Arc::new(Monitor::forced(true)), None)),
+        false => monitors.build(d, &seen, POOL.title, &members, around),
     };
-    let monitors = monitor.map(|monitor| Arc::new(Monitors::single(Arc::new(monitor), monitor_ip)));
+    let monitors = monitors.map(Arc::new);
     if let Some(monitors) = &monitors {
         check_probed(d, &members, &read.members_at, monitors);
-    }
-    if let (Some(at), Some(monitors)) = (source_at, &monitors) {
-        monitors.list.iter().for_each(|monitor| check_source_families(d, at, monitor, &members));
     }
     let built = method.build(d);
     read.method = method;
@@ -211,22 +219,6 @@ fn read_pool<'t>(d: &mut Decoder<'t, '_>, field: Field<'t>, name: String) -> Rea
         });
     }
     Ok(read)
-}
-
-/// Reports the first target of each family that has no source, where there is a source at all.
-fn check_source_families(d: &mut Decoder<'_, '_>, at: Span, monitor: &NamedMonitor, members: &[Member]) {
-    let source = monitor.monitor.source;
-    if source.is_empty() {
-        return;
-    }
-    for (family, is_of_family) in
-        [("IPv4", IpAddr::is_ipv4 as fn(&IpAddr) -> bool), ("IPv6", IpAddr::is_ipv6)]
-    {
-        let mut targets = members.iter().map(|member| monitor.address_of(member)).filter(is_of_family);
-        if let Some(target) = targets.next().filter(|target| source.toward(*target).is_none()) {
-            d.error(at, ParameterCause::SourceFamily { family, target }.into());
-        }
-    }
 }
 
 /// Warns about the first fallback address of each family in which the pool has no member: for want of any, a query for
@@ -552,7 +544,7 @@ mod tests {
         assert_eq!(
             errors(&with(pool)),
             [
-                "3:3: `monitor` is missing in a pool (accepted are `tcp`, `tcp_content`, `http`, `https`, `tls`, `dns`, `icmp`, `agent` and `forced`)",
+                "3:3: `monitor` is missing in a pool (accepted are `tcp`, `tcp_content`, `http`, `https`, `tls`, `dns`, `icmp`, `agent`, `exec`, `file`, `push` and `forced`)",
                 "4:16: `rr` is not accepted here (did you mean `wrr`?)",
                 "5:15: `refused` is not accepted here (did you mean `refuse`?)",
                 "6:25: `0` is out of range (accepted are 1 to 1024)",

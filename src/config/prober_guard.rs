@@ -4,20 +4,22 @@
 
 use std::collections::HashMap;
 use std::net::IpAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::cause::{Cause, Found};
 use super::decode::{Decoder, Field, Placed, Read, Section, key};
 use super::model::{Canaries, ProberGuard};
-use super::monitor::{MonitorKind, Parameters, read_kind, read_parameters};
+use super::monitor::{MonitorKind, Parameters, Surroundings, read_kind, read_parameters};
 use super::scalars::{address, boolean, duration, integer, percent};
 
 /// Most canaries: they tell whether this machine reaches others, for which a few are enough.
 const MAX_CANARIES: usize = 64;
 
 /// What can tell whether this machine reaches others.
-const CANARY_MONITORS: &str = "`tcp`, `tcp_content`, `http`, `https`, `tls`, `dns`, `icmp` and `agent`";
+const CANARY_MONITORS: &str =
+    "`tcp`, `tcp_content`, `http`, `https`, `tls`, `dns`, `icmp`, `agent` and `exec`";
 
 pub(super) static PROBER_GUARD: Section = Section {
     title: "`prober_guard`",
@@ -35,7 +37,11 @@ pub(super) static PROBER_GUARD: Section = Section {
 };
 
 /// Reads the section; `None` where it does not count.
-pub(super) fn read_prober_guard<'t>(d: &mut Decoder<'t, '_>, field: Field<'t>) -> Read<Option<ProberGuard>> {
+pub(super) fn read_prober_guard<'t>(
+    d: &mut Decoder<'t, '_>,
+    field: Field<'t>,
+    directory: Option<&Path>,
+) -> Read<Option<ProberGuard>> {
     let at = field.at;
     let mut guard = ProberGuard::default();
     let mut enabled = true;
@@ -82,8 +88,8 @@ pub(super) fn read_prober_guard<'t>(d: &mut Decoder<'t, '_>, field: Field<'t>) -
         );
     }
     if let Some((kind, parameters)) = kind.zip(parameters) {
-        if kind.value == MonitorKind::Forced {
-            let text = Found::new("forced");
+        if matches!(kind.value, MonitorKind::Forced | MonitorKind::File | MonitorKind::Push) {
+            let text = Found::new(kind.value.name());
             d.error(kind.span, Cause::NotOneOf { text, closest: None, accepted: CANARY_MONITORS });
             return Ok(None);
         }
@@ -91,7 +97,7 @@ pub(super) fn read_prober_guard<'t>(d: &mut Decoder<'t, '_>, field: Field<'t>) -
             let (key, section) = (Found::new("monitor_ip"), "`monitor_params` of `prober_guard`");
             d.error(span, Cause::UnknownKey { key, section, closest: None, accepted: Vec::new() });
         }
-        let monitor = Arc::new(parameters.build(d, kind.value, at));
+        let monitor = Arc::new(parameters.build(d, kind.value, at, Surroundings { pool: "", directory }));
         if !addresses.is_empty() {
             guard.canaries = Some(Canaries { addresses, monitor });
         }
@@ -179,7 +185,7 @@ mod tests {
             ),
             (
                 "{canaries: [192.0.2.1]}",
-                "1:10: `monitor` is missing in `prober_guard` (accepted are `tcp`, `tcp_content`, `http`, `https`, `tls`, `dns`, `icmp` and `agent`)",
+                "1:10: `monitor` is missing in `prober_guard` (accepted are `tcp`, `tcp_content`, `http`, `https`, `tls`, `dns`, `icmp`, `agent` and `exec`)",
             ),
             (
                 "{canaries: [192.0.2.1, 192.0.2.1], monitor: tcp, monitor_params: {port: 1}}",

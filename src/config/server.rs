@@ -57,6 +57,7 @@ pub(super) static SERVER: Section = Section {
         key("busy_poll_us"),
         key("steering"),
         key("probe_threads"),
+        key("exec_processes"),
         key("prober_guard"),
         key("ns"),
         key("soa"),
@@ -89,6 +90,7 @@ pub(super) fn default_server() -> Server {
         busy_poll_us: 0,
         steering: Steering::Hash,
         probe_threads: 2,
+        exec_processes: 16,
         prober_guard: None,
         ns: Vec::new(),
         soa: SoaFields::default(),
@@ -146,8 +148,9 @@ pub(super) fn read_server<'t>(
                 set(&mut server.busy_poll_us, value(d.value(field, integer(0..=MAX_BUSY_POLL_US))?));
             }
             "steering" => set(&mut server.steering, value(d.value(field, word(STEERINGS, STEERING_WORDS))?)),
+            "exec_processes" => set(&mut server.exec_processes, value(d.value(field, integer(1..=256))?)),
             "probe_threads" => set(&mut server.probe_threads, value(d.value(field, integer(1..=64))?)),
-            "prober_guard" => server.prober_guard = read_prober_guard(d, field)?,
+            "prober_guard" => server.prober_guard = read_prober_guard(d, field, directory)?,
             "ns" => set(&mut server.ns, read_name_servers(d, field)?.map(values)),
             "soa" => set(&mut server.soa, read_soa(d, field)?.map(|soa| soa.fields)),
             _ => d.skip(&field.node)?,

@@ -336,6 +336,7 @@ fn the_reference_example_has_every_key_and_no_warning() {
         &pools::POOL,
         &pools::LISTED_MEMBER,
         &pool_names::FALLBACK,
+        &monitors::MONITOR,
         &monitor::PARAMETERS,
         &discipline::DAMPING,
         &zones::ZONE,

@@ -17,6 +17,7 @@ use tokio::sync::oneshot;
 use super::gate::Gate;
 use super::live::{Live, unix_secs};
 use super::{metrics, overrides};
+use crate::health::status::MonitorStatus;
 use crate::io::pin::stand_back;
 use crate::state::health_table::Flags;
 
@@ -95,6 +96,19 @@ async fn healthz(State(live): State<Arc<Live>>) -> Response {
     }
 }
 
+/// One of a member's monitors.
+fn monitor(one: &MonitorStatus) -> Value {
+    let health = &one.health;
+    json!({
+        "name": &*one.name,
+        "state": health.state.state.as_str(),
+        "since": health.since_secs,
+        "reason": health.reason.as_ref().map(ToString::to_string),
+        "consecutive_successes": health.state.successes,
+        "consecutive_failures": health.state.failures,
+    })
+}
+
 /// Every pool and member with state, reason and counts, as JSON.
 async fn state(State(live): State<Arc<Live>>) -> axum::Json<Value> {
     let (current, status) = live.figures();
@@ -122,6 +136,7 @@ async fn state(State(live): State<Arc<Live>>) -> axum::Json<Value> {
                 "probes_failed": health.failed,
                 "probes_inconclusive": health.inconclusive,
                 "last_probe_ms": health.last_duration.map(|d| d.as_secs_f64() * 1000.0),
+                "monitors": member.monitors.iter().map(monitor).collect::<Vec<_>>(),
                 "answers": current.draws_of(index),
             }));
             index += 1;

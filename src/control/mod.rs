@@ -20,6 +20,8 @@ mod live;
 pub mod overrides;
 /// What a change of the configuration does to traffic.
 pub mod plan;
+/// Members whose state is pushed.
+pub mod pushes;
 /// Why a query is answered as it is.
 pub mod why;
 /// Prometheus text.

@@ -1,5 +1,5 @@
 //! What operators decide over members: kept in a file, taken over a socket, handed to the keeper. The socket has explanations too
-//! (`why/live.rs`).
+//! (`why/live.rs`), and takes what is pushed (`pushes.rs`).
 //!
 //! `state_dir/control.sock` (mode 0600) takes one line of JSON a connection and replies with one:
 //! `{"verb": "add", "order": "down", "target": "web/*", "reason": "...", "owner": "...", "expires_in_secs": 3600}` (for `weight` with
@@ -22,8 +22,10 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use super::live::unix_secs;
+use super::pushes;
 use super::why::live::{Explainer, Refusal as NotExplained};
 use crate::health::overrides::{MAX_OVERRIDES, Order, Override, Selector};
+use crate::health::push::Pusher;
 use crate::health::{EngineGone, Overrider};
 
 const SOCKET: &str = "control.sock";
@@ -36,7 +38,8 @@ const VERSION: u64 = 1;
 const PATIENCE: Duration = Duration::from_secs(2);
 /// Longest wait of a person for the server.
 const REPLY_PATIENCE: Duration = Duration::from_secs(15);
-const REQUEST_MAX_OCTETS: u64 = 16 * 1024;
+/// Octets of a request: the longest pushes of one, escapes and all.
+const REQUEST_MAX_OCTETS: usize = 1 << 20;
 /// Octets of a reply: all overrides, each at its longest.
 const REPLY_MAX_OCTETS: u64 = 1 << 20;
 /// Octets of `reason` and of `owner`.
@@ -57,6 +60,10 @@ enum Refusal {
     NoSuch { id: u64 },
     #[error("{path} cannot be written: {error}")]
     File { path: PathBuf, error: io::Error },
+    #[error("the request is longer than {REQUEST_MAX_OCTETS} octets")]
+    TooLong,
+    #[error(transparent)]
+    Push(#[from] pushes::Refusal),
     #[error(transparent)]
     Engine(#[from] EngineGone),
     #[error(transparent)]
@@ -122,15 +129,20 @@ struct Desk {
     /// The number of the next one: none is given twice.
     next_id: u64,
     overrider: Overrider,
+    pusher: Pusher,
     explainer: Arc<Explainer>,
 }
 
 impl Overrides {
     /// Puts the decisions of the last run in force, and listens. To be called before the first plan is adopted, and by who
     /// holds the lock of the state directory. Without a socket there are no new decisions, and a log line says so.
-    pub(super) fn start(folder: &Path, overrider: Overrider, explainer: Arc<Explainer>) -> Option<Overrides> {
+    pub(super) fn start(
+        folder: &Path,
+        (overrider, pusher): (Overrider, Pusher),
+        explainer: Arc<Explainer>,
+    ) -> Option<Overrides> {
         let (list, next_id) = recall(folder);
-        let mut desk = Desk { folder: folder.to_owned(), list, next_id, overrider, explainer };
+        let mut desk = Desk { folder: folder.to_owned(), list, next_id, overrider, pusher, explainer };
         desk.list.retain(|one| one.holds(unix_secs()));
         if desk.put_in_force().is_err() {
             return None;
@@ -212,7 +224,13 @@ impl Desk {
 
     /// What a line is answered with.
     fn answer(&mut self, line: &str) -> Result<Value, Refusal> {
+        if line.len() >= REQUEST_MAX_OCTETS && !line.ends_with('\n') {
+            return Err(Refusal::TooLong);
+        }
         let request: Value = serde_json::from_str(line).map_err(Refusal::NotJson)?;
+        if request["verb"] == "push" {
+            return Ok(pushes::answer(&request, &self.pusher)?);
+        }
         if request["verb"] == "why" {
             return Ok(self.explainer.reply(&request)?);
         }
@@ -248,7 +266,7 @@ impl Desk {
                     return Err(Refusal::NoSuch { id });
                 }
             }
-            _ => return Err(Refusal::Field { field: "verb", accepted: "add, remove, list or why" }),
+            _ => return Err(Refusal::Field { field: "verb", accepted: "add, remove, list, why or push" }),
         }
         let saved = save(&self.folder, &list, next_id);
         saved.map_err(|error| Refusal::File { path: self.folder.join(FILE), error })?;
@@ -279,16 +297,21 @@ fn say_added(one: &Override) {
 /// One line, or what there is of it; however few octets come at a time, not after the deadline.
 fn read_line(mut stream: &UnixStream, deadline: Instant) -> io::Result<String> {
     let mut line = Vec::new();
-    let mut chunk = [0; 1024];
-    while (line.len() as u64) < REQUEST_MAX_OCTETS && !line.contains(&b'\n') {
+    let mut chunk = [0; 16 * 1024];
+    while line.len() < REQUEST_MAX_OCTETS && !line.ends_with(b"\n") {
         let left = deadline.saturating_duration_since(Instant::now());
         if left.is_zero() {
             return Err(io::ErrorKind::TimedOut.into());
         }
         stream.set_read_timeout(Some(left))?;
-        match stream.read(&mut chunk) {
+        let room = chunk.len().min(REQUEST_MAX_OCTETS - line.len());
+        match stream.read(&mut chunk[..room]) {
             Ok(0) => break,
-            Ok(len) => line.extend_from_slice(&chunk[..len]),
+            Ok(len) => {
+                // What follows a line is nobody's.
+                let end = chunk[..len].iter().position(|octet| *octet == b'\n').map_or(len, |at| at + 1);
+                line.extend_from_slice(&chunk[..end]);
+            }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(error),
         }

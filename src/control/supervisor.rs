@@ -177,10 +177,9 @@ impl Supervisor {
             Engine::start_with(server.probe_threads, seed(), memory).map_err(StartError::Resources)?;
         // Before anything is published: what was decided holds from the first answer on.
         let explainer = Arc::new(Explainer::new(engine.status()));
-        let overrides = server
-            .state_dir
-            .as_deref()
-            .and_then(|folder| Overrides::start(folder, engine.overrider(), explainer.clone()));
+        let overrides = server.state_dir.as_deref().and_then(|folder| {
+            Overrides::start(folder, (engine.overrider(), engine.pusher()), explainer.clone())
+        });
         adopt_plan(&engine, &config, &snapshot, Box::new(|| ()))
             .map_err(|error| StartError::Resources(std::io::Error::other(error)))?;
         let limits = ConnectionLimits::new(
@@ -436,10 +435,13 @@ fn adopt_plan(
 ) -> Result<(), EngineGone> {
     let (done, adopted) = bounded(1);
     let guard = config.server.prober_guard.as_ref();
-    let plan = Plan::new(&config.pools, snapshot.health.clone()).guarded(guard).located(|address| {
-        let region = snapshot.topology.lookup(address).region?;
-        config.topology.regions.get(usize::from(region.0)).map(|name| name.as_str().into())
-    });
+    let plan = Plan::new(&config.pools, snapshot.health.clone())
+        .guarded(guard)
+        .limited(config.server.exec_processes)
+        .located(|address| {
+            let region = snapshot.topology.lookup(address).region?;
+            config.topology.regions.get(usize::from(region.0)).map(|name| name.as_str().into())
+        });
     engine.adopt(
         plan,
         Box::new(move || {

@@ -10,9 +10,11 @@ use std::cell::OnceCell;
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
-use super::machine::MemberState;
-use super::plan::{Place, Plan};
+use super::combination::Combined;
+use super::machine::{Change, MemberState};
+use super::plan::{Place, Plan, PlanMember, PlanPool};
 use super::probe::Script;
 use super::prober::TargetId;
 use super::reason::Reason;
@@ -30,12 +32,16 @@ pub(super) struct Roster {
 
 /// One target of the roster.
 pub(super) struct Kept {
-    /// `None`: forced, so never probed.
+    /// `None`: never probed.
     pub(super) id: Option<TargetId>,
     pub(super) address: IpAddr,
     /// Index into [`Roster::scripts`].
     pub(super) script: u32,
     pub(super) places: Vec<Place>,
+    /// When what was pushed holds no longer, for who is pushed; `None`: it does not already.
+    pub(super) silent_ms: Option<u64>,
+    /// For how long what was pushed last was said to hold.
+    pub(super) holds: Duration,
 }
 
 /// What a target of the new plan begins with.
@@ -92,25 +98,100 @@ pub(super) fn inheritances(old: &Roster, plan: &Plan) -> Vec<Inheritance> {
 
 /// For targets that are new: the first of their places that was there before and has a verdict.
 fn inherit_by_place(old: &Roster, plan: &Plan, heirs: &mut [Inheritance]) {
-    let mut member_of: HashMap<(&str, IpAddr), u32> = HashMap::new();
-    for pool in &old.sheet.pools {
-        member_of.extend(pool.members.iter().map(|member| ((&*pool.name, member.address), member.target)));
-    }
-    for (target, heir) in plan.targets.iter().zip(heirs) {
+    let member_of = members_of(&old.sheet);
+    for (index, (target, heir)) in plan.targets.iter().zip(heirs).enumerate() {
         if *heir != Inheritance::None {
             continue;
         }
         let inherited = target.places.iter().find_map(|place| {
             let pool = &plan.pools[place.pool as usize];
             let member = &pool.members[place.member as usize];
-            let old_target = *member_of.get(&(&*pool.name, member.address))? as usize;
-            let known = old.sheet.targets[old_target].lock().state.state != State::Unknown;
-            known.then_some(old_target)
+            let before = member_of.get(&(&*pool.name, member.address))?;
+            let position = member.targets.iter().position(|target| *target as usize == index)?;
+            old.sheet.testator(before, position, member.targets.len())
         });
         if let Some(old_target) = inherited {
             *heir = Inheritance::StateOf(old_target);
         }
     }
+}
+
+/// The members of a sheet by pool and address.
+pub(super) fn members_of(sheet: &Sheet) -> HashMap<(&str, IpAddr), &PlanMember> {
+    let of_pool = |pool: &'_ PlanPool| pool.members.len();
+    let mut member_of = HashMap::with_capacity(sheet.pools.iter().map(of_pool).sum());
+    for pool in &sheet.pools {
+        member_of.extend(pool.members.iter().map(|member| ((&*pool.name, member.address), member)));
+    }
+    member_of
+}
+
+impl Sheet {
+    /// The target of a member whose state the one in this position inherits, which has so many monitors now: its predecessor, or
+    /// where their number is another, one whose state is the member's.
+    fn testator(&self, member: &PlanMember, position: usize, count: usize) -> Option<usize> {
+        let state_of = |target: u32| self.targets[target as usize].lock().state.state;
+        let target = if member.targets.len() == count {
+            *member.targets.get(position)?
+        } else {
+            let state = match &member.several {
+                Some(several) => self.combined[several.index as usize].lock().verdict.state,
+                None => state_of(member.targets[0]),
+            };
+            *member.targets.iter().find(|target| state_of(**target) == state)?
+        };
+        (state_of(target) != State::Unknown).then_some(target as usize)
+    }
+
+    /// The verdict over a member, and since when it holds.
+    pub(super) fn verdict_of(&self, member: &PlanMember) -> Combined {
+        match &member.several {
+            Some(several) => self.combined[several.index as usize].lock().clone(),
+            None => {
+                let status = self.targets[member.targets[0] as usize].lock();
+                Combined::of(status.state, status.since_secs)
+            }
+        }
+    }
+}
+
+/// What the members of a new plan that have several monitors begin with, by their number: the verdict of the same member
+/// before, as long as it is the same; and those that are another one now, by pool and member, with what they were.
+pub(super) fn first_combined(
+    old: &Sheet,
+    pools: &[PlanPool],
+    statuses: &[TargetStatus],
+    (now_ms, now_secs): (u64, u32),
+) -> (Vec<Combined>, Vec<(Place, Change)>) {
+    let (mut all, mut changes) = (Vec::new(), Vec::new());
+    if pools.iter().flat_map(|pool| &pool.members).all(|member| member.several.is_none()) {
+        return (all, changes);
+    }
+    let member_of = members_of(old);
+    for (pool_index, pool) in pools.iter().enumerate() {
+        for (member_index, member) in pool.members.iter().enumerate() {
+            let Some(several) = &member.several else { continue };
+            let targets = member.targets.iter().map(|target| &statuses[*target as usize]);
+            let targets: Vec<(State, u32)> = targets.map(|of| (of.state.state, of.since_secs)).collect();
+            let fresh = Combined::first(&targets, several.quorum.needed);
+            let before = member_of.get(&(&*pool.name, member.address)).map(|before| old.verdict_of(before));
+            let previous = before.as_ref().map_or(State::Unknown, |before| before.verdict.state);
+            let state = fresh.verdict.state;
+            let begun = match before {
+                Some(before) if previous == state => before,
+                Some(mut before) if previous != State::Unknown => {
+                    before.turn(state, &several.quorum, now_ms, now_secs);
+                    let place = Place { pool: pool_index as u32, member: member_index as u32 };
+                    changes.push((place, Change { previous, state }));
+                    before
+                }
+                Some(_) | None => fresh,
+            };
+            debug_assert_eq!(all.len(), several.index as usize);
+            all.push(begun);
+        }
+    }
+    (all, changes)
 }
 
 /// The status a target begins with, given the one it inherits. A forced one has its verdict at once.
@@ -174,6 +255,8 @@ mod tests {
             address: target.address,
             script: target.script,
             places: target.places,
+            silent_ms: None,
+            holds: Duration::ZERO,
         };
         let targets: Vec<_> = plan.targets.into_iter().map(kept).collect();
         let statuses = targets.iter().map(|_| Mutex::new(status.clone())).collect();
@@ -183,6 +266,7 @@ mod tests {
             sheet: Arc::new(Sheet {
                 pools: plan.pools,
                 targets: statuses,
+                combined: Box::default(),
                 keys: Box::default(),
                 table: plan.table,
             }),

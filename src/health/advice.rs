@@ -11,3 +11,12 @@ pub struct Advice {
     /// It serves those it has, and wants no others.
     pub drain: bool,
 }
+
+impl Advice {
+    /// What two say together: the lesser weight, and no new clients where one of them wants none.
+    #[must_use]
+    pub fn and(self, other: Advice) -> Advice {
+        let weight_permille = self.weight_permille.into_iter().chain(other.weight_permille).min();
+        Advice { weight_permille, drain: self.drain || other.drain }
+    }
+}

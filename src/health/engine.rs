@@ -1,6 +1,6 @@
 //! Threads and channels of the probe engine: start, adopt, shut down.
 //!
-//! `threads` prober threads, one keeper, one herald, and where states outlive the process, one saver. It does nothing by itself before a plan is adopted, and it never
+//! `threads` prober threads, one of programs and one of files, one keeper, one herald, and where states outlive the process, one saver. It does nothing by itself before a plan is adopted, and it never
 //! outlives its handle: dropping it ends and joins the threads. A thread that ends before shows in `is_alive`, for the
 //! owner to act upon; the engine does not restart it.
 
@@ -12,10 +12,11 @@ use std::time::Duration;
 use crossbeam::channel::{Sender, bounded};
 
 use super::herald;
-use super::keeper::{Keeper, MESSAGES_MAX, Message};
+use super::keeper::{Keeper, MESSAGES_MAX, Message, Special};
 use super::overrides::{Override, Overrides};
 use super::plan::Plan;
 use super::prober::{IN_FLIGHT_MAX, Prober};
+use super::push::Pusher;
 use super::saver::{self, Memory};
 use super::status::{StatusBoard, ThreadCounters};
 
@@ -78,7 +79,9 @@ impl Engine {
         memory: Option<Memory>,
     ) -> io::Result<Engine> {
         let (sender, receiver) = bounded(MESSAGES_MAX);
-        let counters: Vec<_> = (0..threads.max(1)).map(|_| Arc::new(ThreadCounters::new())).collect();
+        let sockets = usize::from(threads.max(1));
+        let counters: Vec<_> =
+            (0..sockets + Special::COUNT).map(|_| Arc::new(ThreadCounters::new())).collect();
         let board = Arc::new(StatusBoard::new(counters.iter().cloned()));
         let mut probers = Vec::new();
         let mut mailboxes = Vec::new();
@@ -97,7 +100,11 @@ impl Engine {
         let keeper = thread::Builder::new().name("health-keeper".into()).spawn(|| keeper.run())?;
         engine.threads.push(keeper);
         for (index, prober) in probers.into_iter().enumerate() {
-            let name = format!("health-probe-{index}");
+            let name = match index.checked_sub(sockets) {
+                None => format!("health-probe-{index}"),
+                Some(special) if special == Special::Programs as usize => "health-exec".into(),
+                Some(_) => "health-file".into(),
+            };
             engine.threads.push(thread::Builder::new().name(name).spawn(|| prober.run())?);
         }
         let board = engine.board.clone();
@@ -121,6 +128,11 @@ impl Engine {
     /// is dropped just so, but later.
     pub fn adopt(&self, plan: Plan, publish: Box<dyn FnOnce() + Send>) -> Result<(), EngineGone> {
         self.messages.send(Message::Adopt(Box::new(plan), publish)).map_err(|_| EngineGone)
+    }
+
+    /// The way of what is pushed into it.
+    pub fn pusher(&self) -> Pusher {
+        Pusher::new(self.messages.clone(), self.board.clone())
     }
 
     /// The way of overrides into it.

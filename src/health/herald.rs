@@ -35,6 +35,13 @@ pub(super) struct News {
 pub(super) enum Event {
     /// Its state changed.
     Changed(Change),
+    /// One of its monitors changed its mind, whatever became of the member.
+    MonitorChanged {
+        /// The monitor's name.
+        monitor: Arc<str>,
+        /// Its verdict.
+        change: Change,
+    },
     /// It could not be probed, and neither could others since this was last said.
     NotProbed {
         /// How many probes of whatever target, this one included.
@@ -137,6 +144,10 @@ fn log(news: &News) {
                 ),
             }
         }
+        Event::MonitorChanged { monitor, change: Change { previous, state } } => tracing::info!(
+            %pool, %member, %address, %monitor, state = state.as_str(), previous_state = previous.as_str(), %reason,
+            "monitor says {}", state.as_str()
+        ),
         Event::NotProbed { probes } => tracing::warn!(
             %pool, %member, %address, %reason, probes, "cannot probe: states are kept as they are"
         ),

@@ -7,6 +7,13 @@
 //! # Bounds
 //! `MESSAGES_MAX` messages wait; a prober that finds no room waits for it (it never makes the keeper wait).
 
+/// What operators have decided.
+mod decisions;
+/// What is known, shown.
+mod display;
+/// What is pushed.
+mod pushes;
+
 use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -15,28 +22,45 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use crossbeam::channel::{Receiver, RecvTimeoutError, Sender};
 use parking_lot::Mutex;
 
-use super::adoption::{Inheritance, Kept, Roster, first_status, inheritances};
+use decisions::Concerned;
+use display::NotProbed;
+pub(super) use pushes::{Outdated, Pushed};
+
+use super::adoption::{Inheritance, Kept, Roster, first_combined, first_status, inheritances};
 use super::clock::Clock;
+use super::combination::reason_of;
 use super::guard::{self, Guard, Turn, Watched};
-use super::herald::{Event, Mouth, News};
+use super::herald::{Event, Mouth};
 use super::machine::{Change, Outcome, Rules, hold, step};
 use super::overrides::{Effect, Overrides};
 use super::plan::{Plan, PlanTarget};
-use super::probe::Script;
+use super::probe::attempt::Recollection;
+use super::probe::{Conclusion, Means, Script};
 use super::prober::{Job, Mailbox, Order, Report, TargetId};
 use super::reason::Reason;
 use super::schedule::{Prng, Schedule};
 use super::status::{ChangeTimes, Sheet, StatusBoard, TargetStatus};
 use super::store::{Key, Saved};
-use super::words::{Writer, member_word};
+use super::words::Writer;
 use crate::state::health_table::{HealthTable, State};
 
 /// Messages that wait for the keeper: 0.8 s of the largest fleet designed for (100,000 targets every 10 s), which is
 /// more than adopting a plan of that size takes.
 pub(super) const MESSAGES_MAX: usize = 8 * 1024;
 
-/// One warning about probes that could not be made in this time, whatever their number.
-const NOT_PROBED_PAUSE: Duration = Duration::from_secs(10);
+/// Probers behind those of sockets, in this order.
+#[derive(Clone, Copy)]
+pub(super) enum Special {
+    /// One that runs programs.
+    Programs,
+    /// One that looks at files.
+    Files,
+}
+
+impl Special {
+    /// How many there are.
+    pub(super) const COUNT: usize = 2;
+}
 
 /// What the keeper is told.
 pub(super) enum Message {
@@ -46,6 +70,8 @@ pub(super) enum Message {
     Adopt(Box<Plan>, Box<dyn FnOnce() + Send>),
     /// Overrides in place of those in force; told is how many members each concerns.
     Override(Overrides, Sender<Vec<usize>>),
+    /// What was pushed, by targets of this sheet; told is whether it is still the one in force.
+    Push(Arc<Sheet>, Vec<Pushed>, Sender<Result<(), Outdated>>),
     /// End the thread, and the probers with it.
     Stop,
 }
@@ -69,16 +95,14 @@ pub(super) struct Keeper {
     overrides: Overrides,
     /// What they come to, by pool and member; empty where none is made.
     effects: Vec<Vec<Effect>>,
+    /// Whom each of them concerns.
+    concerned: Concerned,
     /// When the next one ends.
     override_ends_ms: Option<u64>,
     /// When words change by the time alone, with the target. A set: whoever is shown again meanwhile is due once.
     agenda: BTreeSet<(u64, u32)>,
-}
-
-/// What has to be said about probes that could not be made.
-struct NotProbed {
-    said_at: Option<Instant>,
-    unsaid: u64,
+    /// When what was pushed holds no longer, with the target; those it was renewed for have another time by then.
+    silences: BTreeSet<(u64, u32)>,
 }
 
 impl Keeper {
@@ -104,12 +128,14 @@ impl Keeper {
             next_id: 0,
             recalled,
             prng: Prng::new(seed),
-            not_probed: NotProbed { said_at: None, unsaid: 0 },
+            not_probed: NotProbed::default(),
             guard: Guard::default(),
             overrides: Overrides::default(),
             effects: Vec::new(),
+            concerned: Concerned::default(),
             override_ends_ms: None,
             agenda: BTreeSet::new(),
+            silences: BTreeSet::new(),
         }
     }
 
@@ -127,6 +153,10 @@ impl Keeper {
                     // An error: nobody waits any more.
                     let _ = told.try_send(counts);
                 }
+                Ok(Message::Push(sheet, pushes, told)) => {
+                    // An error: nobody waits any more.
+                    let _ = told.try_send(self.take_pushes(&sheet, pushes));
+                }
                 Ok(Message::Stop) | Err(RecvTimeoutError::Disconnected) => break,
                 Err(RecvTimeoutError::Timeout) => {}
             }
@@ -137,38 +167,11 @@ impl Keeper {
     /// The next message, or that something is due by the time alone.
     fn next_message(&self) -> Result<Message, RecvTimeoutError> {
         let warmer_ms = self.agenda.first().map(|(due_ms, _)| *due_ms);
-        match [warmer_ms, self.override_ends_ms].into_iter().flatten().min() {
+        let silent_ms = self.silences.first().map(|(due_ms, _)| *due_ms);
+        match [warmer_ms, silent_ms, self.override_ends_ms].into_iter().flatten().min() {
             Some(due_ms) => self.messages.recv_deadline(self.clock.instant(due_ms)),
             None => self.messages.recv().map_err(|_| RecvTimeoutError::Disconnected),
         }
-    }
-
-    /// Derives what the overrides come to; returns how many members each concerns.
-    fn apply_overrides(&mut self) -> Vec<usize> {
-        let now_secs = u64::from(now_secs());
-        let ends_secs = self.overrides.next_end_secs(now_secs);
-        // What ends is looked at by the wall clock, so by that it must have ended.
-        let ends_ms = ends_secs.map(|secs| self.clock.now_ms() + (secs - now_secs).saturating_mul(1000));
-        self.override_ends_ms = ends_ms;
-        let list = &self.overrides.list;
-        let mut counts = vec![0; list.len()];
-        if list.is_empty() {
-            self.effects.clear();
-            return counts;
-        }
-        let pools = self.roster.sheet.pools.iter().map(|pool| {
-            let members = pool.members.iter().map(|member| {
-                let region = member.region.as_deref();
-                let known_as: Vec<(&str, &str)> = member.known_as(&pool.name).collect();
-                for (count, one) in counts.iter_mut().zip(list.iter()) {
-                    *count += usize::from(one.target.selects_any(&known_as, member.address, region));
-                }
-                Effect::of(list, (&known_as, member.address, region), now_secs)
-            });
-            members.collect()
-        });
-        self.effects = pools.collect();
-        counts
     }
 
     /// Gives targets that warm up the weight that is due.
@@ -177,6 +180,7 @@ impl Keeper {
             self.apply_overrides();
             self.show_all(self.clock.now_ms());
         }
+        self.serve_silences();
         while let Some((due_ms, index)) = self.agenda.first().copied() {
             let now_ms = self.clock.now_ms();
             if due_ms > now_ms {
@@ -187,28 +191,6 @@ impl Keeper {
         }
     }
 
-    /// Writes the words of a target's places, where they are others now.
-    fn show(&mut self, index: usize, now_ms: u64) {
-        let is_frozen = self.guard.frozen_ms().is_some();
-        let Roster { scripts, targets, sheet } = &self.roster;
-        let kept = &targets[index];
-        let script = &scripts[kept.script as usize];
-        let status = sheet.targets[index].lock();
-        let mut due_ms: Option<u64> = None;
-        for place in &kept.places {
-            let effect = effect_of(&self.effects, place.pool as usize, place.member as usize);
-            let is_forced = script.forced().is_some();
-            let (word, next_ms) =
-                member_word(&status, &script.monitor, is_forced, &effect, is_frozen, now_ms);
-            self.writer.write(&sheet.pools, place.pool as usize, place.member as usize, word);
-            due_ms = due_ms.into_iter().chain(next_ms).min();
-        }
-        drop(status);
-        if let Some(due_ms) = due_ms {
-            self.agenda.insert((due_ms, index as u32));
-        }
-    }
-
     /// One outcome: machine, table, board, log, in this order.
     fn take(&mut self, report: Report) {
         // A target that has ended meanwhile: its last outcome concerns no one.
@@ -216,12 +198,31 @@ impl Keeper {
         let Report { conclusion, duration, verdict_at, .. } = report;
 
         let now_ms = self.clock.ms(verdict_at);
-        let outcome = self.ask_guard(index, conclusion.outcome, duration, now_ms);
+        let is_remote = self.roster.scripts[self.roster.targets[index].script as usize].is_remote();
+        let outcome = match is_remote {
+            true => self.ask_guard(index, conclusion.outcome, duration, now_ms),
+            false => conclusion.outcome,
+        };
+        self.settle(index, conclusion, outcome, verdict_at, Some(duration));
+    }
+
+    /// Takes an outcome into account, which may count for another than it is.
+    fn settle(
+        &mut self,
+        index: usize,
+        conclusion: Conclusion,
+        outcome: Outcome,
+        verdict_at: Instant,
+        duration: Option<Duration>,
+    ) {
+        let now_ms = self.clock.ms(verdict_at);
         let kept = &self.roster.targets[index];
-        let monitor = &self.roster.scripts[kept.script as usize].monitor;
+        let script = &self.roster.scripts[kept.script as usize];
+        let monitor = &script.monitor;
         let mut status = self.roster.sheet.targets[index].lock();
         let before = status.state;
-        let (state, change) = match self.guard.frozen_ms() {
+        // What this machine is asked says nothing of whether it reaches others.
+        let (state, change) = match self.guard.frozen_ms().filter(|_| script.is_remote()) {
             None => step(before, outcome, &Rules::of(monitor), now_ms),
             // An answer cannot be the prober's failure, and a first verdict overturns none.
             Some(_) if before.state == State::Unknown && outcome == Outcome::Success => {
@@ -233,13 +234,14 @@ impl Keeper {
             status.before_fall = Some((before.acquitted(), status.since_secs));
         }
         status.state = state;
+        status.reason = Some(conclusion.reason.clone());
         let is_other = match conclusion.advice {
             Some(advice) => std::mem::replace(&mut status.advice, advice) != advice,
             None => false,
         };
         if change.is_some() {
             status.since_secs = now_secs();
-            let is_member = !kept.places.is_empty();
+            let is_member = script.is_remote() && !kept.places.is_empty();
             self.guard.note_state(index, is_member && state.state == State::Up);
         }
         // Most outcomes change nothing that a word tells.
@@ -251,8 +253,7 @@ impl Keeper {
         if change.is_some() {
             status.changed = Some(ChangeTimes { verdict_at, written_at: Instant::now() });
         }
-        status.last_duration = Some(duration);
-        status.reason = Some(conclusion.reason.clone());
+        status.last_duration = duration.or(status.last_duration);
         match conclusion.outcome {
             Outcome::Success => status.succeeded += 1,
             Outcome::Failure => status.failed += 1,
@@ -286,6 +287,7 @@ impl Keeper {
                         self.guard.note_state(fallen, state.state == State::Up);
                     }
                 }
+                self.restore_combined();
             }
             Turn::Thaw(_) => {
                 for target in &sheet.targets {
@@ -308,30 +310,11 @@ impl Keeper {
         if !succeeded && self.guard.is_outdated(started_ms) { Outcome::Inconclusive } else { outcome }
     }
 
-    /// Writes the words of every pool, where they are others now.
-    fn show_all(&mut self, now_ms: u64) {
-        let is_frozen = self.guard.frozen_ms().is_some();
-        let Roster { scripts, targets, sheet } = &self.roster;
-        for (index, pool) in sheet.pools.iter().enumerate() {
-            let words = pool.members.iter().enumerate().map(|(member, planned)| {
-                let script = &scripts[targets[planned.target as usize].script as usize];
-                let status = sheet.targets[planned.target as usize].lock();
-                let effect = effect_of(&self.effects, index, member);
-                let is_forced = script.forced().is_some();
-                let (word, due_ms) =
-                    member_word(&status, &script.monitor, is_forced, &effect, is_frozen, now_ms);
-                self.agenda.extend(due_ms.map(|due_ms| (due_ms, planned.target)));
-                word
-            });
-            self.writer.write_pool(&sheet.pools, index, is_frozen, words);
-        }
-    }
-
     /// Goes over to a new plan.
     fn adopt(&mut self, plan: Plan, publish: Box<dyn FnOnce() + Send>) {
         let heirs = inheritances(&self.roster, &plan);
         let (now_secs, now_ms) = (now_secs(), self.clock.now_ms());
-        let Plan { table, scripts, identities, targets, pools, guard } = plan;
+        let Plan { table, scripts, identities, targets, pools, guard, exec_processes } = plan;
         let recalled = std::mem::take(&mut self.recalled);
 
         let mut statuses = Vec::with_capacity(targets.len());
@@ -355,8 +338,15 @@ impl Keeper {
             }
             statuses.push(status);
         }
-        let targets_of_sheet = statuses.into_iter().map(Mutex::new).collect();
-        let sheet = Arc::new(Sheet { pools, targets: targets_of_sheet, keys: keys.into(), table });
+        let (combined, combined_changes) =
+            first_combined(&self.roster.sheet, &pools, &statuses, (now_ms, now_secs));
+        let sheet = Arc::new(Sheet {
+            pools,
+            targets: statuses.into_iter().map(Mutex::new).collect(),
+            combined: combined.into_iter().map(Mutex::new).collect(),
+            keys: keys.into(),
+            table,
+        });
         self.guard = guard_of(guard, &scripts, &targets, &sheet, &self.guard, &heirs);
         {
             let mut told = self.board.guard.lock();
@@ -366,17 +356,39 @@ impl Keeper {
         self.board.replace(sheet.clone());
         self.writer = Writer::new(sheet.table.clone());
         self.agenda.clear();
-        let orders = self.exchange_roster(Roster { scripts, targets: Vec::new(), sheet }, targets, &heirs);
+        let silences = self.silences_of(&scripts, &targets, &heirs, now_ms);
+        let orders =
+            self.exchange_roster(Roster { scripts, targets: Vec::new(), sheet }, targets, &heirs, silences);
+        self.concerned.clear();
         self.apply_overrides();
         self.show_all(now_ms);
         publish();
 
+        let limit = Order::Limit(usize::from(exec_processes));
+        self.probers[self.mailbox_of(Means::Program, TargetId(0))].post([limit]);
         for (prober, orders) in self.probers.iter().zip(orders) {
             prober.post(orders);
         }
         for (index, change) in changes {
             let reason = Reason::Forced { up: change.state == State::Up };
             self.say_change(index, change, &reason);
+        }
+        for (place, change) in combined_changes {
+            let member = &self.roster.sheet.pools[place.pool as usize].members[place.member as usize];
+            let several = member.several.as_ref();
+            let reason = several
+                .and_then(|it| reason_of(change.state, &self.roster.sheet.statuses(member), &it.quorum));
+            self.say(place, reason.unwrap_or(Reason::Reloaded), Event::Changed(change));
+        }
+    }
+
+    /// Which of the probers finds out.
+    fn mailbox_of(&self, means: Means, id: TargetId) -> usize {
+        let sockets = self.probers.len() - Special::COUNT;
+        match means {
+            Means::Program => sockets + Special::Programs as usize,
+            Means::File => sockets + Special::Files as usize,
+            Means::Socket | Means::Push | Means::Forced => (id.0 % sockets as u64) as usize,
         }
     }
 
@@ -386,19 +398,19 @@ impl Keeper {
         mut roster: Roster,
         targets: Vec<PlanTarget>,
         heirs: &[Inheritance],
+        silences: Vec<(Option<u64>, Duration)>,
     ) -> Vec<Vec<Order>> {
         let mut orders: Vec<Vec<Order>> = self.probers.iter().map(|_| Vec::new()).collect();
-        let threads = orders.len() as u64;
-        let is_forced = |target: &PlanTarget| roster.scripts[target.script as usize].forced().is_some();
+        let is_probed = |target: &PlanTarget| roster.scripts[target.script as usize].is_probed();
         let fresh_count = targets
             .iter()
             .zip(heirs)
-            .filter(|(target, heir)| !matches!(heir, Inheritance::All(_)) && !is_forced(target))
+            .filter(|(target, heir)| !matches!(heir, Inheritance::All(_)) && is_probed(target))
             .count();
         let mut fresh = 0;
         let mut lives_on = vec![false; self.roster.targets.len()];
         let now = Instant::now();
-        for (index, (target, heir)) in targets.into_iter().zip(heirs).enumerate() {
+        for (index, ((target, heir), silence)) in targets.into_iter().zip(heirs).zip(silences).enumerate() {
             let script = &roster.scripts[target.script as usize];
             let id = match heir {
                 Inheritance::All(old) => {
@@ -410,7 +422,7 @@ impl Keeper {
                     id
                 }
                 Inheritance::AllButJob(_) | Inheritance::StateOf(_) | Inheritance::None
-                    if script.forced().is_some() =>
+                    if !script.is_probed() =>
                 {
                     None
                 }
@@ -422,55 +434,28 @@ impl Keeper {
                         Schedule::first(now, fresh, fresh_count, interval, timeout, &mut self.prng);
                     fresh += 1;
                     let course = roster.sheet.targets[index].lock().state;
-                    let job = Job { id, address: target.address, script: script.clone(), schedule, course };
-                    orders[(id.0 % threads) as usize].push(Order::Begin(Box::new(job)));
+                    let mailbox = self.mailbox_of(script.means(), id);
+                    let (address, script) = (target.address, script.clone());
+                    let recollection = Recollection::default();
+                    let job = Job { id, address, script, schedule, course, recollection, told: None };
+                    orders[mailbox].push(Order::Begin(Box::new(job)));
                     self.index_of.insert(id, index as u32);
                     Some(id)
                 }
             };
             let PlanTarget { address, script, places, .. } = target;
-            roster.targets.push(Kept { id, address, script, places });
+            let (silent_ms, holds) = silence;
+            roster.targets.push(Kept { id, address, script, places, silent_ms, holds });
         }
         for (kept, _) in self.roster.targets.iter().zip(lives_on).filter(|(_, lives_on)| !lives_on) {
             if let Some(id) = kept.id {
                 self.index_of.remove(&id);
-                orders[(id.0 % threads) as usize].push(Order::End(id));
+                let means = self.roster.scripts[kept.script as usize].means();
+                orders[self.mailbox_of(means, id)].push(Order::End(id));
             }
         }
         self.roster = roster;
         orders
-    }
-
-    fn say_change(&self, index: usize, change: Change, reason: &Reason) {
-        for (place, of) in self.roster.targets[index].places.iter().enumerate() {
-            // Where it is listed says it, not every pool above.
-            if self.roster.sheet.pools[of.pool as usize].members[of.member as usize].origin.is_some() {
-                continue;
-            }
-            self.mouth.say(self.news(index, place, reason.clone(), Event::Changed(change)));
-        }
-    }
-
-    fn say_not_probed(&mut self, index: usize, reason: Reason, now: Instant) {
-        self.not_probed.unsaid += 1;
-        let said_at = self.not_probed.said_at;
-        if said_at.is_none_or(|said_at| now.saturating_duration_since(said_at) >= NOT_PROBED_PAUSE) {
-            let probes = std::mem::take(&mut self.not_probed.unsaid);
-            self.not_probed.said_at = Some(now);
-            self.mouth.say(self.news(index, 0, reason, Event::NotProbed { probes }));
-        }
-    }
-
-    fn news(&self, index: usize, place: usize, reason: Reason, event: Event) -> News {
-        let kept = &self.roster.targets[index];
-        // A canary that is no pool's member has no place.
-        let Some(place) = kept.places.get(place) else {
-            let (pool, member) = ("prober_guard".into(), "canary".into());
-            return News { pool, member, address: kept.address, reason, event };
-        };
-        let pool = &self.roster.sheet.pools[place.pool as usize];
-        let member = &pool.members[place.member as usize];
-        News { pool: pool.name.clone(), member: member.name.clone(), address: member.address, reason, event }
     }
 }
 
@@ -482,11 +467,6 @@ impl Drop for Keeper {
             prober.post([Order::Stop]);
         }
     }
-}
-
-/// What is decided over a member.
-fn effect_of(effects: &[Vec<Effect>], pool: usize, member: usize) -> Effect {
-    effects.get(pool).and_then(|members| members.get(member)).copied().unwrap_or_default()
 }
 
 /// The watch over the targets of a plan that are probed, or none of the kind.
@@ -502,7 +482,7 @@ fn guard_of(
     let watched = targets.iter().zip(&sheet.targets).map(|(target, status)| {
         let next = seats.len() as u32;
         let seat = *seats.entry(target.address).or_insert(next);
-        let is_probed = scripts[target.script as usize].forced().is_none();
+        let is_probed = scripts[target.script as usize].is_remote();
         let is_member = is_probed && !target.places.is_empty();
         let is_up = is_member && status.lock().state.state == State::Up;
         Watched { seat, is_canary: target.is_canary && is_probed, is_up }

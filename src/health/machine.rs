@@ -191,6 +191,13 @@ impl MemberState {
         (f64::from(self.penalty) * (-half_lives).exp2()) as u32
     }
 
+    /// The same with another state, and what follows from that.
+    #[must_use]
+    pub fn turned(mut self, state: State, rules: &Rules, now_ms: u64) -> MemberState {
+        self.turn(state, rules, now_ms);
+        self
+    }
+
     /// Changes the state, and what follows from that.
     fn turn(&mut self, state: State, rules: &Rules, now_ms: u64) {
         if self.state != State::Unknown {

@@ -1,13 +1,14 @@
 //! Probes and verdicts: from the pools of a configuration to the words of the health table.
 //!
 //! ```text
-//! Plan -> keeper -> mailbox -> prober (schedule -> flight -> judge) -> report -> keeper (guard, machine, words) -> HealthTable
+//! Plan -> keeper -> mailbox -> prober (schedule -> attempt -> judge) -> report -> keeper (guard, machine, combination, words) -> HealthTable
 //!                                                                                   |-> StatusBoard (saver), herald (log)
 //! ```
 //! A *target* is an address with a monitor; equal ones are probed once and their verdict goes to every *place* (pool,
 //! member) that lists them. A few prober threads carry thousands of probes each, all of it non-blocking, so a dead
 //! target costs a slot and never a thread. One keeper thread turns outcomes into states and is the only writer of the
-//! table.
+//! table. A member with several monitors has as many targets, whose verdicts the keeper combines. Two more prober threads run programs
+//! and look at files; what is pushed comes to the keeper from outside (`push`).
 //!
 //! # Invariants
 //! * Only the keeper writes a `HealthTable` it has adopted.
@@ -23,6 +24,8 @@ mod adoption;
 pub mod advice;
 /// The time that states are reckoned in.
 mod clock;
+/// What the monitors of a member come to together; pure.
+mod combination;
 /// Threads and channels: start, adopt, shut down.
 mod engine;
 /// Whether it is the prober that fails; pure.
@@ -45,6 +48,8 @@ pub mod plan;
 mod probe;
 /// The probe thread: an event loop over timers and connections.
 mod prober;
+/// The way of what is pushed into the engine.
+pub mod push;
 /// Why an outcome is what it is.
 pub mod reason;
 /// Writes states to disk.

@@ -4,13 +4,15 @@
 use std::collections::HashMap;
 
 use super::adoption::{Inheritance, first_status};
+use super::combination::Combined;
 use super::machine::MemberState;
 use super::overrides::{Effect, Override, Selector};
 use super::plan::{Plan, PlanMember};
+use super::probe::Script;
 use super::saver::{Memory, Unusable};
 use super::status::TargetStatus;
 use super::store::{Key, Saved};
-use super::words::{Writer, member_word};
+use super::words::{Verdict, Writer, member_word};
 use crate::state::health_table::{State, Word};
 
 /// How a member's state is known.
@@ -64,9 +66,9 @@ pub fn fill(
     for (index, pool) in plan.pools.iter().enumerate() {
         let mut origins = Vec::with_capacity(pool.members.len());
         let words = pool.members.iter().map(|member| {
-            let is_meant = |target: &Selector| {
-                target.selects(&pool.name, &member.name, member.address, member.region.as_deref())
-            };
+            let known_as: Vec<(&str, &str)> = member.known_as(&pool.name).collect();
+            let is_meant =
+                |target: &Selector| target.selects_any(&known_as, member.address, member.region.as_deref());
             let (mut word, mut origin) = word_of(plan, &pool.name, member, &saved, overrides, now_secs);
             for (one, count) in said.iter().zip(&mut filled.said) {
                 if is_meant(&one.target) {
@@ -96,22 +98,45 @@ fn word_of(
     overrides: &[Override],
     now_secs: u64,
 ) -> (Word, Origin) {
-    let target = &plan.targets[member.target as usize];
-    let script = &plan.scripts[target.script as usize];
-    let identity = plan.identities[target.script as usize];
-    let recalled = identity.and_then(|identity| saved.get(&(identity, target.address)).copied());
-    let forced = script.forced();
-    let origin = match (forced, recalled) {
-        (Some(_), _) => Origin::Forced,
-        (None, Some(_)) => Origin::Saved,
-        (None, None) => Origin::Assumed,
+    let each: Vec<(TargetStatus, &Script, Origin)> = member
+        .targets
+        .iter()
+        .map(|target| {
+            let target = &plan.targets[*target as usize];
+            let script = &*plan.scripts[target.script as usize];
+            let identity = plan.identities[target.script as usize];
+            let recalled = identity.and_then(|identity| saved.get(&(identity, target.address)).copied());
+            let forced = script.forced();
+            let origin = match (forced, recalled) {
+                (Some(_), _) => Origin::Forced,
+                (None, Some(_)) => Origin::Saved,
+                (None, None) => Origin::Assumed,
+            };
+            let mut status = first_status(Inheritance::None, TargetStatus::default(), recalled, forced, 0);
+            if origin == Origin::Assumed {
+                status.state = MemberState { state: State::Up, ..MemberState::default() };
+            }
+            (status, script, origin)
+        })
+        .collect();
+    let now_ms = now_secs.saturating_mul(1000);
+    let (verdict, origin) = match &member.several {
+        None => {
+            let (status, script, origin) = &each[0];
+            (Verdict::of_target(status, script, now_ms), *origin)
+        }
+        Some(several) => {
+            let states: Vec<_> = each.iter().map(|(of, ..)| (of.state.state, of.since_secs)).collect();
+            let combined = Combined::first(&states, several.quorum.needed);
+            // Where a state is assumed that decides, so is the verdict.
+            let deciding = each.iter().filter(|(of, ..)| of.state.state == combined.verdict.state);
+            let origin = deciding.map(|(.., origin)| *origin).max_by_key(|origin| *origin as u8);
+            let each: Vec<_> = each.into_iter().map(|(status, script, _)| (status, script)).collect();
+            let verdict = Verdict::of_several(&combined, &several.quorum, &each, now_ms);
+            (verdict, origin.unwrap_or(Origin::Assumed))
+        }
     };
-    let mut status = first_status(Inheritance::None, TargetStatus::default(), recalled, forced, 0);
-    if origin == Origin::Assumed {
-        status.state = MemberState { state: State::Up, ..MemberState::default() };
-    }
     let known_as: Vec<(&str, &str)> = member.known_as(pool).collect();
     let effect = Effect::of(overrides, (&known_as, member.address, member.region.as_deref()), now_secs);
-    let now_ms = now_secs.saturating_mul(1000);
-    (member_word(&status, &script.monitor, forced.is_some(), &effect, false, now_ms).0, origin)
+    (member_word(&verdict, &effect, false, now_ms).0, origin)
 }

@@ -68,15 +68,20 @@ impl Selector {
         &self.0
     }
 
-    /// Whether it concerns a member.
-    pub fn selects(&self, pool: &str, name: &str, address: IpAddr, region: Option<&str>) -> bool {
+    /// What of it is to be compared with members of this pool.
+    pub(super) fn in_pool<'s>(&'s self, pool: &str) -> InPool<'s> {
         if let Some(wanted) = self.0.strip_prefix("region:") {
-            return region.is_some_and(|region| matches(wanted, region));
+            return InPool::Region(wanted);
         }
         // Names may have a `/` themselves.
-        let is_of_pool = |(of, member): (&str, &str)| matches(of, pool) && is_member(member, name, address);
-        is_member(&self.0, name, address)
-            || self.0.match_indices('/').any(|(at, _)| is_of_pool((&self.0[..at], &self.0[at + 1..])))
+        let parts = self.0.match_indices('/').map(|(at, _)| (&self.0[..at], &self.0[at + 1..]));
+        let of_pool = parts.filter(|(of, _)| matches(of, pool)).map(|(_, member)| member);
+        InPool::Members(std::iter::once(&*self.0).chain(of_pool).map(Pattern::new).collect())
+    }
+
+    /// Whether it concerns a member.
+    pub fn selects(&self, pool: &str, name: &str, address: IpAddr, region: Option<&str>) -> bool {
+        self.in_pool(pool).selects(name, address, region)
     }
 
     /// The same for a member that is known in several pools, each with its name there.
@@ -85,31 +90,72 @@ impl Selector {
     }
 }
 
-fn is_member(pattern: &str, name: &str, address: IpAddr) -> bool {
-    matches(pattern, name) || pattern.parse() == Ok(address) || matches(pattern, &address.to_string())
+/// What of a selector is to be compared with the members of a pool.
+pub(super) enum InPool<'s> {
+    /// Their region.
+    Region(&'s str),
+    /// Their name or address, in any of these ways.
+    Members(Vec<Pattern<'s>>),
+}
+
+impl InPool<'_> {
+    /// Whether a member of the pool is meant.
+    pub(super) fn selects(&self, name: &str, address: IpAddr, region: Option<&str>) -> bool {
+        match self {
+            InPool::Region(wanted) => region.is_some_and(|region| matches(wanted, region)),
+            InPool::Members(patterns) => patterns.iter().any(|pattern| pattern.is_of(name, address)),
+        }
+    }
+}
+
+/// A name or an address, or a pattern of one.
+pub(super) struct Pattern<'s> {
+    text: &'s str,
+    address: Option<IpAddr>,
+    /// Whether an address may look like this without being written as one.
+    is_of_addresses: bool,
+}
+
+impl<'s> Pattern<'s> {
+    fn new(text: &'s str) -> Pattern<'s> {
+        let is_pattern = text.contains(['*', '?']);
+        let is_of_addresses =
+            is_pattern && text.chars().all(|c| matches!(c, '0'..='9' | 'a'..='f' | ':' | '.' | '*' | '?'));
+        Pattern { text, address: text.parse().ok(), is_of_addresses }
+    }
+
+    fn is_of(&self, name: &str, address: IpAddr) -> bool {
+        matches(self.text, name)
+            || self.address == Some(address)
+            || (self.is_of_addresses && matches(self.text, &address.to_string()))
+    }
 }
 
 /// Whether a text is what a pattern with `*` and `?` says. In time of at most the product of the two.
 fn matches(pattern: &str, text: &str) -> bool {
-    let (pattern, text): (Vec<char>, Vec<char>) = (pattern.chars().collect(), text.chars().collect());
+    if !pattern.contains(['*', '?']) {
+        return pattern == text;
+    }
+    let width = |text: &str| text.chars().next().map_or(1, char::len_utf8);
     let (mut p, mut t) = (0, 0);
     // Where the last `*` stands, and how much of the text it has taken so far.
     let mut star: Option<(usize, usize)> = None;
-    while t < text.len() {
-        match pattern.get(p) {
+    while let Some(found) = text[t..].chars().next() {
+        match pattern[p..].chars().next() {
             Some('*') => {
                 star = Some((p, t));
                 p += 1;
             }
-            Some(c) if *c == '?' || *c == text[t] => (p, t) = (p + 1, t + 1),
+            Some(c) if c == '?' || c == found => (p, t) = (p + c.len_utf8(), t + found.len_utf8()),
             _ => {
                 let Some((at, taken)) = star else { return false };
-                star = Some((at, taken + 1));
-                (p, t) = (at + 1, taken + 1);
+                let taken = taken + width(&text[taken..]);
+                star = Some((at, taken));
+                (p, t) = (at + 1, taken);
             }
         }
     }
-    pattern[p..].iter().all(|c| *c == '*')
+    pattern[p..].chars().all(|c| c == '*')
 }
 
 /// What is decided over one member; nothing by default.
@@ -123,6 +169,8 @@ pub(super) struct Effect {
     pub(super) drain: bool,
     /// The weight in place of the configured one; 0: as if disabled.
     pub(super) weight: Option<u32>,
+    /// When the decision over its state ends, in seconds of the Unix epoch; `None`: when it is taken back.
+    pub(super) ends_secs: Option<u64>,
 }
 
 impl Effect {
@@ -139,29 +187,44 @@ impl Effect {
     ) -> Effect {
         let mut effect = Effect::default();
         for one in overrides.iter().filter(|one| one.holds(now_secs)) {
-            if !one.target.selects_any(known_as, address, region) {
-                continue;
+            if one.target.selects_any(known_as, address, region) {
+                effect.take(one);
             }
-            let state = match one.order {
-                Order::Up => State::Up,
-                Order::Down => State::Down,
-                Order::Drain => {
-                    effect.drain = true;
-                    continue;
-                }
-                Order::Disable => {
-                    effect.weight = Some(0);
-                    continue;
-                }
-                Order::Weight(weight) => {
-                    effect.weight = Some(weight);
-                    continue;
-                }
-            };
-            effect.state = Some(state);
-            effect.since_secs = u32::try_from(one.created_secs).unwrap_or(u32::MAX);
         }
         effect
+    }
+
+    /// Has one more decision count, a later one than those before.
+    pub(super) fn take(&mut self, one: &Override) {
+        let state = match one.order {
+            Order::Up => State::Up,
+            Order::Down => State::Down,
+            Order::Drain => {
+                self.drain = true;
+                return;
+            }
+            Order::Disable => {
+                self.weight = Some(0);
+                return;
+            }
+            Order::Weight(weight) => {
+                self.weight = Some(weight);
+                return;
+            }
+        };
+        self.state = Some(state);
+        self.since_secs = u32::try_from(one.created_secs).unwrap_or(u32::MAX);
+        self.ends_secs = one.expires_secs;
+    }
+
+    /// Where its state is decided, the least number of seconds until that can end, 0 for never; and when to ask again: until
+    /// then it is no longer than what is left. Half of what is left, so a decision is written some twenty times at most.
+    pub(super) fn flip_secs(&self, now_ms: u64) -> (u16, Option<u64>) {
+        let Some(ends_secs) = self.ends_secs else { return (0, None) };
+        let left_secs = ends_secs.saturating_sub(now_ms / 1000);
+        let told_secs = u16::try_from(left_secs / 2).unwrap_or(u16::MAX);
+        let again_ms = now_ms + (left_secs - u64::from(told_secs)) * 1000;
+        (told_secs.max(1), (told_secs > 0).then_some(again_ms))
     }
 }
 
@@ -235,10 +298,30 @@ mod tests {
         ];
         let member = (&[("p", "m")][..], IpAddr::from([192, 0, 2, 1]), None);
         let effect = Effect::of(&list, member, 99);
-        assert_eq!(effect, Effect { state: Some(State::Up), since_secs: 52, drain: true, weight: Some(7) });
+        let expected = Effect {
+            state: Some(State::Up),
+            since_secs: 52,
+            drain: true,
+            weight: Some(7),
+            ends_secs: Some(100),
+        };
+        assert_eq!(effect, expected);
         assert_eq!(Effect::of(&list, member, 100).state, Some(State::Down));
         assert!(!Effect::of(&list[1..2], member, 100).is_any());
         assert_eq!(Overrides { list: list.into() }.next_end_secs(99), Some(100));
+    }
+
+    #[test]
+    fn decision_that_ends_is_told_of_ahead_and_never_for_longer_than_it_lasts() {
+        let effect = Effect { state: Some(State::Down), ends_secs: Some(1_000_000), ..Effect::default() };
+        assert_eq!(Effect { ends_secs: None, ..effect }.flip_secs(0), (0, None));
+        let (mut now_ms, mut count) = (0, 0);
+        while let (told_secs, Some(again_ms)) = effect.flip_secs(now_ms) {
+            assert!(again_ms > now_ms && again_ms / 1000 + u64::from(told_secs) <= 1_000_000, "{now_ms}");
+            (now_ms, count) = (again_ms, count + 1);
+        }
+        assert!(now_ms >= 998_000 && count < 40, "{now_ms} after {count}");
+        assert_eq!(effect.flip_secs(now_ms).0, 1);
     }
 
     proptest! {

@@ -23,9 +23,9 @@ use parking_lot::Mutex;
 
 use super::keeper::Message;
 use super::machine::{MemberState, Outcome, Rules, step};
-use super::probe::flight::{Flight, Tools};
-use super::probe::{Conclusion, Script};
-use super::reason::Reason;
+use super::probe::attempt::{Attempt, Recollection, Tools};
+use super::probe::{Conclusion, Means, Script};
+use super::reason::{ProberFault, Reason};
 use super::schedule::{Prng, Schedule};
 use super::status::ThreadCounters;
 
@@ -54,6 +54,10 @@ pub(super) struct Job {
     pub(super) schedule: Schedule,
     /// What the target's outcomes alone make of it, beginning with its state: when the next probe is wanted.
     pub(super) course: MemberState,
+    /// What is kept from one probe to the next.
+    pub(super) recollection: Recollection,
+    /// What was last told of a target that is only looked at, and when.
+    pub(super) told: Option<(Conclusion, Instant)>,
 }
 
 /// What became of one probe.
@@ -71,6 +75,8 @@ pub(super) enum Order {
     Begin(Box<Job>),
     /// Never again.
     End(TargetId),
+    /// So many at once at most.
+    Limit(usize),
     /// End the thread.
     Stop,
 }
@@ -120,7 +126,7 @@ struct Slot {
 
 /// A probe under way.
 struct UnderWay {
-    flight: Flight,
+    flight: Attempt,
     started: Instant,
 }
 
@@ -178,7 +184,8 @@ impl Prober {
     pub(super) fn run(mut self) {
         let mut events = Events::with_capacity(EVENTS);
         while !self.stopped {
-            if let Err(error) = self.poll.poll(&mut events, self.patience()) {
+            let patience = self.patience();
+            if let Err(error) = self.poll.poll(&mut events, patience) {
                 if error.kind() == io::ErrorKind::Interrupted {
                     continue;
                 }
@@ -197,12 +204,19 @@ impl Prober {
         }
     }
 
+    /// Whether no probe more may be under way. What was killed is, until it is gone.
+    fn is_full(&self) -> bool {
+        self.in_flight + self.tools.dying() >= self.in_flight_max
+    }
+
     /// How long nothing needs to be done but for events.
-    fn patience(&self) -> Option<Duration> {
-        if !self.waiting.is_empty() && self.in_flight < self.in_flight_max {
+    fn patience(&mut self) -> Option<Duration> {
+        let reaping = self.tools.reap();
+        if !self.waiting.is_empty() && !self.is_full() {
             return Some(Duration::ZERO);
         }
-        self.timers.peek().map(|Reverse((due, _))| due.saturating_duration_since(Instant::now()))
+        let timer = self.timers.peek().map(|Reverse((due, _))| due.saturating_duration_since(Instant::now()));
+        timer.into_iter().chain(reaping).min()
     }
 
     fn read_mail(&mut self) {
@@ -211,6 +225,7 @@ impl Prober {
             match order {
                 Order::Begin(job) => self.take_in(job),
                 Order::End(id) => self.dismiss(id),
+                Order::Limit(limit) => self.in_flight_max = limit,
                 Order::Stop => self.stopped = true,
             }
         }
@@ -248,6 +263,7 @@ impl Prober {
                 _ => return,
             }
             let Some(Reverse((_, ticket))) = self.timers.pop() else { return };
+            let is_full = self.is_full();
             let slot = &mut self.slots[ticket.slot as usize];
             if slot.generation != ticket.generation {
                 continue;
@@ -257,7 +273,7 @@ impl Prober {
                     let conclusion = under_way.flight.time_out(&job.script, &mut self.tools);
                     self.conclude(ticket.slot, conclusion);
                 }
-                (Some(_), None) if self.in_flight < self.in_flight_max => self.start(ticket.slot),
+                (Some(_), None) if !is_full => self.start(ticket.slot),
                 (Some(_), None) => self.waiting.push_back(ticket),
                 (None, _) => {}
             }
@@ -266,8 +282,8 @@ impl Prober {
 
     fn serve_waiting(&mut self) {
         for _ in 0..TIMERS_PER_TURN {
-            if self.in_flight >= self.in_flight_max {
-                return;
+            if self.is_full() {
+                return self.give_up_waiting();
             }
             let Some(ticket) = self.waiting.pop_front() else { return };
             if self.slots[ticket.slot as usize].generation == ticket.generation {
@@ -276,14 +292,39 @@ impl Prober {
         }
     }
 
+    /// Gives up on programs that have waited for room for an interval: what this machine does not get to is no verdict, and
+    /// neither is it silence.
+    fn give_up_waiting(&mut self) {
+        let now = Instant::now();
+        while let Some(ticket) = self.waiting.front().copied() {
+            let slot = &self.slots[ticket.slot as usize];
+            let job = slot.job.as_ref().filter(|_| slot.generation == ticket.generation);
+            match job {
+                Some(job) if job.script.means() != Means::Program => return,
+                Some(job)
+                    if now.saturating_duration_since(job.schedule.due()) < job.script.monitor.interval =>
+                {
+                    return;
+                }
+                Some(_) => {
+                    self.waiting.pop_front();
+                    let reason = Reason::Prober(ProberFault::Programs);
+                    let outcome = Outcome::Inconclusive;
+                    self.report(ticket.slot, now, Conclusion { outcome, reason, advice: None });
+                }
+                None => _ = self.waiting.pop_front(),
+            }
+        }
+    }
+
     fn start(&mut self, index: u32) {
         let slot = &mut self.slots[index as usize];
-        let Some(job) = &slot.job else { return };
+        let Some(job) = &mut slot.job else { return };
         let started = Instant::now();
         self.counters.lateness.record(started.saturating_duration_since(job.schedule.due()));
         self.counters.started.fetch_add(1, Ordering::Relaxed);
         let deadline = started + job.script.monitor.timeout;
-        match Flight::open(&job.script, job.address, self.prng.next_bits()) {
+        match Attempt::open(&job.script, job.address, self.prng.next_bits(), &mut job.recollection) {
             Ok(flight) => {
                 let ticket = slot.renew(index);
                 let mut under_way = Box::new(UnderWay { flight, started });
@@ -332,6 +373,20 @@ impl Prober {
         let Some(job) = &mut slot.job else { return };
         let verdict_at = Instant::now();
         let duration = verdict_at - started;
+        let look_pause = job.script.look_pause();
+        if let Some(pause) = look_pause {
+            // The last look before an interval is over is the one that is told of.
+            let is_told = |(told, at): &(Conclusion, Instant)| {
+                *told == conclusion && started + pause / 2 < *at + job.script.monitor.interval
+            };
+            // While a verdict is in doubt each look counts.
+            if !job.course.is_pressing() && job.told.as_ref().is_some_and(is_told) {
+                job.schedule.hasten(started, verdict_at, pause, &mut self.prng);
+                self.timers.push(Reverse((job.schedule.due(), ticket)));
+                return;
+            }
+            job.told = Some((conclusion.clone(), started));
+        }
         if conclusion.outcome == Outcome::Inconclusive {
             self.counters.inconclusive.fetch_add(1, Ordering::Relaxed);
         }
@@ -340,7 +395,8 @@ impl Prober {
         let report = Report { target: job.id, conclusion, duration, verdict_at };
         // Without a keeper there is no one to probe for.
         self.stopped |= self.reports.send(Message::Report(report)).is_err();
-        match job.script.monitor.discipline.retry_interval.filter(|_| job.course.is_pressing()) {
+        let pressed = job.script.monitor.discipline.retry_interval.filter(|_| job.course.is_pressing());
+        match look_pause.or(pressed) {
             Some(pause) => job.schedule.hasten(started, verdict_at, pause, &mut self.prng),
             None => job.schedule.advance(started, verdict_at, &mut self.prng),
         }

@@ -2,11 +2,16 @@
 //!
 //! Cheap to copy about: whatever text a variant needs is shared. It never decides anything.
 
+/// Where this machine was asked.
+mod local;
+
 use std::fmt;
 use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
+
+pub use local::Local;
 
 use crate::config::model::DNS_RCODES;
 use crate::wire::message::Rcode;
@@ -54,6 +59,23 @@ pub enum Reason {
     Forced {
         /// The verdict.
         up: bool,
+    },
+    /// This machine was asked.
+    Local(Local),
+    /// Nothing was found out: the configuration makes another verdict of what is known.
+    Reloaded,
+    /// Several monitors, and the one that decides.
+    Several {
+        /// Those that are UP.
+        up: u8,
+        /// All of them.
+        total: u8,
+        /// Those that must be.
+        needed: u8,
+        /// The name of the one that decides.
+        monitor: Arc<str>,
+        /// Why it is what it is.
+        reason: Arc<Reason>,
     },
     /// The connection did not open.
     Connect(ConnectFault),
@@ -190,6 +212,8 @@ pub enum Phase {
     Send,
     /// Waiting for the peer's octets.
     Receive,
+    /// A program runs.
+    Run,
 }
 
 /// What this machine lacked.
@@ -209,6 +233,8 @@ pub enum ProberFault {
     Pattern,
     /// The right to send ICMP echo requests.
     Icmp,
+    /// Room for another program, for as long as it was waited for.
+    Programs,
     /// Another error of the operating system, by number.
     Other(i32),
 }
@@ -252,6 +278,15 @@ impl Reason {
         }
     }
 
+    /// The cause of an error where it is that this machine has run out of something.
+    pub(super) fn of_local_shortage(error: &io::Error) -> Option<Reason> {
+        match error.raw_os_error() {
+            Some(EMFILE | ENFILE) => Some(Reason::Prober(ProberFault::Descriptors)),
+            Some(number @ (EAGAIN | ENOMEM)) => Some(Reason::Prober(ProberFault::Other(number))),
+            _ => None,
+        }
+    }
+
     /// The cause of an error that is this machine's own, whatever it is.
     pub(super) fn of_local_error(error: &io::Error) -> Reason {
         match Reason::of_connect_error(error) {
@@ -279,6 +314,11 @@ impl fmt::Display for Reason {
             Reason::Echoed => f.write_str("echo reply"),
             Reason::AgentSays { line } => write!(f, "agent: {line}"),
             Reason::Forced { up } => write!(f, "forced {}", if *up { "up" } else { "down" }),
+            Reason::Local(local) => write!(f, "{local}"),
+            Reason::Reloaded => f.write_str("the configuration is another"),
+            Reason::Several { up, total, needed, monitor, reason } => {
+                write!(f, "{up} of {total} monitors up, {needed} needed: {monitor} \"{reason}\"")
+            }
             Reason::Connect(fault) => write!(f, "connect: {fault}"),
             Reason::Timeout { phase, budget } => {
                 write!(f, "timeout after {} ms in {phase}", budget.as_millis())
@@ -378,6 +418,7 @@ impl fmt::Display for Phase {
             Phase::TlsHandshake => "TLS handshake",
             Phase::Send => "send",
             Phase::Receive => "receive",
+            Phase::Run => "run",
         })
     }
 }
@@ -394,6 +435,9 @@ impl fmt::Display for ProberFault {
             ProberFault::Icmp => f.write_str(
                 "ICMP is not permitted: put the group of this process into net.ipv4.ping_group_range (sysctl), or give it \
                  CAP_NET_RAW",
+            ),
+            ProberFault::Programs => f.write_str(
+                "as many programs run as may (server.exec_processes), and none ended within an interval",
             ),
             ProberFault::Other(number) => fmt_os_error(f, *number),
         }

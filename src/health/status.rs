@@ -12,11 +12,12 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 
 use super::advice::Advice;
+use super::combination::{Combined, status_of};
 use super::guard::Figures;
 use super::lateness::{Histogram, Recorder};
 use super::machine::MemberState;
 use super::overrides::Overrides;
-use super::plan::PlanPool;
+use super::plan::{PlanMember, PlanPool};
 use super::reason::Reason;
 use super::store::{Key, Saved};
 use crate::state::health_table::{HealthTable, PoolWord, Word};
@@ -36,8 +37,10 @@ pub struct StatusBoard {
 /// The board of one plan.
 pub(super) struct Sheet {
     pub(super) pools: Box<[PlanPool]>,
-    /// By target; a member names its own.
+    /// By target; a member names those of its monitors.
     pub(super) targets: Box<[Mutex<TargetStatus>]>,
+    /// By number of the members that have several monitors.
+    pub(super) combined: Box<[Mutex<Combined>]>,
     /// By target what is kept of it over a restart; `None`: nothing.
     pub(super) keys: Box<[Option<Key>]>,
     /// What is in force.
@@ -48,7 +51,45 @@ impl Sheet {
     /// One of nothing.
     pub(super) fn empty() -> Sheet {
         let table = Arc::new(HealthTable::new([]));
-        Sheet { pools: Box::default(), targets: Box::default(), keys: Box::default(), table }
+        Sheet {
+            pools: Box::default(),
+            targets: Box::default(),
+            combined: Box::default(),
+            keys: Box::default(),
+            table,
+        }
+    }
+
+    /// What is known of a member's targets, in the order of its monitors.
+    pub(super) fn statuses(&self, member: &PlanMember) -> Vec<TargetStatus> {
+        member.targets.iter().map(|target| self.targets[*target as usize].lock().clone()).collect()
+    }
+}
+
+impl Sheet {
+    /// A copy of what is known of a member whose word is this.
+    fn member(&self, member: &PlanMember, word: Word) -> MemberStatus {
+        let mut statuses = self.statuses(member);
+        let (health, monitors) = match &member.several {
+            None => (statuses.swap_remove(0), Vec::new()),
+            Some(several) => {
+                let combined = self.combined[several.index as usize].lock().clone();
+                let whole = status_of(several, &combined, &statuses);
+                let labels = several.quorum.labels.iter().cloned();
+                let named = labels.zip(statuses).map(|(name, health)| MonitorStatus { name, health });
+                (whole, named.collect())
+            }
+        };
+        MemberStatus {
+            name: member.name.clone(),
+            address: member.address,
+            cname: member.cname.clone(),
+            targets: member.targets.clone(),
+            weight: if member.enabled { member.weight } else { 0 },
+            word,
+            health,
+            monitors,
+        }
     }
 }
 
@@ -146,13 +187,24 @@ pub struct MemberStatus {
     pub address: IpAddr,
     /// The name that is answered in its place, where the member is one.
     pub cname: Option<Arc<str>>,
-    /// Number of its target: members that share a probe have the same.
-    pub target: u32,
+    /// Numbers of its targets, one a monitor: members that share a probe have the same.
+    pub targets: Box<[u32]>,
     /// Its weight as configured; 0 when it is disabled.
     pub weight: u32,
     /// What is in force: the state that answers are made by, and the weight.
     pub word: Word,
-    /// What its target's probes say.
+    /// What its probes say.
+    pub health: TargetStatus,
+    /// The same by monitor, where it has several.
+    pub monitors: Vec<MonitorStatus>,
+}
+
+/// What is known of one of a member's monitors.
+#[derive(Clone, Debug)]
+pub struct MonitorStatus {
+    /// Its name, else its kind.
+    pub name: Arc<str>,
+    /// What its probes say.
     pub health: TargetStatus,
 }
 
@@ -199,6 +251,11 @@ impl StatusBoard {
         *self.sheet.lock() = sheet;
     }
 
+    /// The board of the plan in force.
+    pub(super) fn sheet(&self) -> Arc<Sheet> {
+        self.sheet.lock().clone()
+    }
+
     /// A copy of everything. Each target is copied at one instant, the whole is not.
     pub fn snapshot(&self) -> Status {
         let sheet = self.sheet.lock().clone();
@@ -207,15 +264,7 @@ impl StatusBoard {
             if sheet.table.read(index, &mut words).is_none() {
                 sheet.table.read_each(index, &mut words);
             }
-            let members = pool.members.iter().zip(words).map(|(member, word)| MemberStatus {
-                name: member.name.clone(),
-                address: member.address,
-                cname: member.cname.clone(),
-                target: member.target,
-                weight: if member.enabled { member.weight } else { 0 },
-                word,
-                health: sheet.targets[member.target as usize].lock().clone(),
-            });
+            let members = pool.members.iter().zip(words).map(|(member, word)| sheet.member(member, word));
             let word = sheet.table.pool_word(index).unwrap_or_default();
             PoolStatus { name: pool.name.clone(), word, members: members.collect() }
         });

@@ -32,10 +32,12 @@ pub(super) type Key = (u64, IpAddr);
 
 /// What is probed, as a number that is the same in every process. Monitors that differ in times and counts have the same.
 pub(super) fn identity(monitor: &Monitor) -> Option<u64> {
-    if let Probe::Forced { .. } = monitor.probe {
-        return None;
-    }
-    let hash = digest(&SHA256, format!("{:?} from {:?}", monitor.probe, monitor.source).as_bytes());
+    let text = match &monitor.probe {
+        Probe::Forced { .. } => return None,
+        Probe::Push { pool, .. } => format!("push {pool:?}"),
+        probe => format!("{probe:?} from {:?}", monitor.source),
+    };
+    let hash = digest(&SHA256, text.as_bytes());
     Some(u64::from_be_bytes(*hash.as_ref().first_chunk()?))
 }
 

@@ -6,47 +6,101 @@
 use std::sync::Arc;
 
 use super::advice::Advice;
+use super::combination::{Combined, Quorum};
 use super::machine::Rules;
 use super::overrides::Effect;
 use super::plan::PlanPool;
+use super::probe::Script;
 use super::status::TargetStatus;
-use crate::config::model::Monitor;
 use crate::state::health_table::{Flags, HealthTable, PoolWord, State, WHOLE_PERMILLE, Word};
 use crate::state::tree::Scratch;
 
+/// What probes say of a member.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Verdict {
+    pub(super) state: State,
+    pub(super) since_secs: u32,
+    /// Least time until it can change; 0: it never does by itself.
+    flip_secs: u16,
+    advice: Advice,
+    /// Thousandths of its weight that its warm-up leaves it.
+    warmth_permille: u16,
+    /// When that changes by the time alone.
+    next_ms: Option<u64>,
+}
+
+impl Verdict {
+    /// Of one monitor alone.
+    pub(super) fn of_target(status: &TargetStatus, script: &Script, now_ms: u64) -> Verdict {
+        let (warmth_permille, next_ms) = status.state.warmth(&Rules::of(&script.monitor), now_ms);
+        Verdict {
+            state: status.state.state,
+            since_secs: status.since_secs,
+            flip_secs: flip_secs(status, script).unwrap_or(0),
+            advice: status.advice,
+            warmth_permille,
+            next_ms,
+        }
+    }
+
+    /// Of several: each with its target's status and script. None of them can change before the first of them does.
+    pub(super) fn of_several(
+        combined: &Combined,
+        quorum: &Quorum,
+        targets: &[(TargetStatus, &Script)],
+        now_ms: u64,
+    ) -> Verdict {
+        let (warmth_permille, next_ms) = combined.verdict.warmth(&quorum.rules(), now_ms);
+        let soonest = targets.iter().filter_map(|(status, script)| flip_secs(status, script)).min();
+        Verdict {
+            state: combined.verdict.state,
+            since_secs: combined.since_secs,
+            flip_secs: soonest.unwrap_or(0),
+            advice: targets.iter().fold(Advice::default(), |all, (status, _)| all.and(status.advice)),
+            warmth_permille,
+            next_ms,
+        }
+    }
+}
+
+/// Least time until a target's verdict can change; `None`: it does not hang on outcomes.
+fn flip_secs(status: &TargetStatus, script: &Script) -> Option<u16> {
+    script.forced().is_none().then(|| status.state.flip_secs(&script.monitor))
+}
+
 /// The word of a member, and when it changes by the time alone.
 pub(super) fn member_word(
-    status: &TargetStatus,
-    monitor: &Monitor,
-    is_forced: bool,
+    verdict: &Verdict,
     effect: &Effect,
     is_frozen: bool,
     now_ms: u64,
 ) -> (Word, Option<u64>) {
-    let state = status.state.state;
-    let (warmth, next_ms) = status.state.warmth(&Rules::of(monitor), now_ms);
-    let Advice { weight_permille, drain } = status.advice;
+    let Advice { weight_permille, drain } = verdict.advice;
     let is_draining = drain || effect.drain;
     let advised = weight_permille.unwrap_or(WHOLE_PERMILLE).min(WHOLE_PERMILLE);
-    let permille = if is_draining { 0 } else { u32::from(warmth) * u32::from(advised) / 1000 };
+    let warmed = u32::from(verdict.warmth_permille) * u32::from(advised) / 1000;
+    let permille = if is_draining { 0 } else { warmed };
     // What is advised above 0 stays so, however cold.
     let permille = if advised > 0 && !is_draining { permille.max(1) } else { permille };
-    // What does not hang on outcomes is not changed by one.
-    let flip_secs = if is_forced || effect.state.is_some() { 0 } else { status.state.flip_secs(monitor) };
+    // What does not hang on outcomes is not changed by one, but by its end.
+    let (flip_secs, again_ms) = match effect.state {
+        Some(_) => effect.flip_secs(now_ms),
+        None => (verdict.flip_secs, None),
+    };
     let flags = Flags::FORCED
         .when(effect.is_any())
         .and(Flags::FROZEN.when(is_frozen))
         .and(Flags::DRAINING.when(is_draining));
     let (state, since_secs) = match effect.state {
         Some(state) => (state, effect.since_secs),
-        None => (state, status.since_secs),
+        None => (verdict.state, verdict.since_secs),
     };
     let word = Word::new(state, since_secs)
         .with_flags(flags)
         .with_flip_secs(flip_secs)
         .with_permille(permille as u16)
         .with_weight_override(effect.weight);
-    (word, next_ms)
+    (word, verdict.next_ms.into_iter().chain(again_ms).min())
 }
 
 /// Whether a pool counts as up: enough members that are UP and weigh something, and enough of the weight with them. A member
@@ -129,7 +183,8 @@ mod tests {
     }
 
     fn word(status: &TargetStatus, effect: &Effect) -> Word {
-        member_word(status, &tcp_monitor(1), false, effect, false, 0).0
+        let script = Script::new(&tcp_monitor(1));
+        member_word(&Verdict::of_target(status, &script, 0), effect, false, 0).0
     }
 
     #[test]

@@ -13,6 +13,9 @@ pub mod mmsg;
 /// The memory of a batch.
 mod arena;
 
+/// Programs that this process starts.
+pub mod process;
+
 /// Limits of the process.
 pub mod limits;
 

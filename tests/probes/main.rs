@@ -20,6 +20,14 @@ mod names;
 mod paths;
 /// The namespaces, and configurations.
 mod room;
+/// `file`.
+mod files;
+/// `exec`.
+mod programs;
+/// `push`.
+mod pushes;
+/// Several monitors of a member.
+mod several;
 /// `tls` and the certificate of `https` against openssl.
 mod tls;
 /// `http` and `https` against nginx.

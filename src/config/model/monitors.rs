@@ -5,7 +5,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use super::{Member, Monitor};
+use super::{Member, Monitor, Probe};
 
 /// How the members of a pool are probed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,8 +35,17 @@ impl Monitors {
 }
 
 impl NamedMonitor {
+    /// Whether it probes nothing: somebody says what it says.
+    pub fn is_pushed(&self) -> bool {
+        matches!(self.monitor.probe, Probe::Push { .. })
+    }
+
     /// The address that is probed for a member.
     pub fn address_of(&self, member: &Member) -> IpAddr {
-        member.monitor_ip.or(self.monitor_ip).unwrap_or(member.ip)
+        match self.monitor.probe {
+            // What is pushed is said of the member, wherever its other monitors look.
+            Probe::Push { .. } => member.ip,
+            _ => member.monitor_ip.or(self.monitor_ip).unwrap_or(member.ip),
+        }
     }
 }

@@ -4,6 +4,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use super::Probe;
 use crate::wire::message::{Rcode, Rtype};
 use crate::wire::name::Name;
 
@@ -28,6 +29,26 @@ impl Sources {
     /// Whether the kernel chooses for both families.
     pub fn is_empty(self) -> bool {
         self.v4.is_none() && self.v6.is_none()
+    }
+}
+
+impl Probe {
+    /// Its monitor's word in configurations.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Probe::Tcp { .. } => "tcp",
+            Probe::TcpContent { .. } => "tcp_content",
+            Probe::Http(http) if http.tls.is_some() => "https",
+            Probe::Http(_) => "http",
+            Probe::Tls { .. } => "tls",
+            Probe::Dns(_) => "dns",
+            Probe::Icmp => "icmp",
+            Probe::Agent { .. } => "agent",
+            Probe::Exec { .. } => "exec",
+            Probe::File { .. } => "file",
+            Probe::Push { .. } => "push",
+            Probe::Forced { .. } => "forced",
+        }
     }
 }
 

@@ -12,7 +12,7 @@ use crate::wire::message::{Rcode, Rtype};
 use crate::wire::name::Name;
 
 impl Parameters {
-    pub(super) fn build_http(self, d: &mut Decoder<'_, '_>, kind: MonitorKind) -> HttpProbe {
+    pub(super) fn build_http(mut self, d: &mut Decoder<'_, '_>, kind: MonitorKind) -> HttpProbe {
         let https = kind == MonitorKind::Https;
         if let Some(Placed { span, .. }) = self.use_ssl.filter(|use_ssl| https && !use_ssl.value) {
             d.error(span, Cause::TlsContradiction { monitor: kind.name() });
@@ -28,6 +28,7 @@ impl Parameters {
             }
         }
         self.check_contents(d);
+        let target = self.target(d);
         let named = self.hostname.as_ref().filter(|_| uses_tls && self.server_name.is_none());
         let by_hostname = named.and_then(|hostname| server_name(d, hostname));
         let tls = uses_tls.then(|| self.build_tls(by_hostname));
@@ -37,7 +38,7 @@ impl Parameters {
             port: self.port.map_or(default_port, |port| port.value),
             tls,
             method: self.method.map_or_else(|| default_method.to_owned(), |method| method.value),
-            path: self.url_path.map_or_else(|| "/".to_owned(), |path| path.value),
+            path: target.unwrap_or_else(|| "/".to_owned()),
             host: self.hostname.map(|hostname| hostname.value),
             expected_codes: if self.expected_codes.is_empty() {
                 vec![(200, 200)]

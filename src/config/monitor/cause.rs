@@ -22,9 +22,41 @@ pub enum ParameterCause {
     /// Two sources for one family.
     #[error("`source` has a second {family} address")]
     SecondSource { family: &'static str },
+    /// The first item of a command is no absolute path.
+    #[error("{text} is not the path of a program")]
+    NotProgram { text: Found },
+    /// A program that cannot be run as things are.
+    #[error("the program {path} cannot be run: {fault}")]
+    Program { path: Found, fault: ProgramFault },
+    /// More than one monitor that is told from outside.
+    #[error("a second `push` monitor")]
+    SecondPush,
+    /// Nobody can push.
+    #[error("the pool {pool} has a `push` monitor, but nobody can push")]
+    NoSocket { pool: Found },
+    /// A key of one monitor where there are several.
+    #[error("`{key}` stands beside `monitors`")]
+    BesideMonitors { key: &'static str },
+    /// More must pass than there are.
+    #[error("`pass` is {pass}, but there {} {count} {}", if *count == 1 { "is" } else { "are" }, if *count == 1 { "monitor" } else { "monitors" })]
+    PassAboveCount { pass: u8, count: u8 },
     /// A target that no source can reach.
     #[error("`source` has no {family} address, but {target} is probed")]
     SourceFamily { family: &'static str, target: IpAddr },
+}
+
+/// Why a program cannot be run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ProgramFault {
+    /// Nothing is there.
+    #[error("there is no such file")]
+    Missing,
+    /// A folder, say.
+    #[error("it is no file")]
+    NoFile,
+    /// Nobody may execute it.
+    #[error("nobody may execute it")]
+    NotExecutable,
 }
 
 impl ParameterCause {
@@ -40,6 +72,16 @@ impl ParameterCause {
                 "accepted are unicast addresses that need no interface beside them"
             }
             ParameterCause::SecondSource { .. } => "accepted are one IPv4 and one IPv6 address",
+            ParameterCause::NotProgram { .. } => "accepted is an absolute path: no shell looks for it",
+            ParameterCause::Program { .. } => "until it can be, each run of it is a failure",
+            ParameterCause::NoSocket { .. } => {
+                "give `server.state_dir`: the server takes what is pushed there"
+            }
+            ParameterCause::SecondPush => "what is pushed names a member, not a monitor",
+            ParameterCause::BesideMonitors { .. } => "give one of the two: `monitors` is a list of them",
+            ParameterCause::PassAboveCount { count, .. } => {
+                return Some(format!("accepted are `all`, `any` and 1 to {count}"));
+            }
             ParameterCause::SourceFamily { .. } => "give a list of one IPv4 and one IPv6 address",
         };
         Some(text.to_owned())

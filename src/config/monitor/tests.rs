@@ -164,7 +164,7 @@ fn each_bad_parameter_is_an_error_at_its_place() {
         (
             "ftp",
             "{}",
-            "6:14: `ftp` is not accepted here (accepted are `tcp`, `tcp_content`, `http`, `https`, `tls`, `dns`, `icmp`, `agent` and `forced`)",
+            "6:14: `ftp` is not accepted here (accepted are `tcp`, `tcp_content`, `http`, `https`, `tls`, `dns`, `icmp`, `agent`, `exec`, `file`, `push` and `forced`)",
         ),
     ] {
         assert_eq!(errors(&with(kind, parameters)), [expected], "{kind} {parameters}");
@@ -172,7 +172,7 @@ fn each_bad_parameter_is_an_error_at_its_place() {
 }
 
 /// Parameters of each kind that are enough.
-const KINDS: [(&str, MonitorKind, &str); 9] = [
+const KINDS: [(&str, MonitorKind, &str); 12] = [
     ("tcp", MonitorKind::Tcp, "port: 1"),
     ("tcp_content", MonitorKind::TcpContent, "port: 1"),
     ("http", MonitorKind::Http, ""),
@@ -181,17 +181,90 @@ const KINDS: [(&str, MonitorKind, &str); 9] = [
     ("dns", MonitorKind::Dns, "query_name: a.example"),
     ("icmp", MonitorKind::Icmp, ""),
     ("agent", MonitorKind::Agent, "port: 1"),
+    ("exec", MonitorKind::Exec, "command: [/bin/true]"),
+    ("file", MonitorKind::File, "path: a"),
+    ("push", MonitorKind::Push, ""),
     ("forced", MonitorKind::Forced, "status: up"),
 ];
 
 #[test]
 fn each_parameter_is_taken_by_those_that_the_message_names() {
-    for key in PARAMETERS.keys.iter().filter(|key| !COMMON.contains(&key.name)) {
+    for key in PARAMETERS.keys.iter().filter(|key| key.name != "warmup") {
         let named = takers(key.name);
         for (word, kind, _) in KINDS {
             let is_named = named.contains(&format!("`{word}`")) != named.contains("every monitor but");
             assert_eq!(kind.takes(key.name), is_named, "{} of {word}", key.name);
         }
+    }
+}
+
+#[test]
+fn monitors_that_ask_this_machine_are_read() {
+    let exec = monitor("exec", r#"{command: [/bin/true, "-H", "{ip}", ""], interval: 1}"#);
+    let command = ["/bin/true", "-H", "{ip}", ""].map(str::to_owned).to_vec();
+    assert_eq!((exec.probe, exec.retries), (Probe::Exec { command }, 2));
+    let file = monitor("file", "{path: states/x.txt}");
+    assert_eq!(file.probe, Probe::File { path: "states/x.txt".into(), missing_up: false });
+    assert_eq!((file.retries, file.rise), (0, 1), "what a file says is no measurement");
+    let file = monitor("file", "{path: '/run/{ip}', missing: up, retries: 1}");
+    assert_eq!((file.probe, file.retries), (Probe::File { path: "/run/{ip}".into(), missing_up: true }, 1));
+    let push = |ttl, silence_up| Probe::Push { pool: "p".into(), ttl: Duration::from_secs(ttl), silence_up };
+    assert_eq!(monitor("push", "").probe, push(60, false));
+    assert_eq!(monitor("push", "{ttl: 24h, silence: up, warmup: 5}").probe, push(86_400, true));
+}
+
+#[test]
+fn each_fault_of_what_asks_this_machine_is_told_at_its_place() {
+    for (kind, parameters, expected) in [
+        (
+            "exec",
+            "{}",
+            "3:3: `command` is missing in the parameters of an `exec` monitor (accepted are a program's path and its arguments, as a list)",
+        ),
+        (
+            "exec",
+            "{command: [check_http]}",
+            "7:32: `check_http` is not the path of a program (accepted is an absolute path: no shell looks for it)",
+        ),
+        ("exec", "{command: /bin/true}", "7:31: expected a list, found a single value"),
+        ("exec", "{command: []}", "7:31: `command` is empty"),
+        (
+            "exec",
+            "{command: [/bin/true], source: 127.0.0.1}",
+            "7:44: the monitor `exec` takes no `source` (it is a parameter of every monitor but `exec`, `file`, `push` and `forced`)",
+        ),
+        ("file", "{}", "3:3: `path` is missing in the parameters of a `file` monitor (accepted are paths)"),
+        (
+            "file",
+            "{path: a, missing: maybe}",
+            "7:40: `maybe` is not accepted here (accepted are `up` and `down`)",
+        ),
+        (
+            "push",
+            "{interval: 1}",
+            "7:22: the monitor `push` takes no `interval` (it is a parameter of every monitor but `push`)",
+        ),
+        ("push", "{ttl: 25h}", "7:27: the duration `25h` is out of range (accepted are 1 s to 86400 s)"),
+        (
+            "http",
+            "{url_path: /a, path: /b}",
+            "7:42: `path` and `url_path` are the same key (first given on line 7)",
+        ),
+    ] {
+        assert_eq!(errors(&with(kind, parameters)), [expected], "{kind} {parameters}");
+    }
+    for (program, fault) in [
+        ("/nonexistent/check", "there is no such file"),
+        ("/etc", "it is no file"),
+        ("/etc/passwd", "nobody may execute it"),
+    ] {
+        let expected = format!(
+            "7:31: the program `{program}` cannot be run: {fault} (until it can be, each run of it is a failure)"
+        );
+        assert_eq!(
+            super::super::tests::warnings(&with("exec", &format!("{{command: [{program}]}}"))),
+            [expected]
+        );
     }
 }
 
@@ -329,7 +402,7 @@ fn each_bad_new_parameter_is_an_error_at_its_place() {
         (
             "forced",
             "{status: up, source: 127.0.0.1}",
-            "7:34: the monitor `forced` takes no `source` (it is a parameter of every monitor but `forced`)",
+            "7:34: the monitor `forced` takes no `source` (it is a parameter of every monitor but `exec`, `file`, `push` and `forced`)",
         ),
         (
             "tls",

@@ -25,7 +25,7 @@ pub(super) struct Agent {
     pub(super) send: Arc<[u8]>,
 }
 
-/// What the words of a line come to.
+/// A line as far as it was read.
 #[derive(Default)]
 struct Line {
     is_down: bool,
@@ -55,19 +55,35 @@ impl Agent {
     }
 }
 
-fn judge_line(octets: &[u8]) -> Conclusion {
+/// What the words of a line come to.
+pub(in crate::health) struct Words {
+    pub(in crate::health) outcome: Outcome,
+    pub(in crate::health) advice: Advice,
+}
+
+/// Reads a line; `None`: no word of it is known.
+pub(in crate::health) fn read_words(octets: &[u8]) -> Option<Words> {
     let said = octets.split(|octet| *octet == b'#').next().unwrap_or_default();
     let mut line = Line::default();
     for word in said.split(|octet| matches!(octet, b' ' | b'\t' | b',')).filter(|word| !word.is_empty()) {
         line.take(word);
     }
-    let text = peer_text(octets);
     if line.known_words == 0 {
-        return Conclusion::failure(Reason::AgentUnknown { line: text });
+        return None;
     }
     let outcome = if line.is_down || line.in_maintenance { Outcome::Failure } else { Outcome::Success };
     let advice = Advice { weight_permille: line.weight_permille, drain: line.drains };
-    Conclusion { outcome, reason: Reason::AgentSays { line: text }, advice: Some(advice) }
+    Some(Words { outcome, advice })
+}
+
+fn judge_line(octets: &[u8]) -> Conclusion {
+    let line = peer_text(octets);
+    match read_words(octets) {
+        Some(Words { outcome, advice }) => {
+            Conclusion { outcome, reason: Reason::AgentSays { line }, advice: Some(advice) }
+        }
+        None => Conclusion::failure(Reason::AgentUnknown { line }),
+    }
 }
 
 impl Line {

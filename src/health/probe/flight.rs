@@ -144,6 +144,8 @@ impl Flight {
                 Phase::TlsHandshake => self.handshake(),
                 Phase::Send => self.send(),
                 Phase::Receive if self.leg.carrier == Carrier::Stream => return self.receive(script, tools),
+                // Never of a socket.
+                Phase::Run => return None,
                 Phase::Receive => match self.receive_datagrams(script, tools) {
                     Ok(progress) => Ok(progress),
                     Err(conclusion) => return Some(conclusion),
@@ -163,7 +165,7 @@ impl Flight {
                     Err(reason) => return Some(Conclusion::failure(reason)),
                 },
                 // Datagrams ended with the news that a stream goes on; it is there already.
-                Phase::Receive => Phase::Connect,
+                Phase::Receive | Phase::Run => Phase::Connect,
                 Phase::Send => {
                     if self.sent_octets == self.outgoing.len()
                         && let Some(conclusion) = script.judge_sent()
@@ -185,7 +187,7 @@ impl Flight {
         }
         match self.phase {
             Phase::Receive => script.judge(&self.received, Ending::TimedOut, self.leg),
-            Phase::Connect | Phase::TlsHandshake | Phase::Send => None,
+            Phase::Connect | Phase::TlsHandshake | Phase::Send | Phase::Run => None,
         }
         .unwrap_or_else(|| script.timed_out(self.phase))
     }

@@ -8,15 +8,19 @@
 //! What is received is bounded by `Script::receive_limit`; it never grows with what a target sends.
 
 /// `agent`: a line of words.
-mod agent;
+pub(super) mod agent;
+/// One probe under way, by whatever means.
+pub(super) mod attempt;
 /// Bodies of HTTP replies.
 mod body;
 /// What is asked of a certificate beside its chain.
 mod certificate;
 /// `dns`: a query and its reply.
 mod dns;
+/// `file`: what a file says.
+mod file;
 /// The socket that carries a script: connect, handshake, send, receive.
-pub(super) mod flight;
+mod flight;
 /// The judges of replies, opened to the fuzzer.
 #[cfg(fuzzing)]
 pub mod fuzzing;
@@ -26,6 +30,8 @@ mod http;
 mod icmp;
 /// `match_re`.
 mod pattern;
+/// `exec`: a program and its exit code.
+mod program;
 /// Sockets of every kind that probes need.
 mod socket;
 /// `tcp_content`: octets sent, a pattern searched in the reply.
@@ -35,6 +41,7 @@ pub(super) mod tls;
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::config::model::{Monitor, Probe};
 use crate::health::advice::Advice;
@@ -124,8 +131,29 @@ enum Exchange {
     Icmp,
     /// A line.
     Agent(agent::Agent),
+    /// A program of this machine.
+    Program(program::Program),
+    /// A file of this machine.
+    File(file::Script),
+    /// Nothing is asked: somebody says it.
+    Push,
     /// Nothing at all.
     Forced { up: bool },
+}
+
+/// Who finds out what a monitor wants to know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Means {
+    /// A thread of sockets.
+    Socket,
+    /// The thread of programs.
+    Program,
+    /// The thread of files.
+    File,
+    /// Whoever pushes.
+    Push,
+    /// Nobody: the verdict is given.
+    Forced,
 }
 
 impl Script {
@@ -141,6 +169,9 @@ impl Script {
             Probe::Dns(probe) => Exchange::Dns(dns::Dns::new(probe)),
             Probe::Icmp => Exchange::Icmp,
             Probe::Agent { port, send } => Exchange::Agent(agent::Agent::new(*port, send)),
+            Probe::Exec { command } => Exchange::Program(program::Program::new(command)),
+            Probe::File { path, missing_up } => Exchange::File(file::Script::new(path, *missing_up)),
+            Probe::Push { .. } => Exchange::Push,
             Probe::Forced { up } => Exchange::Forced { up: *up },
         };
         Script { monitor: monitor.clone(), exchange }
@@ -153,18 +184,43 @@ impl Script {
         Script { monitor: monitor.clone(), exchange: Exchange::Content(broken) }
     }
 
-    /// The verdict that is given without a probe.
-    pub(super) fn forced(&self) -> Option<bool> {
+    /// Who finds out.
+    pub(super) fn means(&self) -> Means {
         match self.exchange {
-            Exchange::Forced { up } => Some(up),
             Exchange::Connect { .. }
             | Exchange::Content(_)
             | Exchange::Http(_)
             | Exchange::Tls { .. }
             | Exchange::Dns(_)
             | Exchange::Icmp
-            | Exchange::Agent(_) => None,
+            | Exchange::Agent(_) => Means::Socket,
+            Exchange::Program(_) => Means::Program,
+            Exchange::File(_) => Means::File,
+            Exchange::Push => Means::Push,
+            Exchange::Forced { .. } => Means::Forced,
         }
+    }
+
+    /// The verdict that is given without a probe.
+    pub(super) fn forced(&self) -> Option<bool> {
+        if let Exchange::Forced { up } = self.exchange { Some(up) } else { None }
+    }
+
+    /// Whether a prober finds out.
+    pub(super) fn is_probed(&self) -> bool {
+        matches!(self.means(), Means::Socket | Means::Program | Means::File)
+    }
+
+    /// Whether its outcomes hang on whether this machine reaches others.
+    pub(super) fn is_remote(&self) -> bool {
+        matches!(self.means(), Means::Socket | Means::Program)
+    }
+
+    /// Time between two probes of which only those are told of that say something else, or that the interval asks for.
+    pub(super) fn look_pause(&self) -> Option<Duration> {
+        let Monitor { interval, ref discipline, .. } = *self.monitor;
+        matches!(self.exchange, Exchange::File(_))
+            .then(|| file::Script::pause(discipline.retry_interval, interval))
     }
 
     /// What the conversation begins on.
@@ -177,6 +233,9 @@ impl Script {
             | Exchange::Http(_)
             | Exchange::Tls { .. }
             | Exchange::Agent(_)
+            | Exchange::Program(_)
+            | Exchange::File(_)
+            | Exchange::Push
             | Exchange::Forced { .. } => Carrier::Stream,
         }
     }
@@ -190,7 +249,11 @@ impl Script {
             Exchange::Dns(dns) => dns.port,
             Exchange::Agent(agent) => agent.port,
             // ICMP has none, and forced ones are never probed.
-            Exchange::Icmp | Exchange::Forced { .. } => 0,
+            Exchange::Icmp
+            | Exchange::Program(_)
+            | Exchange::File(_)
+            | Exchange::Push
+            | Exchange::Forced { .. } => 0,
         };
         SocketAddr::new(address, port)
     }
@@ -205,6 +268,9 @@ impl Script {
             | Exchange::Dns(_)
             | Exchange::Icmp
             | Exchange::Agent(_)
+            | Exchange::Program(_)
+            | Exchange::File(_)
+            | Exchange::Push
             | Exchange::Forced { .. } => None,
         }
     }
@@ -217,7 +283,12 @@ impl Script {
     /// Appends the octets to send to a target of this address.
     fn write_request(&self, address: IpAddr, leg: Leg, into: &mut Vec<u8>) {
         match &self.exchange {
-            Exchange::Connect { .. } | Exchange::Tls { .. } | Exchange::Forced { .. } => {}
+            Exchange::Connect { .. }
+            | Exchange::Tls { .. }
+            | Exchange::Program(_)
+            | Exchange::File(_)
+            | Exchange::Push
+            | Exchange::Forced { .. } => {}
             Exchange::Content(content) => into.extend_from_slice(&content.send),
             Exchange::Http(http) => http.write_request(address, into),
             Exchange::Dns(dns) => dns.write_request(leg, into),
@@ -236,6 +307,7 @@ impl Script {
             | Exchange::Dns(_)
             | Exchange::Icmp
             | Exchange::Agent(_) => None,
+            Exchange::Program(_) | Exchange::File(_) | Exchange::Push => None,
             Exchange::Forced { up } => Some(Conclusion::success(Reason::Forced { up: *up })),
         }
     }
@@ -243,7 +315,12 @@ impl Script {
     /// Most octets of a reply that are looked at.
     fn receive_limit(&self) -> usize {
         match &self.exchange {
-            Exchange::Connect { .. } | Exchange::Tls { .. } | Exchange::Forced { .. } => 0,
+            Exchange::Connect { .. }
+            | Exchange::Tls { .. }
+            | Exchange::Program(_)
+            | Exchange::File(_)
+            | Exchange::Push
+            | Exchange::Forced { .. } => 0,
             Exchange::Content(_) => tcp::RECEIVE_MAX_OCTETS,
             Exchange::Http(http) => http.receive_limit(),
             Exchange::Dns(_) => dns::RECEIVE_MAX_OCTETS,
@@ -256,7 +333,12 @@ impl Script {
     /// follow). Over a stream that is all octets so far, else one datagram.
     fn judge(&self, received: &[u8], ending: Ending, leg: Leg) -> Option<Conclusion> {
         let verdict = match &self.exchange {
-            Exchange::Connect { .. } | Exchange::Tls { .. } | Exchange::Forced { .. } => None,
+            Exchange::Connect { .. }
+            | Exchange::Tls { .. }
+            | Exchange::Program(_)
+            | Exchange::File(_)
+            | Exchange::Push
+            | Exchange::Forced { .. } => None,
             Exchange::Content(content) => content.judge(received, ending),
             Exchange::Http(http) => http.judge(received, ending),
             Exchange::Dns(dns) => dns.judge(received, ending, leg),
@@ -281,6 +363,9 @@ impl Script {
             | Exchange::Tls { .. }
             | Exchange::Icmp
             | Exchange::Agent(_)
+            | Exchange::Program(_)
+            | Exchange::File(_)
+            | Exchange::Push
             | Exchange::Forced { .. } => false,
         }
     }
@@ -300,6 +385,9 @@ impl Script {
             | Exchange::Dns(_)
             | Exchange::Icmp
             | Exchange::Agent(_)
+            | Exchange::Program(_)
+            | Exchange::File(_)
+            | Exchange::Push
             | Exchange::Forced { .. } => false,
         };
         let broken = is_broken.then_some(Reason::Prober(ProberFault::Pattern));

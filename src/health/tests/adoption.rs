@@ -48,7 +48,7 @@ fn same_target_in_two_pools_is_probed_once_and_both_get_the_verdict() {
     let rig = Rig::start(&pools);
     let status = rig.first_outcomes();
     assert_eq!(states(&rig), [[State::Up], [State::Up]]);
-    assert_eq!(status.pools[0].members[0].target, status.pools[1].members[0].target);
+    assert_eq!(status.pools[0].members[0].targets, status.pools[1].members[0].targets);
     assert_eq!((status.engine.targets, status.engine.started), (1, 1));
     assert_eq!(server.accepted(), 1);
     assert_eq!(status.engine.lateness.count(), 1);

@@ -58,6 +58,8 @@ mod adoption;
 mod discipline;
 /// States over a restart.
 mod restart;
+/// Members with several monitors.
+mod several;
 /// Servers that behave as told, and the engine under test.
 mod rig;
 /// Verdicts of every monitor, right and wrong, hanging at every step.
