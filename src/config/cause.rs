@@ -12,6 +12,8 @@ use ipnet::IpNet;
 
 use super::guard::SecretFault;
 use super::monitor::ParameterCause;
+pub use super::place::cause::{FileKind, PlaceCause};
+pub use super::place::database::DatabaseFault;
 use crate::wire::name::NameTextError;
 
 /// What to do about it.
@@ -378,6 +380,9 @@ pub enum Cause {
     /// What else a monitor's parameter can be refused for.
     #[error(transparent)]
     Parameter(ParameterCause),
+    /// What else a topology, or a method that goes by places, can be refused for.
+    #[error(transparent)]
+    Place(Box<PlaceCause>),
 
     // --- topology
     /// No prefix.
@@ -445,7 +450,7 @@ pub enum Cause {
     /// The command line's topology comes first.
     #[error("this topology is replaced by the one named on the command line")]
     TopologyReplaced,
-    /// No prefixes.
+    /// No prefixes, and nothing else.
     #[error("the region {region} has no prefixes")]
     EmptyRegion { region: Found },
     /// `hostmaster.example.com.example.com`.
@@ -471,7 +476,7 @@ pub enum Cause {
 }
 
 /// The system's own words where there is a number for them.
-fn io_text(kind: io::ErrorKind, os_error: Option<i32>) -> String {
+pub(super) fn io_text(kind: io::ErrorKind, os_error: Option<i32>) -> String {
     match os_error {
         Some(number) => io::Error::from_raw_os_error(number).to_string(),
         None => kind.to_string(),

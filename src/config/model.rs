@@ -13,15 +13,19 @@ use ipnet::IpNet;
 
 use super::zone::ZoneData;
 use crate::dnssec::key::Algorithm;
+use crate::state::clients::Choices;
 use crate::state::policy::{Require, ResponseClass};
 use crate::state::ttl::Ttl;
 use crate::wire::cookie::Secrets;
 use crate::wire::name::{Name, fmt_wire};
 
+/// Where clients and members are.
+mod places;
 /// Pools and members.
 mod pools;
 /// Parts of monitors.
 mod probes;
+pub use places::{Hysteresis, LatencyTable, Located, LocatedRecord, Topology};
 pub use pools::{Fallback, Member, Method, Order, Orders, Pool, UpWhen};
 pub use probes::{DNS_RCODES, DnsProbe, DnsTransport, HttpProbe, Sources, TlsProbe};
 
@@ -36,6 +40,10 @@ pub struct Config {
     pub pools: Vec<Pool>,
     /// Regions and their prefixes.
     pub topology: Topology,
+    /// Tables of latencies, each file once.
+    pub latencies: Vec<Arc<LatencyTable>>,
+    /// What pools preferred under the configuration before, for their hysteresis.
+    pub choices: Arc<Choices>,
     /// Apexes of one's own, in the order of the file; no two are equal.
     pub zones: Vec<Zone>,
     /// Every file this was read from, the main file first (the reload watcher watches them all).
@@ -499,13 +507,4 @@ pub enum Probe {
         /// The verdict.
         up: bool,
     },
-}
-
-/// Regions and their prefixes.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Topology {
-    /// Names of regions; a region's number is its index. At most 65,534.
-    pub regions: Vec<String>,
-    /// Prefixes with the region's number, host bits clear, no prefix twice; IPv4-mapped ones already IPv4.
-    pub prefixes: Vec<(IpNet, u16)>,
 }

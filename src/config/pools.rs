@@ -12,6 +12,7 @@ use super::events::Node;
 use super::method::{METHOD_WORDS, ReadMethod};
 use super::model::{Fallback, Member, Pool, Sources, UpWhen};
 use super::monitor::{MONITOR_WORDS, ParameterCause, Parameters, probe_address, read_kind, read_parameters};
+use super::place::selectors::read_coordinates;
 use super::report::Span;
 use super::scalars::{address, boolean, integer, percent, text_chars};
 // Of a pool, and of fallback addresses besides.
@@ -31,6 +32,8 @@ pub(super) static POOL: Section = Section {
         key("next"),
         key("hash_prefix_v4"),
         key("hash_prefix_v6"),
+        key("table"),
+        key("hysteresis"),
         key("fallback"),
         key("max_addrs_returned"),
         key("members"),
@@ -48,14 +51,14 @@ const MEMBER_KEYS: usize = 8;
 /// A member under its address.
 static MEMBER: Section = Section {
     title: "a member",
-    keys: &[key("name"), key("weight"), key("enabled"), key("monitor_ip")],
+    keys: &[key("name"), key("weight"), key("enabled"), key("monitor_ip"), key("coordinates")],
     may_be_empty: true,
 };
 
 /// A member of a list.
 pub(super) static LISTED_MEMBER: Section = Section {
     title: "a member",
-    keys: &[key("ip"), key("name"), key("weight"), key("enabled"), key("monitor_ip")],
+    keys: &[key("ip"), key("name"), key("weight"), key("enabled"), key("monitor_ip"), key("coordinates")],
     may_be_empty: false,
 };
 
@@ -348,6 +351,7 @@ fn read_member_key<'t>(
             let ip = d.value(field, |scalar| probe_address(&scalar.text))?;
             member.monitor_ip = ip.map(|ip| ip.value);
         }
+        "coordinates" => member.coordinates = read_coordinates(d, field)?,
         _ => d.skip(&field.node)?,
     }
     Ok(())
@@ -356,7 +360,14 @@ fn read_member_key<'t>(
 /// A member of which nothing is known yet.
 fn new_member() -> Member {
     let ip = IpAddr::from([0, 0, 0, 0]);
-    Member { ip, name: String::new(), weight: DEFAULT_WEIGHT, enabled: true, monitor_ip: None }
+    Member {
+        ip,
+        name: String::new(),
+        weight: DEFAULT_WEIGHT,
+        enabled: true,
+        monitor_ip: None,
+        coordinates: None,
+    }
 }
 
 /// Gives a member its address, and where it has no name of its own, the address as name.

@@ -380,6 +380,7 @@ impl Supervisor {
             tracing::warn!(settings = fixed.join(", "), "changed, but in force only after a restart");
         }
         give_secret(&mut config, self.secret);
+        config.choices = self.snapshot.choices.clone();
         // Clients are told the timeout that is in force.
         config.server.tcp_idle_timeout = self.server.tcp_idle_timeout;
         // Keys stay where they are: elsewhere there are none, and new ones would be nobody's at the parent.
@@ -437,7 +438,7 @@ fn adopt_plan(
     let (done, adopted) = bounded(1);
     let guard = config.server.prober_guard.as_ref();
     let plan = Plan::new(&config.pools, snapshot.health.clone()).guarded(guard).located(|address| {
-        let region = snapshot.topology.lookup(address).region?;
+        let region = snapshot.region_of(address)?;
         config.topology.regions.get(usize::from(region.0)).map(|name| name.as_str().into())
     });
     engine.adopt(
@@ -467,13 +468,15 @@ fn describe(
     }
 }
 
-/// Drops what only compiling needs: names, and the records of zones, whose last good versions the keep has. Otherwise the next load
+/// Drops what only compiling needs: names, prefixes, what databases say, and the records of zones, whose last good versions the keep has. Otherwise the next load
 /// would have those of three versions beside each other. Where a zone is signed they are needed to sign again.
 fn forget_compiled(config: &mut Config) {
     if config.zones.iter().any(|zone| zone.dnssec.is_some()) {
         return;
     }
     config.globalnames = GlobalNames::default();
+    config.topology.prefixes = Vec::new();
+    config.topology.located = None;
     for zone in &mut config.zones {
         zone.records = ZoneRecords::None;
     }

@@ -21,6 +21,7 @@ impl Cause {
                 "is a `:` missing behind the key on this line or the one before?".to_owned()
             }
             Cause::Parameter(cause) => return cause.help(),
+            Cause::Place(cause) => return cause.help(),
             Cause::SecretFile { fault, .. } => return fault.help().map(str::to_owned),
             Cause::SecondDocument => "a configuration is one document: remove the `---`".to_owned(),
             Cause::Tag => "remove the `!…`: what a value is depends on its key".to_owned(),

@@ -14,7 +14,7 @@ use crate::state::topology::Topology;
 pub(super) fn compile_pool(
     model: &model::Pool,
     topology: &Topology,
-    clients: &Clients,
+    clients: &Clients<'_>,
     pool_id: u32,
     first_member: u32,
     first_rotation: u32,
@@ -26,7 +26,10 @@ pub(super) fn compile_pool(
         model::Fallback::Addresses(addresses) => (Fallback::Addresses, &addresses[..]),
     };
     let method = match model.method {
-        model::Method::Wrr | model::Method::Twrr { .. } => Method::Weighted,
+        model::Method::Wrr
+        | model::Method::Twrr { .. }
+        | model::Method::Nearest
+        | model::Method::Latency { .. } => Method::Weighted,
         model::Method::Fogroup { first } => Method::FirstUp(first),
         model::Method::Random => Method::Random,
         model::Method::Hash { .. } => Method::Hashed,
@@ -50,7 +53,7 @@ fn compile_family(
     rules: PoolRules,
     family: Family,
     fallbacks: &[IpAddr],
-    (topology, clients): (&Topology, &Clients),
+    (topology, clients): (&Topology, &Clients<'_>),
     first_rotation: u32,
 ) -> FamilyPool {
     let mut candidates = Vec::new();
@@ -63,7 +66,8 @@ fn compile_family(
         }
         has_members = true;
         if member.weight > 0 {
-            items.push(Item { region: topology.lookup(member.ip).region });
+            let region = topology.lookup(member.ip).region.and_then(|number| clients.region_of(number));
+            items.push(Item { region, coordinates: member.coordinates });
             candidates.push(Candidate { member: index as u16, weight: member.weight, region: None });
             push_record(&mut records, family, member.ip);
         }
@@ -73,7 +77,7 @@ fn compile_family(
         candidates.push(Candidate { member: (model.members.len() + index) as u16, weight: 1, region: None });
         push_record(&mut records, family, *address);
     }
-    let sought = preferences(&model.method, &items, clients);
+    let sought = preferences(&model.method, rules.pool_id, &items, clients);
     for (candidate, place) in candidates.iter_mut().zip(sought.places) {
         candidate.region = place;
     }

@@ -6,7 +6,8 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use super::Monitor;
+use super::{Hysteresis, Monitor};
+use crate::state::coordinates::Coordinates;
 
 /// Members, and how one is chosen.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -66,6 +67,15 @@ pub enum Method {
         /// Length of an IPv6 client's network, 1..=128.
         prefix_v6: u8,
     },
+    /// Weighted rotation over the members nearest to the client; none UP there: over the next ones.
+    Nearest,
+    /// Weighted rotation over the members in the region of the lowest latency from the client; none UP there: in the next one.
+    Latency {
+        /// Index of the table.
+        table: u32,
+        /// What keeps the region that was the first before.
+        hysteresis: Hysteresis,
+    },
 }
 
 /// Orders of regions for clients of each region.
@@ -112,6 +122,8 @@ pub struct Member {
     pub enabled: bool,
     /// The address that is probed in place of `ip`: the member's own `monitor_ip`, else that of the monitor.
     pub monitor_ip: Option<IpAddr>,
+    /// Where it is; `None`: where its region is.
+    pub coordinates: Option<Coordinates>,
 }
 
 impl Member {

@@ -372,7 +372,7 @@ impl<'c> Book<'c> {
             }
             let candidate = family.candidates.iter().position(|c| usize::from(c.member) == index);
             let share = candidate.and_then(share_of);
-            let region = self.snapshot.topology.lookup(member.ip).region;
+            let region = self.snapshot.region_of(member.ip);
             let since_secs = u64::from(word.since_secs());
             rows.push(MemberRow {
                 name: member.name.clone(),
@@ -446,6 +446,10 @@ fn method_text(method: &model::Method) -> String {
         model::Method::Fogroup { first } => format!("fogroup: the first {first} that are up"),
         model::Method::Random => "random: by weight and chance".into(),
         model::Method::Hash { .. } => "hash: by weight and the client's network".into(),
+        model::Method::Nearest => "nearest: weighted rotation at the place nearest to the client".into(),
+        model::Method::Latency { .. } => {
+            "latency: weighted rotation in the region of the lowest latency".into()
+        }
     }
 }
 

@@ -66,7 +66,7 @@ pub fn explain_offline(mut config: Config, asked: &Asked, said: &[Said]) -> Resu
     }
     let snapshot = Arc::new(compile(&config, 1));
     let plan = Plan::new(&config.pools, snapshot.health.clone()).located(|address| {
-        let region = snapshot.topology.lookup(address).region?;
+        let region = snapshot.region_of(address)?;
         config.topology.regions.get(usize::from(region.0)).map(|name| name.as_str().into())
     });
     let state_dir = config.server.state_dir.as_deref();

@@ -33,6 +33,7 @@ pub(super) fn pool(name: &str, monitor: Arc<Monitor>, addresses: &[&str]) -> Poo
         weight: 1,
         enabled: true,
         monitor_ip: None,
+        coordinates: None,
     };
     Pool {
         name: name.into(),
