@@ -9,6 +9,8 @@ use super::Reasons;
 use crate::config::model::{self, Config};
 use crate::dataplane::lookup::Found;
 use crate::dataplane::trace::{ClientPlace, Draw, Step, Trace};
+use crate::state::clients::LocatedBy;
+use crate::state::coordinates::Coordinates;
 use crate::state::health_table::{Flags, State, Word};
 use crate::state::pool::{Family, FamilyPool};
 use crate::state::rotation::{Foretold, RotationTable, Source};
@@ -18,7 +20,7 @@ use crate::wire::message::Rtype;
 use crate::wire::name::Name;
 
 /// A step.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Event {
     /// What a name leads to.
     Name(NameEvent),
@@ -78,7 +80,7 @@ pub struct NameEvent {
 }
 
 /// Who asks.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct ClientEvent {
     /// The address that counts.
     pub address: IpAddr,
@@ -89,7 +91,7 @@ pub struct ClientEvent {
 }
 
 /// Where a client is.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Place {
     /// It does not matter.
     Anywhere,
@@ -99,6 +101,8 @@ pub enum Place {
         name: Option<String>,
         /// The prefix's length.
         uniform_len: u8,
+        /// Where on the globe, if that counts anywhere.
+        location: Option<Location>,
     },
     /// In a slot, as all of its network.
     Slot {
@@ -109,8 +113,30 @@ pub enum Place {
     },
 }
 
+/// Where on the globe clients are.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Location {
+    /// The place.
+    pub coordinates: Coordinates,
+    /// Who said so.
+    pub by: LocatedBy,
+    /// How far it may be from what was said; 0: it is that.
+    pub error_km: f64,
+}
+
+/// Where members are looked for.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Sought {
+    /// The region or place.
+    pub name: String,
+    /// How far it is from the client, where that counts.
+    pub km: Option<f64>,
+    /// The latency from the client, where that counts.
+    pub millis: Option<f64>,
+}
+
 /// A draw.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct PoolEvent {
     /// The pool's name.
     pub pool: String,
@@ -122,8 +148,8 @@ pub struct PoolEvent {
     pub fallback: String,
     /// Most addresses in an answer.
     pub max_addrs_returned: u16,
-    /// Regions that are looked at in this order, and whether anywhere follows.
-    pub looked_in: Option<(Vec<String>, bool)>,
+    /// Regions or places that are looked at in this order, and whether anywhere follows.
+    pub looked_in: Option<(Vec<Sought>, bool)>,
     /// Whether in the end members were looked for anywhere.
     pub is_anywhere: bool,
     /// What the members were drawn from.
@@ -193,6 +219,8 @@ pub(super) struct Book<'c> {
     reasons: &'c Reasons<'c>,
     now_secs: u64,
     events: Vec<Event>,
+    /// Who asks, and the number of what is known of that.
+    client: Option<(IpAddr, RegionId)>,
 }
 
 /// Collects into a book.
@@ -224,7 +252,7 @@ impl<'c> Book<'c> {
         reasons: &'c Reasons<'c>,
         now_secs: u64,
     ) -> Book<'c> {
-        Book { config, snapshot, reasons, now_secs, events: Vec::new() }
+        Book { config, snapshot, reasons, now_secs, events: Vec::new(), client: None }
     }
 
     pub(super) fn into_events(self) -> Vec<Event> {
@@ -247,11 +275,18 @@ impl<'c> Book<'c> {
             Step::ZoneNotLoaded => Event::ZoneNotLoaded,
             Step::ZoneRefused { pool } => Event::ZoneRefused { pool: self.pool_name(pool) },
             Step::Client { address, is_subnet, place, .. } => {
+                self.client = match place {
+                    ClientPlace::Region { region, .. } => Some(address).zip(region),
+                    ClientPlace::Anywhere | ClientPlace::Slot { .. } => None,
+                };
                 let place = match place {
                     ClientPlace::Anywhere => Place::Anywhere,
                     ClientPlace::Region { region, uniform_len } => Place::Region {
-                        name: region.and_then(|region| self.region_name(region)),
+                        name: region
+                            .and_then(|number| self.snapshot.clients.region_of(number))
+                            .and_then(|region| self.region_name(region)),
                         uniform_len,
+                        location: region.and_then(|number| self.location(number)),
                     },
                     ClientPlace::Slot { slot, prefix_len } => Place::Slot { slot, prefix_len },
                 };
@@ -279,6 +314,40 @@ impl<'c> Book<'c> {
 
     fn region_name(&self, region: RegionId) -> Option<String> {
         self.config.topology.regions.get(usize::from(region.0)).cloned()
+    }
+
+    fn location(&self, number: RegionId) -> Option<Location> {
+        let clients = &self.snapshot.clients;
+        let (coordinates, by) = clients.get(number)?.location?;
+        let error_km = if by == LocatedBy::Database { clients.error_km() } else { 0.0 };
+        Some(Location { coordinates, by, error_km })
+    }
+
+    /// A region or place that is looked at, and what speaks for it.
+    fn sought(&self, family: &FamilyPool, number: RegionId) -> Option<Sought> {
+        if let Some(place) = family.preferences.places().get(usize::from(number.0)) {
+            let from = self.client.and_then(|(_, client)| self.location(client));
+            let km = from.map(|from| from.coordinates.distance_km(place.coordinates));
+            return Some(Sought { name: place.name.to_string(), km, millis: None });
+        }
+        let method = &self.config.pools[family.rules.pool_id as usize].method;
+        let millis = match method {
+            model::Method::Latency { table, .. } => self.millis(*table, number),
+            _ => None,
+        };
+        Some(Sought { name: self.region_name(number)?, km: None, millis })
+    }
+
+    /// What a table says of the way from the client to a region.
+    fn millis(&self, table: u32, region: RegionId) -> Option<f64> {
+        let (address, client) = self.client?;
+        let table = self.config.latencies.get(table as usize)?;
+        let holding = table.by_prefix.iter().filter(|(net, _)| net.contains(&address));
+        let of_prefix = holding.max_by_key(|(net, _)| net.prefix_len()).map(|(_, row)| *row);
+        let of_region = || table.by_region.get(&self.snapshot.clients.region_of(client)?.0).copied();
+        let row = table.rows.get(of_prefix.or_else(of_region)? as usize)?;
+        let (_, micros) = row.iter().find(|(known, _)| *known == region.0)?;
+        Some(f64::from(*micros) / 1000.0)
     }
 
     fn name_event(&self, name: &[u8], found: Found<'_>) -> NameEvent {
@@ -312,8 +381,8 @@ impl<'c> Book<'c> {
         }
         let preference = family.preference(draw.scope);
         let looked_in = preference.map(|preference| {
-            let names = preference.regions.iter().filter_map(|region| self.region_name(*region));
-            (names.collect(), preference.then_anywhere)
+            let places = preference.regions.iter().filter_map(|number| self.sought(family, *number));
+            (places.collect(), preference.then_anywhere)
         });
         let members = self.rows(family, &words, foretold);
         let answer = foretold.answer.iter().map(|candidate| self.candidate(family, *candidate)).collect();

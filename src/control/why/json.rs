@@ -6,6 +6,7 @@ use super::Explanation;
 use super::collect::{Event, MemberRow, Place, PoolEvent};
 use super::query::TypeName;
 use super::reply::{RecordText, ReplyText};
+use crate::state::clients::LocatedBy;
 use crate::state::rotation::Source;
 
 impl Explanation {
@@ -38,12 +39,12 @@ fn event(event: &Event) -> Value {
             let source = if client.is_subnet { "client_subnet" } else { "packet" };
             let (by, region, slot, prefix_len) = match &client.place {
                 Place::Anywhere => ("nothing", None, None, None),
-                Place::Region { name, uniform_len } => ("region", name.clone(), None, Some(*uniform_len)),
+                Place::Region { name, uniform_len, .. } => ("region", name.clone(), None, Some(*uniform_len)),
                 Place::Slot { slot, prefix_len } => ("network", None, Some(*slot), Some(*prefix_len)),
             };
             json!({
                 "step": "client", "address": client.address, "source": source, "by": by, "region": region, "slot": slot,
-                "prefix_len": prefix_len,
+                "prefix_len": prefix_len, "location": location(&client.place),
             })
         }
         Event::NoFamily { pool } => json!({ "step": "no_family", "pool": pool }),
@@ -60,10 +61,12 @@ fn event(event: &Event) -> Value {
 }
 
 fn pool(draw: &PoolEvent) -> Value {
-    let looked_in = draw
-        .looked_in
-        .as_ref()
-        .map(|(regions, then_anywhere)| json!({ "regions": regions, "then_anywhere": then_anywhere }));
+    let looked_in = draw.looked_in.as_ref().map(|(places, then_anywhere)| {
+        let names: Vec<&str> = places.iter().map(|place| place.name.as_str()).collect();
+        let km: Vec<_> = places.iter().map(|place| place.km.map(rounded)).collect();
+        let millis: Vec<_> = places.iter().map(|place| place.millis).collect();
+        json!({ "regions": names, "km": km, "ms": millis, "then_anywhere": then_anywhere })
+    });
     let drawn = |(name, address): &(String, _)| json!({ "name": name, "address": address });
     json!({
         "step": "draw",
@@ -84,6 +87,24 @@ fn pool(draw: &PoolEvent) -> Value {
             "flip": if draw.ttl.flip_secs > 0 { Some(draw.ttl.flip_secs) } else { None },
         },
     })
+}
+
+/// Where on the globe the client is taken to be.
+fn location(place: &Place) -> Option<Value> {
+    let Place::Region { location: Some(location), .. } = place else { return None };
+    let by = match location.by {
+        LocatedBy::Region => "region",
+        LocatedBy::Database => "database",
+    };
+    let at = location.coordinates;
+    Some(json!({
+        "latitude": at.latitude(), "longitude": at.longitude(), "by": by, "error_km": rounded(location.error_km),
+    }))
+}
+
+/// To a tenth: a distance is of the middle of a place.
+fn rounded(km: f64) -> f64 {
+    (km * 10.0).round() / 10.0
 }
 
 fn source(source: Source) -> &'static str {
