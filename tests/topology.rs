@@ -288,7 +288,7 @@ geo_databases: city.mmdb
     // Distances by the spherical law of cosines.
     assert!(
         told.contains(
-            "frankfurt (424 km), 51.5074, -0.1278 (932 km), 32.7767, -96.797 (8272 km), then anywhere"
+            "frankfurt (424 km), 51.5074/-0.1278 (932 km), 32.7767/-96.797 (8378 km), then anywhere"
         ),
         "{told}"
     );

@@ -42,9 +42,9 @@ pub(super) struct Clients<'c> {
 /// What preferences follow from, beside the clients.
 #[derive(PartialEq, Eq, Hash)]
 enum Asked {
-    ByRegion(Option<Orders>, Vec<RegionId>),
-    ByDistance(Vec<Place>),
-    ByLatency(usize, Vec<RegionId>),
+    Region(Option<Orders>, Vec<RegionId>),
+    Distance(Vec<Place>),
+    Latency(usize, Vec<RegionId>),
 }
 
 impl<'c> Clients<'c> {
@@ -84,7 +84,7 @@ pub(super) fn preferences(method: &Method, pool_id: u32, items: &[Item], clients
     match method {
         Method::Twrr { next } => {
             let places = regions();
-            let asked = Asked::ByRegion(next.clone(), inhabited(&places));
+            let asked = Asked::Region(next.clone(), inhabited(&places));
             Sought { preferences: clients.once(asked, || by_region(next.as_ref(), &places, clients)), places }
         }
         Method::Nearest => by_distance(items, clients),
@@ -93,7 +93,7 @@ pub(super) fn preferences(method: &Method, pool_id: u32, items: &[Item], clients
             let view =
                 clients.view_of.get(&pool_id).and_then(|view| clients.views.get(*view).zip(Some(*view)));
             let preferences = view.map(|(view, at)| {
-                let asked = Asked::ByLatency(at, inhabited(&places));
+                let asked = Asked::Latency(at, inhabited(&places));
                 clients.once(asked, || by_latency(view, at, &places, clients))
             });
             Sought { preferences: preferences.unwrap_or_default(), places }
@@ -142,14 +142,16 @@ fn by_distance(items: &[Item], clients: &Clients<'_>) -> Sought {
         let number = *numbers.entry(coordinates).or_insert_with(|| {
             let region = item.coordinates.is_none().then_some(region).flatten();
             let name = region.and_then(|(_, region)| clients.regions.get(usize::from(region.0)).cloned());
-            let name = name.unwrap_or_else(|| coordinates.to_string()).into();
+            let name = name
+                .unwrap_or_else(|| format!("{}/{}", coordinates.latitude(), coordinates.longitude()))
+                .into();
             places.push(Place { name, coordinates });
             places.len() as u16 - 1
         });
         Some(RegionId(number))
     };
     let of_items: Vec<Option<RegionId>> = items.iter().map(&mut place_of).collect();
-    let asked = Asked::ByDistance(places.clone());
+    let asked = Asked::Distance(places.clone());
     let preferences = clients.once(asked, || to_nearest(&places, clients));
     Sought { preferences, places: of_items }
 }
