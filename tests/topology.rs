@@ -201,7 +201,7 @@ geo_databases: city.mmdb
     expect("10.31.1.0/24", 3);
     let mut other = cities();
     other.insert("10.40.0.0/16", &mmdb::city("EU", "FR", "IDF", (1, "Elsewhere"), (48.0, 2.0)));
-    server.write_file("city.mmdb", other.finish("Test-City", 24));
+    server.write_octets("city.mmdb", &other.finish("Test-City", 24));
     expect("10.40.1.0/24", 2);
 
     for (name, broken, whole, said) in [
@@ -220,14 +220,14 @@ geo_databases: city.mmdb
         ("city.mmdb", b"half of it", &city, "city.mmdb` cannot be used"),
     ] {
         let failed = server.metric("steerd_config_reload_failures_total");
-        server.write_file(name, broken);
+        server.write_octets(name, broken);
         wait_until("the refusal", || server.metric("steerd_config_reload_failures_total") > failed);
         server.process.errors.wait(&[said]);
         expect("10.21.1.0/24", 1);
         expect("10.31.1.0/24", 3);
         expect("10.2.1.0/24", 2);
         let reloads = server.metric("steerd_config_reloads_total");
-        server.write_file(name, whole);
+        server.write_octets(name, whole);
         wait_until("the next one", || server.metric("steerd_config_reloads_total") > reloads);
     }
 }

@@ -169,6 +169,7 @@ impl Supervisor {
             tracing::error!(%zone, "the zone is answered with SERVFAIL until it can be signed");
         }
         forget_compiled(&mut config);
+        tell_unnumbered(&snapshot);
         if let Err(error) = cores.leave_to_workers(worker_count) {
             tracing::warn!(%error, "probes and reloads cannot be kept off the workers' cores");
         }
@@ -402,6 +403,7 @@ impl Supervisor {
             tracing::error!(%zone, "the zone is answered with SERVFAIL until it can be signed");
         }
         let snapshot = Arc::new(snapshot);
+        tell_unnumbered(&snapshot);
         // One that is in force already has nothing to forget.
         if let Some(config) = Arc::get_mut(&mut config) {
             forget_compiled(config);
@@ -465,6 +467,17 @@ fn describe(
         zones: zones.iter().map(|zone| (zone.apex.to_string(), zone.served)).collect(),
         signed: signer.figures(),
         draws,
+    }
+}
+
+/// Says where clients are told apart less well than pools would have it.
+fn tell_unnumbered(snapshot: &Snapshot) {
+    let count = snapshot.clients.unnumbered();
+    if count > 0 {
+        tracing::warn!(
+            count,
+            "more kinds of clients than there are numbers for: these are told by their region alone"
+        );
     }
 }
 

@@ -250,9 +250,14 @@ impl Server {
     }
 
     /// Replaces a file beside the configuration.
-    pub fn write_file(&self, name: &str, text: impl AsRef<[u8]>) {
+    pub fn write_file(&self, name: &str, text: &str) {
+        self.write_octets(name, text.as_bytes());
+    }
+
+    /// The same with a file that is no text.
+    pub fn write_octets(&self, name: &str, octets: &[u8]) {
         let new = self.file(&format!("{name}.new"));
-        std::fs::write(&new, text).unwrap();
+        std::fs::write(&new, octets).unwrap();
         std::fs::rename(new, self.file(name)).unwrap();
     }
 

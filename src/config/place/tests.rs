@@ -1,9 +1,18 @@
 //! What of files of prefixes, selectors, coordinates and tables is read, and what is said of the rest.
 
+use proptest::prelude::*;
+
 use super::super::load;
 use super::super::model::{Hysteresis, Method};
 use super::super::tests::{errors, loaded, warnings};
+use super::*;
 use crate::state::coordinates::Coordinates;
+
+impl Source {
+    fn of(name: &str, text: &str) -> Source {
+        Source { name: name.into(), text: text.into(), readable: true }
+    }
+}
 
 const REST: &str = "globalnames: {a.example: p}\n";
 
@@ -128,17 +137,17 @@ fn coordinates_are_of_regions_and_members() {
         ]
     );
     for (text, expected) in [
-        ("[91, 0]", "4:40: `91` is no latitude in degrees (accepted are -90 to 90)"),
-        ("[0, x]", "4:43: `x` is no longitude in degrees (accepted are -180 to 180)"),
+        ("[91, 0]", "4:39: `91` is no latitude in degrees (accepted are -90 to 90)"),
+        ("[0, x]", "4:42: `x` is no longitude in degrees (accepted are -180 to 180)"),
         (
             "[0, 1, 2]",
-            "4:26: coordinates are two numbers, found 3 (accepted are degrees north and east, as `[52.52, 13.4]`)",
+            "4:25: coordinates are two numbers, found 3 (accepted are degrees north and east, as `[52.52, 13.4]`)",
         ),
         (
             "5",
-            "4:26: coordinates are two numbers, found 1 (accepted are degrees north and east, as `[52.52, 13.4]`)",
+            "4:25: coordinates are two numbers, found 1 (accepted are degrees north and east, as `[52.52, 13.4]`)",
         ),
-        ("[nan, 0]", "4:40: `nan` is no latitude in degrees (accepted are -90 to 90)"),
+        ("[nan, 0]", "4:39: `nan` is no latitude in degrees (accepted are -90 to 90)"),
     ] {
         let topology = format!("topology: {{a: {{asn: 1,  coordinates: {text}}}}}\n");
         let found = errors(&with("lb_method: nearest", &topology));
@@ -184,18 +193,77 @@ fn options_of_the_method_latency_are_checked() {
         ),
         (
             "lb_method: wrr, table: t",
-            "3:27: `table` is an option of the method `latency` alone (leave it out, or use `latency`)",
+            "3:23: `table` is an option of the method `latency` alone (leave it out, or use `latency`)",
         ),
         (
             "lb_method: latency, table: none",
-            "3:38: the latency table `none` cannot be read: No such file or directory (os error 2)",
+            "3:34: the latency table `none` cannot be read: No such file or directory (os error 2)",
         ),
         (
             "lb_method: latency, hysteresis: 100%, table: none",
-            "3:45: `100%` is not a hysteresis (accepted are `10ms` (0 to 1 min) and `20%` (0% to 99%))",
+            "3:39: `100%` is not a hysteresis (accepted are `10ms` (0 to 1 min) and `20%` (0% to 99%))",
         ),
     ] {
         let found = errors(&with(method, topology));
         assert!(found.contains(&expected.to_owned()), "{method}: {found:#?}");
+    }
+}
+
+/// A line of a file, mostly of things that such files have.
+fn line() -> impl Strategy<Value = String> {
+    let word = prop_oneof![
+        Just("10.0.0.0/8".to_owned()),
+        Just("east".to_owned()),
+        Just("2001:db8::/32".to_owned()),
+        Just("12.5".to_owned()),
+        "[0-9a-f.:/]{0,20}",
+        "\\PC{0,10}",
+    ];
+    prop::collection::vec(word, 0..5).prop_map(|words| words.join(" "))
+}
+
+proptest! {
+    #[test]
+    fn any_lines_are_read_or_reported_at_a_place_inside_of_them(lines in prop::collection::vec(line(), 0..12)) {
+        let text = lines.join("\n");
+        let mut sources = vec![Source::of("main", ""), Source::of("file", &text)];
+        let mut findings = Findings::default();
+        let mut read = ReadTopology::default();
+        read.topology.regions = vec!["east".into(), "west".into()];
+        prefix_file::read(&mut read, Some(0), &text, FileId(1), &mut findings);
+        prefix_file::read(&mut read, None, &text, FileId(1), &mut findings);
+        prop_assert_eq!(read.topology.prefixes.len(), read.places.len());
+        check_repeated(&read, &sources, &mut findings);
+        let table = latency::read_table("t".as_ref(), &text, &numbers(&read.topology), FileId(1), &mut findings);
+        let rows = table.by_region.values().chain(table.by_prefix.iter().map(|(_, row)| row));
+        prop_assert_eq!(rows.count(), table.rows.len());
+        let texts: Vec<_> = sources.drain(..).map(|source| (source.name.clone(), source.text)).collect();
+        let texts: Vec<_> = texts.iter().map(|(name, text)| (name.clone(), text.as_str())).collect();
+        for diagnostic in findings.finish(&texts).diagnostics() {
+            let line = diagnostic.span.map_or(1, |span| span.line) as usize;
+            prop_assert!(line <= text.split('\n').count(), "{}", diagnostic);
+        }
+    }
+
+    #[test]
+    fn any_change_to_a_database_is_read_or_reported(
+        edits in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..8), cut in any::<prop::sample::Index>(), whole in any::<bool>(),
+    ) {
+        let mut octets = include_bytes!("../../../config/example.mmdb").to_vec();
+        if !whole {
+            octets.truncate(cut.index(octets.len()));
+        }
+        for (at, octet) in edits.iter().filter(|_| !octets.is_empty()) {
+            let at = at.index(octets.len());
+            octets[at] = *octet;
+        }
+        let mut selectors = Selectors::default();
+        selectors.countries.insert("DE".into(), (0, Span::default()));
+        selectors.city_names.insert("Prague".into(), (1, Span::default()));
+        selectors.subdivisions.insert("US-CA".into(), (1, Span::default()));
+        if let Ok(layer) = database::read(octets, &selectors, true) {
+            let located = database::join(vec![layer]);
+            prop_assert!(located.records.iter().all(|record| record.region.is_none_or(|region| region < 2)));
+        }
     }
 }
