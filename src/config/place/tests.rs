@@ -165,14 +165,14 @@ fn tables_of_latencies_are_read_and_each_bad_line_is_an_error_at_its_place() {
     let read = &config.latencies[0];
     assert_eq!(read.rows, [vec![(0, 1000), (1, 80_500)], vec![(0, 2250), (1, 3000)]]);
     assert_eq!((read.by_region[&0], read.by_prefix[0].1), (0, 1));
-    let table = "east\neast west\neast wets 1\nwast west 1\n10.0.0.1/8 west 1\neast west -1\neast west 1e3\neast west 70000\neast west 1 ms\neast west 1\neast west 2\n";
+    let table = "east\neast west\neast wets 1\nwes west 1\n10.0.0.1/8 west 1\neast west -1\neast west 1e3\neast west 70000\neast west 1 ms\neast west 1\neast west 2\n";
     assert_eq!(
         run(&with(method, topology), &[("t", table)]).unwrap_err(),
         [
             "t:1:5: `REGION` is missing in this line (accepted is `CLIENT REGION MILLISECONDS`)",
             "t:2:10: `MILLISECONDS` is missing in this line (accepted is `CLIENT REGION MILLISECONDS`)",
             "t:3:6: the topology has no region `wets` (did you mean `west`?)",
-            "t:4:1: `wast` is neither a region nor a prefix (did you mean `east`?)",
+            "t:4:1: `wes` is neither a region nor a prefix (did you mean `west`?)",
             "t:5:1: `10.0.0.1/8` has host bits set: did you mean `10.0.0.0/8` or `10.0.0.1/32`?",
             "t:6:11: `-1` is not a latency (accepted are milliseconds, 0 to 60000, as `12` or `0.25`)",
             "t:7:11: `1e3` is not a latency (accepted are milliseconds, 0 to 60000, as `12` or `0.25`)",
@@ -253,7 +253,7 @@ proptest! {
         if !whole {
             octets.truncate(cut.index(octets.len()));
         }
-        for (at, octet) in edits.iter().filter(|_| !octets.is_empty()) {
+        for (at, octet) in edits.iter().take(octets.len()) {
             let at = at.index(octets.len());
             octets[at] = *octet;
         }
