@@ -13,6 +13,8 @@ use ipnet::IpNet;
 use super::guard::SecretFault;
 use super::monitor::ParameterCause;
 use super::nested::NestedCause;
+pub use super::place::cause::{FileKind, PlaceCause};
+pub use super::place::database::DatabaseFault;
 use super::steered::SteeredCause;
 use crate::wire::name::NameTextError;
 
@@ -389,6 +391,9 @@ pub enum Cause {
     /// What a name cannot be steered to.
     #[error(transparent)]
     Steered(SteeredCause),
+    /// What else a topology, or a method that goes by places, can be refused for.
+    #[error(transparent)]
+    Place(Box<PlaceCause>),
 
     // --- topology
     /// No prefix.
@@ -464,7 +469,7 @@ pub enum Cause {
     /// The command line's topology comes first.
     #[error("this topology is replaced by the one named on the command line")]
     TopologyReplaced,
-    /// No prefixes.
+    /// No prefixes, and nothing else.
     #[error("the region {region} has no prefixes")]
     EmptyRegion { region: Found },
     /// `hostmaster.example.com.example.com`.
@@ -513,7 +518,7 @@ impl fmt::Display for And {
 }
 
 /// The system's own words where there is a number for them.
-fn io_text(kind: io::ErrorKind, os_error: Option<i32>) -> String {
+pub(super) fn io_text(kind: io::ErrorKind, os_error: Option<i32>) -> String {
     match os_error {
         Some(number) => io::Error::from_raw_os_error(number).to_string(),
         None => kind.to_string(),

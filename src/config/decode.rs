@@ -100,6 +100,11 @@ impl<'t, 'f> Decoder<'t, 'f> {
         Decoder { events: Events::new(text), findings, file }
     }
 
+    /// The file it reads.
+    pub(super) fn file(&self) -> FileId {
+        self.file
+    }
+
     /// Reports an error.
     pub(super) fn error(&mut self, span: Span, cause: Cause) {
         self.findings.error(self.file, span, cause);

@@ -1,20 +1,20 @@
 //! What each single failure puts on the other members of a pool: by the pool's own rotations, so by whatever steers it.
 //!
-//! A pool's demand is spread over its clients: of each region as much as the members there weigh; a region without any, and
-//! clients outside every region, count as the lightest region that has some. By the client's network all slots count alike. A and
-//! AAAA have the demand that the members of their family weigh. Probes nobody, and changes no health but of the table it is given.
+//! A pool's demand is spread over its clients as `compile/demand` says. Probes nobody, and changes no health but of the table it is
+//! given.
 
 use std::collections::BTreeMap;
 
 use super::cause::{Cause, Found, Overload};
-use super::compile::{Clients, compile_pool};
+use super::compile::demand::{family_demands, scopes};
+use super::compile::{Clients, compile_pool, locate};
 use super::model;
 use super::report::Span;
 use crate::state::hash_slots::slot_count;
 use crate::state::health_table::{HealthTable, State, Word};
-use crate::state::pool::{Family, FamilyPool, Pool};
-use crate::state::rotation::{RotationTable, hashed_scope};
-use crate::state::topology::{RegionId, Topology};
+use crate::state::pool::{FamilyPool, Pool};
+use crate::state::rotation::RotationTable;
+use crate::state::topology::RegionId;
 
 /// Above its capacity is who carries more than this part of it above: sums of shares are rounded.
 const SLACK: f64 = 1e-9;
@@ -33,8 +33,8 @@ pub enum Failed {
     Nobody,
     /// A member, by its index.
     Member(u16),
-    /// All members in a region, of which there is one at least.
-    Region(RegionId, Vec<u16>),
+    /// All members in a region or place of this name, of which there is one at least.
+    Region(String, Vec<u16>),
 }
 
 impl Failed {
@@ -49,94 +49,30 @@ impl Failed {
 }
 
 /// Nobody, each member that can be drawn, and each region that has some.
-pub fn failures(pool: &Pool) -> Vec<Failed> {
+pub fn failures(pool: &Pool, regions: &[String]) -> Vec<Failed> {
     let mut members: Vec<u16> = Vec::new();
-    let mut regions: BTreeMap<RegionId, Vec<u16>> = BTreeMap::new();
+    let mut by_region: BTreeMap<String, Vec<u16>> = BTreeMap::new();
     for family in [&pool.v4, &pool.v6] {
         for candidate in &family.candidates[..family.fallback_at] {
             members.push(candidate.member);
-            if let Some(region) = candidate.region {
-                regions.entry(region).or_default().push(candidate.member);
+            if let Some(name) = candidate.region.and_then(|number| place_name(family, number, regions)) {
+                by_region.entry(name.to_owned()).or_default().push(candidate.member);
             }
         }
     }
     members.sort_unstable();
     let members = members.into_iter().map(Failed::Member);
-    let regions = regions.into_iter().map(|(region, members)| Failed::Region(region, members));
+    let regions = by_region.into_iter().map(|(region, members)| Failed::Region(region, members));
     [Failed::Nobody].into_iter().chain(members).chain(regions).collect()
 }
 
-/// What of the demand is asked for in A, and what in AAAA.
-pub fn family_demands(model: &model::Pool) -> [f64; 2] {
-    let most = match model.method {
-        model::Method::Fogroup { first } => usize::from(first),
-        model::Method::Wrr
-        | model::Method::Twrr { .. }
-        | model::Method::Random
-        | model::Method::Hash { .. } => usize::MAX,
-    };
-    let weights = Family::ALL.map(|family| {
-        let enabled = model.members.iter().filter(|m| m.enabled && m.is_of(family));
-        enabled.take(most).map(|member| f64::from(member.weight)).sum::<f64>()
-    });
-    let all = weights[0] + weights[1];
-    weights.map(|weight| if all > 0.0 { model.demand_units() as f64 * weight / all } else { 0.0 })
-}
-
-/// Which places clients can be in.
-pub struct Populated {
-    /// Whether there are addresses outside every region.
-    pub outside: bool,
-    /// By region, whether it has prefixes.
-    pub regions: Vec<bool>,
-}
-
-impl Populated {
-    /// Of a topology.
-    pub fn new(topology: &model::Topology) -> Populated {
-        let mut regions = vec![false; topology.regions.len()];
-        for (_, region) in &topology.prefixes {
-            regions[usize::from(*region)] = true;
-        }
-        let whole = topology.prefixes.iter().filter(|(net, _)| net.prefix_len() == 0).count();
-        Populated { outside: whole < 2, regions }
+/// What people call a region, or a place in its stead.
+fn place_name<'n>(family: &'n FamilyPool, number: RegionId, regions: &'n [String]) -> Option<&'n str> {
+    let at = usize::from(number.0);
+    match family.preferences.places() {
+        [] => regions.get(at).map(String::as_str),
+        places => places.get(at).map(|place| &*place.name),
     }
-}
-
-/// The part of a family's demand in each place: outside every region, then by region; in sum 1.
-pub fn region_parts(family: &FamilyPool, populated: &Populated) -> Vec<f64> {
-    let mut parts = vec![0.0; 1 + populated.regions.len()];
-    for candidate in &family.candidates[..family.fallback_at] {
-        parts[candidate.region.map_or(0, |region| 1 + usize::from(region.0))] += f64::from(candidate.weight);
-    }
-    let lightest = parts.iter().copied().filter(|part| *part > 0.0).fold(f64::INFINITY, f64::min);
-    let lightest = if lightest.is_finite() { lightest } else { 1.0 };
-    let is_there = std::iter::once(populated.outside).chain(populated.regions.iter().copied());
-    for (part, is_there) in parts.iter_mut().zip(is_there) {
-        if !is_there {
-            *part = 0.0;
-        } else if *part == 0.0 {
-            *part = lightest;
-        }
-    }
-    let sum: f64 = parts.iter().sum();
-    parts.iter().map(|part| part / sum.max(f64::MIN_POSITIVE)).collect()
-}
-
-/// The scopes of a family with the part of its demand in each.
-pub fn scopes(family: &FamilyPool, populated: &Populated) -> Vec<(usize, f64)> {
-    if let Some(slots) = &family.slots {
-        return (0..slots.len()).map(|slot| (hashed_scope(slot), 1.0 / slots.len() as f64)).collect();
-    }
-    if family.preferences.is_empty() {
-        return vec![(0, 1.0)];
-    }
-    let mut parts = vec![0.0; family.rotation_count()];
-    for (place, part) in region_parts(family, populated).into_iter().enumerate() {
-        let region = place.checked_sub(1).map(|region| RegionId(region as u16));
-        parts[region.map_or(0, |region| family.preferences.scope_of(region))] += part;
-    }
-    parts.into_iter().enumerate().filter(|(_, part)| *part > 0.0).collect()
 }
 
 /// A pool whose members fail as told.
@@ -204,7 +140,9 @@ impl<'s> Trial<'s> {
         members.iter().for_each(|at| is_failed[usize::from(*at)] = true);
         let mut loads = vec![0.0; self.words.len()];
         for (family, scopes) in [&self.pool.v4, &self.pool.v6].into_iter().zip(&self.scopes) {
-            let whole = family.slots.is_some() || scopes.len() * self.words.len() <= MAX_WHOLE;
+            // What has no room in one scope is in the way of others.
+            let is_coupled = family.slots.is_some() || family.room.is_some();
+            let whole = is_coupled || scopes.len() * self.words.len() <= MAX_WHOLE;
             let member = |candidate: u16| usize::from(family.candidates[usize::from(candidate)].member);
             let mut renewed = 0;
             for scope in scopes {
@@ -252,23 +190,23 @@ pub fn units_text(load: f64) -> String {
 }
 
 /// Warns of each pool in which a single failure overloads somebody that has a capacity.
-pub(super) fn warn_of_overload<'p>(
-    pools: impl Iterator<Item = (Span, &'p model::Pool)>,
-    topology: &model::Topology,
-    mut warn: impl FnMut(Span, Cause),
-) {
-    let mut places = None;
+pub(super) fn warn_of_overload(config: &model::Config, places: &[Span], mut warn: impl FnMut(Span, Cause)) {
+    let mut located = None;
     let mut left = MAX_LOOKS;
     let mut untried: Option<(Span, Cause)> = None;
-    for (at, model) in pools.filter(|(_, pool)| pool.members.iter().any(|m| m.capacity.is_some())) {
-        let (compiled, populated) = places.get_or_insert_with(|| {
-            let prefixes: Vec<_> = topology.prefixes.iter().map(|(net, r)| (*net, RegionId(*r))).collect();
-            (Topology::new(&prefixes), Populated::new(topology))
-        });
+    let topology = &config.topology;
+    for (number, (model, at)) in (0..).zip(config.pools.iter().zip(places.iter().copied())) {
+        if !model.members.iter().any(|member| member.capacity.is_some()) {
+            continue;
+        }
+        let located = located.get_or_insert_with(|| locate(config));
+        let clients = Clients::new(located, topology);
         let members = model.members.len();
         let to_make = match model.method {
             model::Method::Hash { .. } => slot_count(members) * members * SLOT_LOOKS,
-            model::Method::Twrr { .. } => members * members.min(1 + topology.regions.len()),
+            model::Method::Twrr { .. } | model::Method::Nearest | model::Method::Latency { .. } => {
+                members * members.min(1 + topology.regions.len())
+            }
             model::Method::Wrr | model::Method::Fogroup { .. } | model::Method::Random => members,
         };
         let mut give_up = |tried, count| match &mut untried {
@@ -282,14 +220,18 @@ pub(super) fn warn_of_overload<'p>(
             continue;
         }
         left -= to_make;
-        let pool =
-            [compile_pool(model, compiled, &Clients { region_count: topology.regions.len() }, 0, 0, 0)];
+        let mut pool = compile_pool(model, located.topology(), &clients, number, 0, 0);
+        // Alone in its table.
+        for rules in [&mut pool.rules, &mut pool.v4.rules, &mut pool.v6.rules] {
+            rules.pool_id = 0;
+        }
+        let pool = [pool];
         let health = HealthTable::new([members]);
         health.write(0, (0..members).map(|member| (member, Word::new(State::Up, 0))));
         let mut rotations = RotationTable::new(&pool, 0);
-        let spread = [&pool[0].v4, &pool[0].v6].map(|family| self::scopes(family, populated));
+        let spread = [&pool[0].v4, &pool[0].v6].map(|family| scopes(family, clients.populated()));
         let mut trial = Trial::new(&pool[0], &health, &mut rotations, family_demands(model), spread);
-        let mut failures = failures(&pool[0]);
+        let mut failures = failures(&pool[0], &topology.regions);
         // A region of one is that one.
         failures.retain(|failed| !matches!(failed, Failed::Region(_, members) if members.len() < 2));
         failures.sort_by_key(|failed| match failed {
@@ -323,9 +265,7 @@ pub(super) fn warn_of_overload<'p>(
                 Failed::Member(member) => {
                     format!("if {} fails", Found::new(&model.members[usize::from(*member)].name))
                 }
-                Failed::Region(region, _) => {
-                    format!("if region {} fails", Found::new(&topology.regions[usize::from(region.0)]))
-                }
+                Failed::Region(region, _) => format!("if region {} fails", Found::new(region)),
             };
             let (carrier, load) = (Found::new(&carrier.name), units_text(load));
             let pool = Found::new(&model.name);

@@ -4,6 +4,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::cause::{Cause, Found};
 use super::compile::{Apexes, largest_ttls};
@@ -11,12 +12,14 @@ use super::decode::{Decoder, Field, Placed, Read, Section, Seen, key};
 use super::dnssec::check_lifetimes;
 use super::failures::warn_of_overload;
 use super::model::{
-    Config, Fallback, GlobalNames, Method, NamedMonitor, OwnerName, OwnerNameRef, Pool, Server, Topology,
-    Zone,
+    Config, Fallback, GlobalNames, LatencyTable, Member, Method, NamedMonitor, OwnerName, OwnerNameRef, Pool,
+    Server, Topology, Zone,
 };
 use super::monitor::ParameterCause;
 use super::names::{Names, read_names, resolve};
 use super::nested::nest;
+use super::place::ReadTopology;
+use super::place::cause::PlaceCause;
 use super::pools::{ReadPool, read_pools};
 use super::report::{FileId, Findings, Span};
 use super::scalars::text_octets;
@@ -33,10 +36,15 @@ pub(super) static FILE: Section = Section {
         key("pools"),
         key("topology"),
         key("topology_file"),
+        key("topology_prefixes"),
+        key("geo_databases"),
         key("zones"),
     ],
     may_be_empty: true,
 };
+
+/// Most databases: of places, of autonomous systems, and of what one knows better.
+const MAX_DATABASES: usize = 8;
 
 /// The main file as read: complete, but with nothing that spans sections checked.
 #[derive(Debug)]
@@ -46,9 +54,13 @@ pub(super) struct MainFile {
     pools: Vec<ReadPool>,
     pub(super) zones: Vec<ReadZone>,
     /// The topology that stands in this file.
-    pub(super) topology: Option<Topology>,
+    pub(super) topology: Option<ReadTopology>,
     /// The path of a topology in a file of its own.
     pub(super) topology_file: Option<Placed<PathBuf>>,
+    /// The path of prefixes of all regions.
+    pub(super) topology_prefixes: Option<Placed<PathBuf>>,
+    /// The paths of databases.
+    pub(super) geo_databases: Vec<Placed<PathBuf>>,
     /// The path of the secrets of cookies.
     pub(super) secret_file: Option<Placed<PathBuf>>,
     seen: Seen,
@@ -58,6 +70,21 @@ impl MainFile {
     /// Where this file speaks of topology at all.
     pub(super) fn topology_place(&self) -> Option<Span> {
         self.seen.place("topology").or(self.seen.place("topology_file"))
+    }
+
+    /// Whether it says anything of where clients are.
+    pub(super) fn locates_clients(&self) -> bool {
+        self.topology_place().is_some() || self.topology_prefixes.is_some() || !self.geo_databases.is_empty()
+    }
+
+    /// Whether any pool goes by places on the globe.
+    pub(super) fn wants_coordinates(&self) -> bool {
+        self.pools.iter().any(|pool| pool.method.nearest_at().is_some())
+    }
+
+    /// The files of tables of latencies as pools name them.
+    pub(super) fn tables(&self) -> impl Iterator<Item = &Placed<String>> {
+        self.pools.iter().filter_map(|pool| pool.method.table())
     }
 }
 
@@ -80,7 +107,8 @@ fn read_top<'t>(
     let mut pools = Vec::new();
     let (mut zones, mut any_zone) = (Vec::new(), false);
     let mut topology = None;
-    let mut topology_file = None;
+    let (mut topology_file, mut topology_prefixes) = (None, None);
+    let mut geo_databases = Vec::new();
     let mut secret_file = None;
     let at = root.at;
     let seen = d.section(root, &FILE, |d, name, field| {
@@ -88,11 +116,18 @@ fn read_top<'t>(
             "server" => server = read_server(d, field, directory, &mut secret_file)?,
             "globalnames" => names = read_names(d, field)?,
             "pools" => pools = read_pools(d, field, directory)?,
-            "topology" => topology = Some(read_topology(d, field)?),
-            "topology_file" => {
-                let path = d.value(field, |scalar| text_octets(&scalar.text, MAX_PATH_OCTETS))?;
-                topology_file =
-                    path.map(|path| Placed { value: join(directory, &path.value), span: path.span });
+            "topology" => topology = Some(read_topology(d, field, directory)?),
+            "topology_file" => topology_file = read_path(d, field, directory)?,
+            "topology_prefixes" => topology_prefixes = read_path(d, field, directory)?,
+            "geo_databases" => {
+                let at = field.at;
+                d.list(field, "geo_databases", |d, item| {
+                    geo_databases.extend(read_path(d, item, directory)?);
+                    Ok(())
+                })?;
+                if geo_databases.len() > MAX_DATABASES {
+                    d.error(at, Cause::TooMany { what: "databases", limit: MAX_DATABASES });
+                }
             }
             "zones" => (zones, any_zone) = read_zones(d, field, directory)?,
             _ => d.skip(&field.node)?,
@@ -109,14 +144,35 @@ fn read_top<'t>(
         d.error(at, Cause::NothingToServe);
     }
     names.note_aliases(&pools);
-    Ok(Some(MainFile { server, names, pools, zones, topology, topology_file, secret_file, seen }))
+    Ok(Some(MainFile {
+        server,
+        names,
+        pools,
+        zones,
+        topology,
+        topology_file,
+        topology_prefixes,
+        geo_databases,
+        secret_file,
+        seen,
+    }))
+}
+
+/// A path relative to the configuration.
+fn read_path<'t>(
+    d: &mut Decoder<'t, '_>,
+    field: Field<'t>,
+    directory: Option<&Path>,
+) -> Read<Option<Placed<PathBuf>>> {
+    let path = d.value(field, |scalar| text_octets(&scalar.text, MAX_PATH_OCTETS))?;
+    Ok(path.map(|path| Placed { value: join(directory, &path.value), span: path.span }))
 }
 
 /// Checks what spans sections, and builds the configuration. Worth nothing when `findings` has errors afterwards.
 /// `topology_given`: whether there should be one.
 pub(super) fn link(
     main: MainFile,
-    topology: Topology,
+    (topology, latencies): (Topology, Tables),
     topology_given: bool,
     files: Vec<PathBuf>,
     findings: &mut Findings,
@@ -142,7 +198,7 @@ pub(super) fn link(
     };
     // One that has errors, or could not be read, is not missing.
     let topology_known = !topology_given || findings.no_errors();
-    if topology.prefixes.is_empty() && topology_known {
+    if topology.prefixes.is_empty() && topology.located.is_none() && topology_known {
         for at in pools.iter().filter_map(|pool| pool.method.by_region_at()) {
             findings.warning(file, at, Cause::TwrrWithoutTopology);
         }
@@ -151,21 +207,61 @@ pub(super) fn link(
     let regions: HashMap<&str, u16> = topology.regions.iter().map(String::as_str).zip(0..).collect();
     if topology_known {
         give_orders(&mut pools, &regions, findings);
+        give_tables(&mut pools, &latencies);
+        check_coordinates(&pools, &topology, findings);
         nest(&mut pools, &regions, &mut used, findings);
         check_capacities(&pools, findings);
         for (pool, _) in pools.iter().zip(used).filter(|(_, used)| !used) {
             findings.warning(file, pool.at, Cause::UnusedPool { pool: Found::new(&pool.name) });
         }
     }
-    if findings.no_errors() {
-        let pools = pools.iter().filter_map(|read| Some((read.at, read.pool.as_ref()?)));
-        warn_of_overload(pools, &topology, |at, cause| findings.warning(file, at, cause));
-    }
     check_pushed(&pools, &server, findings);
     check_signed(&zones, &server, &globalnames, &pools, seen.place("globalnames"), findings);
+    let places: Vec<Span> = pools.iter().map(|pool| pool.at).collect();
+    let latencies = latencies.into_iter().map(|(_, table)| table).collect();
     let pools: Vec<Pool> = pools.into_iter().filter_map(|pool| pool.pool).collect();
     let zones: Vec<Zone> = zones.into_iter().map(|zone| zone.zone).collect();
-    Config { server, globalnames, pools, topology, zones, files }
+    let choices = Arc::default();
+    let config = Config { server, globalnames, pools, topology, zones, files, latencies, choices };
+    if findings.no_errors() {
+        warn_of_overload(&config, &places, |at, cause| findings.warning(file, at, cause));
+    }
+    config
+}
+
+/// Tables of latencies under the paths by which pools name them.
+pub(super) type Tables = Vec<(String, Arc<LatencyTable>)>;
+
+/// Gives pools the tables that they have by name.
+fn give_tables(pools: &mut [ReadPool], tables: &Tables) {
+    for ReadPool { method, pool, .. } in pools {
+        let Some(Pool { method: Method::Latency { table, .. }, .. }) = pool else { continue };
+        let number =
+            method.table().and_then(|path| tables.iter().position(|(known, _)| *known == path.value));
+        *table = number.unwrap_or(0) as u32;
+    }
+}
+
+/// Warns about pools whose members are nowhere, where that counts.
+fn check_coordinates(pools: &[ReadPool], topology: &Topology, findings: &mut Findings) {
+    let mut regions = None;
+    for ReadPool { method, pool, .. } in pools.iter().filter(|pool| pool.nested.is_empty()) {
+        let (Some(at), Some(pool)) = (method.nearest_at(), pool) else { continue };
+        let regions = regions.get_or_insert_with(|| topology.region_partition());
+        let is_located = |member: &&Member| {
+            let region = u16::try_from(regions.value_at(member.ip)).ok();
+            member.coordinates.is_some()
+                || region.is_some_and(|region| topology.coordinates.contains_key(&region))
+        };
+        let located = pool.members.iter().filter(is_located).count();
+        if located == 0 {
+            let cause = PlaceCause::NobodyHasCoordinates { pool: Found::new(&pool.name) };
+            findings.warning(FileId(0), at, cause.into());
+        } else if let Some(nowhere) = pool.members.iter().find(|member| !is_located(member)) {
+            let cause = PlaceCause::MemberWithoutCoordinates { member: Found::new(&nowhere.name) };
+            findings.warning(FileId(0), at, cause.into());
+        }
+    }
 }
 
 /// Warns about capacities where load is divided by something else.

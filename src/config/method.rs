@@ -1,4 +1,5 @@
-//! A pool's `lb_method` with the options that only some methods have: `first`, `next`, `hash_prefix_v4`, `hash_prefix_v6`.
+//! A pool's `lb_method` with the options that only some methods have: `first`, `next`, `hash_prefix_v4`,
+//! `hash_prefix_v6`, `table`, `hysteresis`.
 //!
 //! Options stand in any order beside the method, so they are read first and put together when the pool is whole; regions are
 //! known by name until the topology is there. Chooses nothing.
@@ -8,9 +9,12 @@ use std::collections::{BTreeMap, HashMap};
 use super::cause::{Cause, Found, Kind};
 use super::decode::{Decoder, Field, Placed, Read};
 use super::events::Node;
-use super::model::{Method, Order, Orders};
+use super::model::{Hysteresis, Method, Order, Orders};
+use super::place::cause::PlaceCause;
+use super::place::latency::hysteresis;
 use super::report::Span;
-use super::scalars::{integer, text_chars, word};
+use super::scalars::{integer, text_chars, text_octets, word};
+use super::zones::MAX_PATH_OCTETS;
 
 /// What `lb_method` says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,6 +24,8 @@ pub(super) enum MethodKind {
     Fogroup,
     Random,
     Hash,
+    Nearest,
+    Latency,
 }
 
 const METHODS: &[(&str, MethodKind)] = &[
@@ -28,17 +34,21 @@ const METHODS: &[(&str, MethodKind)] = &[
     ("fogroup", MethodKind::Fogroup),
     ("random", MethodKind::Random),
     ("hash", MethodKind::Hash),
+    ("nearest", MethodKind::Nearest),
+    ("latency", MethodKind::Latency),
 ];
 
 /// The methods, for messages.
-pub(super) const METHOD_WORDS: &str = "`wrr`, `twrr`, `fogroup`, `random` and `hash`";
+pub(super) const METHOD_WORDS: &str = "`wrr`, `twrr`, `fogroup`, `random`, `hash`, `nearest` and `latency`";
 
 /// The options, each with the method it is of.
-const OPTIONS: [(&str, MethodKind, &str); 4] = [
+const OPTIONS: [(&str, MethodKind, &str); 6] = [
     ("first", MethodKind::Fogroup, "`fogroup`"),
     ("next", MethodKind::Twrr, "`twrr`"),
     ("hash_prefix_v4", MethodKind::Hash, "`hash`"),
     ("hash_prefix_v6", MethodKind::Hash, "`hash`"),
+    ("table", MethodKind::Latency, "`latency`"),
+    ("hysteresis", MethodKind::Latency, "`latency`"),
 ];
 
 /// The word that ends an order of regions with all others.
@@ -74,6 +84,8 @@ pub(super) struct ReadMethod {
     next: Option<Next>,
     prefix_v4: Option<Placed<u8>>,
     prefix_v6: Option<Placed<u8>>,
+    table: Option<Placed<String>>,
+    hysteresis: Option<Placed<Hysteresis>>,
     /// Where the options stand.
     places: Vec<(&'static str, Span)>,
 }
@@ -99,9 +111,21 @@ impl ReadMethod {
             "first" => self.first = d.value(field, integer(1..=1024))?,
             "next" => self.next = read_next(d, field)?,
             "hash_prefix_v4" => self.prefix_v4 = d.value(field, integer(1..=32))?,
+            "table" => self.table = d.value(field, |scalar| text_octets(&scalar.text, MAX_PATH_OCTETS))?,
+            "hysteresis" => self.hysteresis = d.value(field, hysteresis)?,
             _ => self.prefix_v6 = d.value(field, integer(1..=128))?,
         }
         Ok(true)
+    }
+
+    /// The file of its table of latencies, as it stands there.
+    pub(super) fn table(&self) -> Option<&Placed<String>> {
+        self.table.as_ref()
+    }
+
+    /// Where `lb_method` asks for places.
+    pub(super) fn nearest_at(&self) -> Option<Span> {
+        self.kind.filter(|kind| kind.value == MethodKind::Nearest).map(|kind| kind.span)
     }
 
     /// Where `lb_method` asks for regions.
@@ -111,7 +135,7 @@ impl ReadMethod {
 
     /// The method, its regions left out; says which options are of another one. `None` where there is none.
     pub(super) fn build(&self, d: &mut Decoder<'_, '_>) -> Option<Method> {
-        let kind = self.kind?.value;
+        let Placed { value: kind, span: kind_at } = self.kind?;
         for (place, span) in &self.places {
             let of = OPTIONS.iter().find(|(option, of, _)| option == place && *of != kind);
             if let Some((option, _, method)) = of {
@@ -128,6 +152,14 @@ impl ReadMethod {
                 prefix_v4: or(self.prefix_v4, DEFAULT_PREFIX_V4),
                 prefix_v6: or(self.prefix_v6, DEFAULT_PREFIX_V6),
             },
+            MethodKind::Nearest => Method::Nearest,
+            MethodKind::Latency => {
+                if self.table.is_none() && !self.places.iter().any(|(option, _)| *option == "table") {
+                    d.error(kind_at, PlaceCause::NoTable.into());
+                }
+                let hysteresis = self.hysteresis.map_or(Hysteresis::Micros(0), |placed| placed.value);
+                Method::Latency { table: 0, hysteresis }
+            }
         })
     }
 

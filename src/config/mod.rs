@@ -38,6 +38,8 @@ mod names;
 mod nested;
 /// Names in pools.
 mod pool_names;
+/// Where clients are, by files and databases.
+mod place;
 /// `pools`.
 mod pools;
 /// `server.prober_guard`.
@@ -69,14 +71,16 @@ mod zonefile;
 /// `zones`.
 mod zones;
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use cause::{Cause, Found};
+use cause::{Cause, FileKind, Found};
 use decode::{Decoder, Placed};
-use file::{MainFile, link, read_main};
+use file::{MainFile, Tables, link, read_main};
 pub use mark::Mark;
-use model::{Config, Topology};
+use model::{Config, LatencyTable};
+use place::{ReadTopology, Texts, complete, latency::read_table, numbers};
 pub use report::{Diagnostic, Report};
 use report::{FileId, Findings};
 use source::BadSource;
@@ -160,9 +164,14 @@ fn run(
     };
     let mut files: Vec<PathBuf> = path.map(Path::to_path_buf).into_iter().collect();
     let topology_path = topology_path(main.as_ref(), topology_override, &mut findings);
-    let topology_source = topology_path
-        .and_then(|path| open_topology(path, topology_override.is_some(), &mut files, &mut findings));
-    let separate = topology_source.as_ref().map(|source| read_separate_topology(source, &mut findings));
+    let mut sources = vec![main_source];
+    let separate = topology_path.and_then(|path| {
+        let directory = path.value.parent().map(Path::to_owned);
+        let source = open_topology(path, topology_override.is_some(), &mut files, &mut findings)?;
+        let read = read_separate_topology(&source, directory.as_deref(), &mut findings);
+        sources.push(source);
+        Some(read)
+    });
     let secrets = main
         .as_ref()
         .and_then(|main| main.secret_file.clone())
@@ -171,13 +180,22 @@ fn run(
     let config = main.map(|mut main| {
         zones = choose(&mut main.zones, &main.names, keep, &mut files, &mut findings);
         main.server.cookies.secrets = secrets;
-        let given = main.topology_place().is_some() || topology_override.is_some();
+        let given = main.locates_clients() || topology_override.is_some();
         let inline = main.topology.take().unwrap_or_default();
-        link(main, separate.unwrap_or(inline), given, files.clone(), &mut findings)
+        let mut texts = Texts { sources: &mut sources, files: &mut files };
+        let topology = complete(
+            separate.unwrap_or(inline),
+            main.topology_prefixes.as_ref(),
+            &main.geo_databases,
+            main.wants_coordinates(),
+            &mut texts,
+            &mut findings,
+        );
+        let tables = read_tables(&main, directory, &numbers(&topology), &mut texts, &mut findings);
+        link(main, (topology, tables), given, files.clone(), &mut findings)
     });
-    let sources = [Some(main_source), topology_source];
     let texts: Vec<(Arc<str>, &str)> =
-        sources.iter().flatten().map(|source| (source.name.clone(), source.text.as_str())).collect();
+        sources.iter().map(|source| (source.name.clone(), source.text.as_str())).collect();
     let usable = findings.no_errors();
     let report = findings.finish(&texts);
     match config {
@@ -228,14 +246,41 @@ fn open_topology(
 }
 
 /// Reads a topology file.
-fn read_separate_topology(source: &Source, findings: &mut Findings) -> Topology {
+fn read_separate_topology(
+    source: &Source,
+    directory: Option<&Path>,
+    findings: &mut Findings,
+) -> ReadTopology {
     if !source.readable {
-        return Topology::default();
+        return ReadTopology::default();
     }
     let mut decoder = Decoder::new(&source.text, FileId(1), findings);
-    let topology = decoder.root().and_then(|root| topology::read_topology(&mut decoder, root));
+    let topology = decoder.root().and_then(|root| topology::read_topology(&mut decoder, root, directory));
     // What was missing has been reported.
     topology.and_then(|topology| decoder.finish().map(|()| topology)).unwrap_or_default()
+}
+
+/// Reads the tables of latencies that pools name, each once.
+fn read_tables(
+    main: &MainFile,
+    directory: Option<&Path>,
+    regions: &HashMap<&str, u16>,
+    texts: &mut Texts<'_>,
+    findings: &mut Findings,
+) -> Tables {
+    let mut tables = Tables::new();
+    for named in main.tables() {
+        if tables.iter().any(|(known, _)| *known == named.value) {
+            continue;
+        }
+        let path = Placed { value: server::join(directory, &named.value), span: named.span };
+        let table = match texts.open(&path, FileId(0), FileKind::Latencies, findings) {
+            Some(file) => read_table(&path.value, &texts.sources[file.0].text, regions, file, findings),
+            None => LatencyTable::default(),
+        };
+        tables.push((named.value.clone(), Arc::new(table)));
+    }
+    tables
 }
 
 /// Both readers of YAML held against each other.

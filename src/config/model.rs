@@ -13,6 +13,7 @@ use ipnet::IpNet;
 
 use super::zone::ZoneData;
 use crate::dnssec::key::Algorithm;
+use crate::state::clients::Choices;
 use crate::state::policy::{Require, ResponseClass};
 use crate::state::ttl::Ttl;
 use crate::wire::cookie::Secrets;
@@ -20,6 +21,8 @@ use crate::wire::name::{Name, fmt_wire};
 
 /// The monitors of a pool.
 mod monitors;
+/// Where clients and members are.
+mod places;
 /// Pools and members.
 mod pools;
 /// Parts of monitors.
@@ -27,6 +30,7 @@ mod probes;
 /// What names are steered to.
 mod steered;
 pub use monitors::{Monitors, NamedMonitor};
+pub use places::{Hysteresis, LatencyTable, Located, LocatedRecord, Topology};
 pub use pools::{Fallback, Item, Member, Method, Node, Order, Orders, Part, Pool, Tree, UpWhen};
 pub use probes::{DNS_RCODES, DnsProbe, DnsTransport, HttpProbe, Sources, TlsProbe};
 pub use steered::{Extra, ServiceBinding};
@@ -42,6 +46,10 @@ pub struct Config {
     pub pools: Vec<Pool>,
     /// Regions and their prefixes.
     pub topology: Topology,
+    /// Tables of latencies, each file once.
+    pub latencies: Vec<Arc<LatencyTable>>,
+    /// What pools preferred under the configuration before, for their hysteresis.
+    pub choices: Arc<Choices>,
     /// Apexes of one's own, in the order of the file; no two are equal.
     pub zones: Vec<Zone>,
     /// Every file this was read from, the main file first (the reload watcher watches them all).
@@ -565,13 +573,4 @@ pub enum Probe {
         /// The verdict.
         up: bool,
     },
-}
-
-/// Regions and their prefixes.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Topology {
-    /// Names of regions; a region's number is its index. At most 65,534.
-    pub regions: Vec<String>,
-    /// Prefixes with the region's number, host bits clear, no prefix twice; IPv4-mapped ones already IPv4.
-    pub prefixes: Vec<(IpNet, u16)>,
 }

@@ -15,6 +15,7 @@ use super::model::{Fallback, Member, Monitor, Monitors, Pool, UpWhen};
 use super::monitor::{Surroundings, probe_address};
 use super::monitors::ReadMonitors;
 use super::nested::{NestedCause, NestedKeys, ReadNested};
+use super::place::selectors::read_coordinates;
 use super::pool_names::{check_probed, finish_named, read_alias, read_member_name};
 use super::report::Span;
 use super::scalars::{address, boolean, integer, percent, text_chars};
@@ -37,6 +38,8 @@ pub(super) static POOL: Section = Section {
         key("next"),
         key("hash_prefix_v4"),
         key("hash_prefix_v6"),
+        key("table"),
+        key("hysteresis"),
         key("fallback"),
         key("max_addrs_returned"),
         key("members"),
@@ -55,12 +58,20 @@ pub(super) static POOL: Section = Section {
 const MONITOR_KEYS: [&str; 4] = ["monitor", "monitor_params", "monitors", "pass"];
 
 /// Room for the keys of a member: there may be very many.
-const MEMBER_KEYS: usize = 8;
+const MEMBER_KEYS: usize = 12;
 
 /// A member under its address.
 static MEMBER: Section = Section {
     title: "a member",
-    keys: &[key("name"), key("weight"), key("capacity"), key("enabled"), key("monitor_ip"), key("hostname")],
+    keys: &[
+        key("name"),
+        key("weight"),
+        key("capacity"),
+        key("enabled"),
+        key("monitor_ip"),
+        key("hostname"),
+        key("coordinates"),
+    ],
     may_be_empty: true,
 };
 
@@ -78,6 +89,7 @@ pub(super) static LISTED_MEMBER: Section = Section {
         key("monitor_ip"),
         key("hostname"),
         key("cname"),
+        key("coordinates"),
     ],
     may_be_empty: false,
 };
@@ -439,6 +451,7 @@ fn read_member_key<'t>(
             let ip = d.value(field, |scalar| probe_address(&scalar.text))?;
             member.monitor_ip = ip.map(|ip| ip.value);
         }
+        "coordinates" => member.coordinates = read_coordinates(d, field)?,
         _ => read_member_name(d, key, field, member)?,
     }
     Ok(())
@@ -456,6 +469,7 @@ fn new_member() -> Member {
         capacity: None,
         enabled: true,
         monitor_ip: None,
+        coordinates: None,
     }
 }
 

@@ -33,7 +33,12 @@ pub(super) fn read(path: &Path) -> Result<String, BadSource> {
     read_at_most(path, MAX_FILE_OCTETS)
 }
 
-fn read_at_most(path: &Path, limit_octets: u64) -> Result<String, BadSource> {
+/// Reads a whole file that is no text.
+pub(super) fn read_octets(path: &Path) -> Result<Vec<u8>, BadSource> {
+    octets_at_most(path, MAX_FILE_OCTETS)
+}
+
+fn octets_at_most(path: &Path, limit_octets: u64) -> Result<Vec<u8>, BadSource> {
     // Opening a FIFO waits for a writer, and the supervisor with it; a directory has words of the system's own.
     let kind = std::fs::metadata(path).map_err(|error| BadSource::nowhere(unreadable(&error)))?;
     if !kind.is_file() && !kind.is_dir() {
@@ -51,7 +56,11 @@ fn read_at_most(path: &Path, limit_octets: u64) -> Result<String, BadSource> {
     if octets.len() as u64 > limit_octets {
         return Err(BadSource::nowhere(Cause::TooLarge { limit_octets }));
     }
-    match String::from_utf8(octets) {
+    Ok(octets)
+}
+
+fn read_at_most(path: &Path, limit_octets: u64) -> Result<String, BadSource> {
+    match String::from_utf8(octets_at_most(path, limit_octets)?) {
         Ok(text) => check(without_bom(text)),
         Err(error) => {
             let offset = error.utf8_error().valid_up_to();

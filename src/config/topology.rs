@@ -1,57 +1,115 @@
-//! The `topology` section, or a file of its own with the same mapping: regions and their prefixes.
+//! The `topology` section, or a file of its own with the same mapping: regions, by their prefixes or by what databases know.
 //!
-//! A prefix's host bits must be clear, and no prefix may be given twice. Looks nothing up; that is `state/topology`.
+//! A prefix's host bits must be clear. Opens no file, looks nothing up; that is `place`'s and `state/topology`'s.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::net::IpAddr;
+use std::path::Path;
 
 use ipnet::IpNet;
 
 use super::cause::{Cause, Found};
-use super::decode::{Decoder, Field, Read};
-use super::duplicates::repeated;
-use super::events::Scalar;
-use super::model::Topology;
+use super::decode::{Decoder, Field, Placed, Read, Section, key};
+use super::events::{Node, Scalar};
+use super::place::selectors::{Level, read_coordinates};
+use super::place::{self, MAX_REGIONS, RESERVED_REGION, ReadTopology};
 use super::report::Span;
-use super::scalars::text_chars;
+use super::scalars::{text_chars, text_octets};
+use super::server::join;
+use super::zones::MAX_PATH_OCTETS;
 
-/// Most regions; a region's number is 16 bits wide, and two values are kept for "none".
-const MAX_REGIONS: usize = 65_534;
 /// Longest name of a region.
-const MAX_REGION_CHARS: usize = 256;
-/// The name we use for clients outside every region.
-const RESERVED_REGION: &str = "_default";
+pub(super) const MAX_REGION_CHARS: usize = 256;
+/// Room for the keys of a region: there may be very many.
+const REGION_KEYS: usize = 8;
 /// Host bits set: the longer prefix suggested ends at a multiple of this many bits.
 const V4_STEP: u32 = 8;
 const V6_STEP: u32 = 16;
 
-/// Reads regions and prefixes.
-pub(super) fn read_topology<'t>(d: &mut Decoder<'t, '_>, field: Field<'t>) -> Read<Topology> {
-    let mut topology = Topology::default();
-    let mut places: Vec<Span> = Vec::new();
+/// A region that is more than prefixes.
+pub(super) static REGION: Section = Section {
+    title: "a region",
+    keys: &[
+        key("prefixes"),
+        key("prefix_file"),
+        key("city"),
+        key("subdivision"),
+        key("asn"),
+        key("country"),
+        key("continent"),
+        key("coordinates"),
+    ],
+    may_be_empty: true,
+};
+
+/// Reads regions; `directory` is what their files are relative to.
+pub(super) fn read_topology<'t>(
+    d: &mut Decoder<'t, '_>,
+    field: Field<'t>,
+    directory: Option<&Path>,
+) -> Read<ReadTopology> {
+    let mut read = ReadTopology { file: Some(d.file()), ..ReadTopology::default() };
     let mut first_places: HashMap<String, Span> = HashMap::new();
     let mut too_many = None;
     d.entries(field, |d, field| {
         let at = field.at;
-        let region = topology.regions.len();
+        let region = read.topology.regions.len();
         if region == MAX_REGIONS {
             too_many.get_or_insert(at);
             return d.skip(&field.node);
         }
         check_region(d, &field, &mut first_places);
-        topology.regions.push(field.name.to_string());
-        read_prefixes(d, field, region as u16, &mut topology, &mut places)
+        read.topology.regions.push(field.name.to_string());
+        match field.node {
+            Node::Mapping(_) => read_region(d, field, region as u16, directory, &mut read),
+            Node::List(_) | Node::Scalar(_) => read_prefixes(d, field, region as u16, &mut read),
+        }
     })?;
     if let Some(at) = too_many {
         d.error(at, Cause::TooMany { what: "regions", limit: MAX_REGIONS });
     }
-    for (again, first) in repeated(topology.prefixes.iter().map(|(prefix, _)| *prefix)) {
-        let (prefix, region) = topology.prefixes[first];
-        let region = Found::new(&topology.regions[usize::from(region)]);
-        d.error(places[again], Cause::DuplicatePrefix { prefix, region, first_line: places[first].line });
+    Ok(read)
+}
+
+/// Reads a region that is more than prefixes.
+fn read_region<'t>(
+    d: &mut Decoder<'t, '_>,
+    field: Field<'t>,
+    region: u16,
+    directory: Option<&Path>,
+    read: &mut ReadTopology,
+) -> Read<()> {
+    let (at, name) = (field.at, field.name.clone());
+    let mut is_empty = true;
+    d.small_section::<REGION_KEYS>(field, &REGION, |d, key, field| {
+        if let Some(level) = Level::of_key(key) {
+            is_empty = false;
+            return read.selectors.read(d, level, field, region, &read.topology.regions);
+        }
+        match key {
+            "prefixes" => {
+                is_empty = false;
+                return read_prefixes(d, field, region, read);
+            }
+            "prefix_file" => {
+                is_empty = false;
+                let path = d.value(field, |scalar| text_octets(&scalar.text, MAX_PATH_OCTETS))?;
+                let path = path.map(|path| Placed { value: join(directory, &path.value), span: path.span });
+                read.prefix_files.extend(path.map(|path| (region, path)));
+            }
+            "coordinates" => {
+                let coordinates = read_coordinates(d, field)?;
+                read.topology.coordinates.extend(coordinates.map(|coordinates| (region, coordinates)));
+            }
+            _ => d.skip(&field.node)?,
+        }
+        Ok(())
+    })?;
+    if is_empty {
+        d.warning(at, Cause::EmptyRegion { region: Found::new(&name) });
     }
-    Ok(topology)
+    Ok(())
 }
 
 /// Reports what is wrong with a region's name.
@@ -79,37 +137,39 @@ fn read_prefixes<'t>(
     d: &mut Decoder<'t, '_>,
     field: Field<'t>,
     region: u16,
-    topology: &mut Topology,
-    places: &mut Vec<Span>,
+    read: &mut ReadTopology,
 ) -> Read<()> {
     let (at, name) = (field.at, field.name.clone());
-    if let super::events::Node::List(_) = field.node {
-        let count = d.items(field.name.clone(), |d, item| read_prefix(d, item, region, topology, places))?;
+    if let Node::List(_) = field.node {
+        let count = d.items(field.name.clone(), |d, item| read_prefix(d, item, region, read))?;
         if count == 0 {
             d.warning(at, Cause::EmptyRegion { region: Found::new(&name) });
         }
         return Ok(());
     }
-    d.list(field, "topology", |d, item| read_prefix(d, item, region, topology, places)).map(|_| ())
+    d.list(field, "topology", |d, item| read_prefix(d, item, region, read)).map(|_| ())
 }
 
 fn read_prefix<'t>(
     d: &mut Decoder<'t, '_>,
     item: Field<'t>,
     region: u16,
-    topology: &mut Topology,
-    places: &mut Vec<Span>,
+    read: &mut ReadTopology,
 ) -> Read<()> {
-    if let Some(read) = d.value(item, prefix)? {
-        topology.prefixes.push((read.value, region));
-        places.push(read.span);
+    if let Some(found) = d.value(item, prefix)? {
+        let place = (d.file(), found.span);
+        place::add(read, found.value, region, place);
     }
     Ok(())
 }
 
 /// A prefix without host bits; an address alone is one of full length, an IPv4-mapped one is IPv4.
 pub(super) fn prefix(scalar: &Scalar<'_>) -> Result<IpNet, Cause> {
-    let text = &*scalar.text;
+    prefix_of(&scalar.text)
+}
+
+/// The same of text.
+pub(super) fn prefix_of(text: &str) -> Result<IpNet, Cause> {
     let not_prefix = || Cause::NotPrefix { text: Found::new(text) };
     let (address, len) = match text.split_once('/') {
         None => (text, None),
@@ -217,7 +277,6 @@ mod tests {
                 "7:5: `10.0.0/8` is not a prefix (accepted are `192.0.2.0/24`, `2001:db8::/32` and single addresses)",
                 "8:5: expected a single value, found a mapping",
                 "9:3: the region `a` is given twice (first given on line 4)",
-                "10:6: expected a list or a single value, found a mapping",
             ]
         );
         assert_eq!(

@@ -169,6 +169,7 @@ impl Supervisor {
             tracing::error!(%zone, "the zone is answered with SERVFAIL until it can be signed");
         }
         forget_compiled(&mut config);
+        tell_unnumbered(&snapshot);
         if let Err(error) = cores.leave_to_workers(worker_count) {
             tracing::warn!(%error, "probes and reloads cannot be kept off the workers' cores");
         }
@@ -379,6 +380,7 @@ impl Supervisor {
             tracing::warn!(settings = fixed.join(", "), "changed, but in force only after a restart");
         }
         give_secret(&mut config, self.secret);
+        config.choices = self.snapshot.choices.clone();
         // Clients are told the timeout that is in force.
         config.server.tcp_idle_timeout = self.server.tcp_idle_timeout;
         // Keys stay where they are: elsewhere there are none, and new ones would be nobody's at the parent.
@@ -400,6 +402,7 @@ impl Supervisor {
             tracing::error!(%zone, "the zone is answered with SERVFAIL until it can be signed");
         }
         let snapshot = Arc::new(snapshot);
+        tell_unnumbered(&snapshot);
         // One that is in force already has nothing to forget.
         if let Some(config) = Arc::get_mut(&mut config) {
             forget_compiled(config);
@@ -439,7 +442,7 @@ fn adopt_plan(
         .guarded(guard)
         .limited(config.server.exec_processes)
         .located(|address| {
-            let region = snapshot.topology.lookup(address).region?;
+            let region = snapshot.region_of(address)?;
             config.topology.regions.get(usize::from(region.0)).map(|name| name.as_str().into())
         });
     engine.adopt(
@@ -469,13 +472,26 @@ fn describe(
     }
 }
 
-/// Drops what only compiling needs: names, and the records of zones, whose last good versions the keep has. Otherwise the next load
+/// Says where clients are told apart less well than pools would have it.
+fn tell_unnumbered(snapshot: &Snapshot) {
+    let count = snapshot.clients.unnumbered();
+    if count > 0 {
+        tracing::warn!(
+            count,
+            "more kinds of clients than there are numbers for: these are told by their region alone"
+        );
+    }
+}
+
+/// Drops what only compiling needs: names, prefixes, what databases say, and the records of zones, whose last good versions the keep has. Otherwise the next load
 /// would have those of three versions beside each other. Where a zone is signed they are needed to sign again.
 fn forget_compiled(config: &mut Config) {
     if config.zones.iter().any(|zone| zone.dnssec.is_some()) {
         return;
     }
     config.globalnames = GlobalNames::default();
+    config.topology.prefixes = Vec::new();
+    config.topology.located = None;
     for zone in &mut config.zones {
         zone.records = ZoneRecords::None;
     }

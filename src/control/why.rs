@@ -22,7 +22,7 @@ use std::cell::RefCell;
 use std::net::IpAddr;
 
 use collect::{Book, Collect};
-pub use collect::{ClientEvent, Event, MemberRow, NameEvent, Place, PoolEvent, TtlEvent};
+pub use collect::{ClientEvent, Event, Location, MemberRow, NameEvent, Place, PoolEvent, Sought, TtlEvent};
 pub use query::{AskError, Asked};
 pub use reply::{RecordText, ReplyText};
 

@@ -6,6 +6,10 @@ pub mod buckets;
 pub mod clock;
 /// The order of a signed zone's names.
 pub mod chain;
+/// What clients are told apart by.
+pub mod clients;
+/// Places on the globe.
+pub mod coordinates;
 /// What a worker counts.
 pub mod counters;
 /// What a worker knows of the time and its load.
@@ -20,6 +24,8 @@ pub mod health_table;
 pub mod name_map;
 /// The qname index.
 pub mod names;
+/// Addresses cut into ranges, before they are frozen.
+pub mod partition;
 /// Who is answered, and how often.
 pub mod policy;
 /// Pools as the packet path needs them.

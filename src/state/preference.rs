@@ -4,10 +4,13 @@
 //! addresses and no health.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
+use super::coordinates::Coordinates;
 use super::topology::RegionId;
 
-/// Regions of this number and above are searched for; those below have a table, so that a pool has at most 128 octets of it.
+/// Regions of this number and above are searched for, unless most of them have a preference; those below have a table, so that
+/// a pool has at most 128 octets of it.
 const TABLED_REGIONS: u16 = 64;
 
 /// An order of regions.
@@ -19,15 +22,26 @@ pub struct Preference {
     pub then_anywhere: bool,
 }
 
-/// The preferences of a pool's clients, by their region.
+/// Where members are, where that is not their region: numbered in place of regions.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Place {
+    /// What people call it.
+    pub name: Box<str>,
+    /// Where it is.
+    pub coordinates: Coordinates,
+}
+
+/// The preferences of a pool's clients, by their region. Copies share their parts.
 #[derive(Clone, Debug, Default)]
 pub struct Preferences {
     /// Each once: scope 1 + index.
-    distinct: Box<[Preference]>,
-    /// Regions of clients, ascending, with their scopes.
-    by_region: Box<[(RegionId, u16)]>,
+    distinct: Arc<[Preference]>,
+    /// Regions of clients, ascending, with their scopes; those that the table lacks.
+    by_region: Arc<[(RegionId, u16)]>,
     /// The scope of each region up to the last, or to [`TABLED_REGIONS`].
-    table: Box<[u16]>,
+    table: Arc<[u16]>,
+    /// What the numbers in `distinct` stand for; empty: regions.
+    places: Arc<[Place]>,
 }
 
 impl Preferences {
@@ -49,14 +63,34 @@ impl Preferences {
     }
 
     /// Of these preferences, that at index i of scope i + 1, and the scopes of regions of clients, ascending.
-    pub fn of_scopes(distinct: Vec<Preference>, by_region: Vec<(RegionId, u16)>) -> Preferences {
-        let behind = by_region.last().map_or(0, |(last, _)| (last.0 + 1).min(TABLED_REGIONS));
-        let scope = |number| search(&by_region, RegionId(number)) as u16;
+    pub fn of_scopes(distinct: Vec<Preference>, mut by_region: Vec<(RegionId, u16)>) -> Preferences {
+        let last = by_region.last().map_or(0, |(last, _)| usize::from(last.0) + 1);
+        // Where most have one, the table is no larger than what is searched.
+        let is_dense = by_region.len() * 2 >= last;
+        let behind = if is_dense { last } else { last.min(usize::from(TABLED_REGIONS)) };
+        let mut table = vec![0; behind];
+        for (region, scope) in &by_region {
+            if let Some(entry) = table.get_mut(usize::from(region.0)) {
+                *entry = *scope;
+            }
+        }
+        by_region.retain(|(region, _)| usize::from(region.0) >= behind);
         Preferences {
-            table: (0..behind).map(scope).collect(),
+            table: table.into(),
             distinct: distinct.into(),
             by_region: by_region.into(),
+            places: Arc::default(),
         }
+    }
+
+    /// The same with numbers that stand for places instead of regions.
+    pub fn among(self, places: Vec<Place>) -> Preferences {
+        Preferences { places: places.into(), ..self }
+    }
+
+    /// What the numbers in preferences stand for; empty: regions.
+    pub fn places(&self) -> &[Place] {
+        &self.places
     }
 
     /// Clients of each of these regions look there and then anywhere.
@@ -123,5 +157,13 @@ mod tests {
         let preferences = Preferences::own_region_first([7, 2, 7, 70].map(RegionId));
         let scopes = [2, 7, 70, 71].map(|region| preferences.scope_of(RegionId(region)));
         assert_eq!((preferences.distinct().len(), scopes), (3, [1, 2, 3, 0]));
+    }
+
+    #[test]
+    fn where_most_have_a_preference_nobody_is_searched_for() {
+        let preferences = Preferences::own_region_first((0..5000).map(RegionId));
+        assert_eq!((preferences.table.len(), preferences.by_region.len()), (5000, 0));
+        let scopes = [0, 4999, 5000].map(|region| preferences.scope_of(RegionId(region)));
+        assert_eq!(scopes, [1, 5000, 0]);
     }
 }

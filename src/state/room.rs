@@ -97,14 +97,18 @@ impl Scratch {
 }
 
 impl Room {
-    /// Of these candidates. `demand`: what all clients bring, where it is not the weight of those who serve them when all are up;
-    /// `first_up`: in listed order, so many of the first ones together.
+    /// Of these candidates. `demands`: by scope what its clients bring; `first_up`: in listed order, so many of the first ones
+    /// together.
+    ///
+    /// # Panics
+    /// When there is not one demand for each scope.
     pub fn new(
         vessels: &[Vessel],
         preferences: &Preferences,
-        demand: Option<f64>,
+        demands: Vec<f64>,
         first_up: Option<u16>,
     ) -> Room {
+        assert_eq!(demands.len(), 1 + preferences.distinct().len(), "one demand a scope");
         let mut regions: Vec<Option<RegionId>> = match preferences.is_empty() {
             true => vec![None],
             false => vessels.iter().map(|vessel| vessel.region).collect(),
@@ -128,27 +132,6 @@ impl Room {
         };
         let orders: Box<[(Box<[u16]>, bool)]> =
             std::iter::once(of_all).chain(preferences.distinct().iter().map(of)).collect();
-        let weight = |group: &Range<usize>| -> f64 {
-            by_group[group.clone()].iter().map(|at| f64::from(vessels[usize::from(*at)].weight)).sum()
-        };
-        let mut demands: Vec<f64> = orders
-            .iter()
-            .map(|(order, _)| {
-                let Some(first) = order.first() else { return 0.0 };
-                let rivals = orders.iter().filter(|(order, _)| order.first() == Some(first)).count();
-                weight(&groups[usize::from(*first)]) / rivals as f64
-            })
-            .collect();
-        demands[0] = match first_up {
-            Some(first) => vessels.iter().take(first.into()).map(|vessel| f64::from(vessel.weight)).sum(),
-            None if preferences.is_empty() => weight(&groups[0]),
-            // Whoever is in no region goes to nobody in particular: what members in none are there for.
-            None => group_of(None).map_or(0.0, |group| weight(&groups[usize::from(group)])),
-        };
-        let usual: f64 = demands.iter().sum();
-        if let Some(demand) = demand.filter(|_| usual > 0.0) {
-            demands.iter_mut().for_each(|one| *one *= demand / usual);
-        }
         Room {
             capacities: vessels.iter().map(|one| one.capacity.map_or(f64::INFINITY, f64::from)).collect(),
             by_group: by_group.into(),
@@ -371,7 +354,9 @@ mod tests {
             region: None,
         };
         let vessels: Vec<Vessel> = weights.iter().zip(capacities).map(vessel).collect();
-        Room::new(&vessels, &Preferences::default(), None, first_up)
+        let serving = weights.iter().take(first_up.map_or(usize::MAX, usize::from));
+        let demand = serving.map(|weight| f64::from(*weight)).sum();
+        Room::new(&vessels, &Preferences::default(), vec![demand], first_up)
     }
 
     #[test]
@@ -424,7 +409,16 @@ mod tests {
             }
             (RegionId(client as u16), Preference { regions: seen.into(), then_anywhere: *then_anywhere })
         };
-        Room::new(&vessels, &Preferences::new(orders.iter().enumerate().map(of)), None, None)
+        let preferences = Preferences::new(orders.iter().enumerate().map(of));
+        // Each scope brings what is where it goes first; that of all what is in no region.
+        let weight = |region: Option<RegionId>| -> f64 {
+            let there = vessels.iter().filter(|vessel| vessel.region == region || preferences.is_empty());
+            there.map(|vessel| f64::from(vessel.weight)).sum()
+        };
+        let first =
+            |preference: &Preference| preference.regions.first().map_or(0.0, |region| weight(Some(*region)));
+        let demands = std::iter::once(weight(None)).chain(preferences.distinct().iter().map(first)).collect();
+        Room::new(&vessels, &preferences, demands, None)
     }
 
     proptest! {

@@ -2,9 +2,11 @@
 //!
 //! Made by `config::compile`. Only the health words behind it change while it is in use.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::chain::Chain;
+use super::clients::{Choices, Clients};
 use super::hashes::Hashes;
 use super::health_table::HealthTable;
 use super::names::NameIndex;
@@ -13,7 +15,7 @@ use super::pool::Pool;
 use super::rrset::{Block, Rrset};
 use super::set_signatures::SetSignatures;
 use super::steered::{PoolNames, Steered};
-use super::topology::Topology;
+use super::topology::{RegionId, Topology};
 use super::ttl::Ttl;
 use crate::wire::edns::{OPT_PADDED_OCTETS, Understood};
 use crate::wire::message::Rtype;
@@ -38,10 +40,21 @@ pub struct Snapshot {
     pub pools: Box<[Pool]>,
     /// Regions of addresses.
     pub topology: Topology,
+    /// What the numbers of the topology stand for.
+    pub clients: Clients,
+    /// Which regions pools prefer by tables of latencies, for the next one to go by.
+    pub choices: Arc<Choices>,
     /// Health of the pools' members.
     pub health: Arc<HealthTable>,
     /// Switches and limits of the protocol.
     pub protocol: Protocol,
+}
+
+impl Snapshot {
+    /// The region of an address.
+    pub fn region_of(&self, address: IpAddr) -> Option<RegionId> {
+        self.clients.region_of(self.topology.lookup(address).region?)
+    }
 }
 
 /// A name's tie to a pool.

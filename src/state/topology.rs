@@ -1,6 +1,6 @@
 //! Which region an address lies in, and over how wide a prefix that holds.
 //!
-//! The prefix trie exists only while this is built; it is frozen into sorted arrays of range starts (one range for
+//! Made of a partition of all addresses (`state/partition`), frozen into sorted arrays of range starts (one range for
 //! each maximal run of addresses with the same region) with a root table over the leading bits. Where a root entry lies
 //! in one range, the entry is the answer; else a lookup is a binary search among the entry's ranges, and the uniform
 //! prefix follows from the neighbouring starts by two XORs, so no per-prefix depth is stored. Lookups allocate nothing.
@@ -9,7 +9,9 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-/// A region's number.
+use super::partition::{Address, Line, Partition};
+
+/// A region's number; above those of the regions, that of a kind of clients (`state/clients`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct RegionId(pub u16);
 
@@ -35,23 +37,13 @@ pub struct Topology {
 impl Topology {
     /// Builds the map; of equal prefixes the last wins (the configuration refuses them).
     pub fn new(prefixes: &[(IpNet, RegionId)]) -> Topology {
-        let mut v4: Vec<Span<u32>> = Vec::new();
-        let mut v6: Vec<Span<u128>> = Vec::new();
-        for (prefix, region) in prefixes {
-            match prefix {
-                IpNet::V4(net) => v4.push(Span {
-                    first: net.network().to_bits(),
-                    last: net.broadcast().to_bits(),
-                    region: region.0,
-                }),
-                IpNet::V6(net) => v6.push(Span {
-                    first: net.network().to_bits(),
-                    last: net.broadcast().to_bits(),
-                    region: region.0,
-                }),
-            }
-        }
-        Topology { v4: Ranges::build(v4), v6: Ranges::build(v6) }
+        let values = prefixes.iter().map(|(net, region)| (*net, u32::from(region.0)));
+        Topology::freeze(Partition::of_prefixes(values))
+    }
+
+    /// Freezes a partition whose values are numbers of regions, or [`NONE`](super::partition::NONE).
+    pub fn freeze(partition: Partition) -> Topology {
+        Topology { v4: Ranges::freeze(partition.v4), v6: Ranges::freeze(partition.v6) }
     }
 
     /// Finds an address. An IPv4-mapped IPv6 address is an IPv6 one: its scope is counted in 128 bits, and the sockets, being
@@ -64,63 +56,19 @@ impl Topology {
         }
     }
 
+    /// Where ranges of equal region begin in a family, ascending from 0 on.
+    pub fn starts(&self, is_ipv4: bool) -> Vec<u128> {
+        match is_ipv4 {
+            true => self.v4.starts.iter().map(|start| u128::from(*start)).collect(),
+            false => self.v6.starts.to_vec(),
+        }
+    }
+
     /// Number of ranges of equal region, both families.
     pub fn range_count(&self) -> usize {
         self.v4.starts.len() + self.v6.starts.len()
     }
 }
-
-/// A prefix as the addresses it spans.
-#[derive(Clone, Copy)]
-struct Span<A> {
-    first: A,
-    last: A,
-    region: u16,
-}
-
-/// An address as a number.
-trait Address: Copy + Ord {
-    const BITS: u32;
-    const ZERO: Self;
-    /// The next address; `None` behind the last.
-    fn next(self) -> Option<Self>;
-    /// The address before; only asked of addresses above zero.
-    fn previous(self) -> Self;
-    /// Number of leading bits in which two addresses agree.
-    fn common_bits(self, other: Self) -> u32;
-    /// The leading `bits` (at most 16) as a number.
-    fn lead(self, bits: u32) -> usize;
-    /// The first address whose leading `bits` are `lead`.
-    fn from_lead(lead: usize, bits: u32) -> Self;
-}
-
-macro_rules! impl_address {
-    ($int:ty) => {
-        impl Address for $int {
-            const BITS: u32 = <$int>::BITS;
-            const ZERO: Self = 0;
-            fn next(self) -> Option<Self> {
-                self.checked_add(1)
-            }
-            fn previous(self) -> Self {
-                self.wrapping_sub(1)
-            }
-            #[inline]
-            fn common_bits(self, other: Self) -> u32 {
-                (self ^ other).leading_zeros()
-            }
-            #[inline]
-            fn lead(self, bits: u32) -> usize {
-                (self >> (<$int>::BITS - bits)) as usize
-            }
-            fn from_lead(lead: usize, bits: u32) -> Self {
-                (lead as $int) << (<$int>::BITS - bits)
-            }
-        }
-    };
-}
-impl_address!(u32);
-impl_address!(u128);
 
 /// Leading bits the root table tells apart at most: 65,536 entries.
 const MAX_ROOT_BITS: u32 = 16;
@@ -142,37 +90,13 @@ const SPLIT: u32 = 1 << 31;
 const UNIFORM_SHIFT: u32 = 16;
 
 impl<A: Address> Ranges<A> {
-    fn build(mut spans: Vec<Span<A>>) -> Ranges<A> {
-        let longest = spans.iter().map(|span| span.first.common_bits(span.last)).max().unwrap_or(0);
-        // Outer prefixes before inner ones: a stack of open spans then gives the innermost at any point.
-        spans.sort_by(|a, b| a.first.cmp(&b.first).then(b.last.cmp(&a.last)));
-        let mut starts = vec![A::ZERO];
-        let mut regions = vec![NO_REGION];
-        let mut push = |start: A, region: u16| {
-            let at = starts.len() - 1;
-            if starts[at] == start {
-                regions[at] = region;
-                // The change may have made it equal to its left neighbour.
-                if at > 0 && regions[at - 1] == region {
-                    starts.pop();
-                    regions.pop();
-                }
-            } else if regions[at] != region {
-                starts.push(start);
-                regions.push(region);
-            }
-        };
-        let mut open: Vec<Span<A>> = Vec::new();
-        for span in spans {
-            while let Some(inner) = open.pop_if(|top| top.last < span.first) {
-                close(&inner, &open, &mut push);
-            }
-            push(span.first, span.region);
-            open.push(span);
-        }
-        while let Some(inner) = open.pop() {
-            close(&inner, &open, &mut push);
-        }
+    fn freeze(line: Line<A>) -> Ranges<A> {
+        let Line { starts, values } = line;
+        let regions: Vec<u16> =
+            values.into_iter().map(|value| u16::try_from(value).unwrap_or(NO_REGION)).collect();
+        // Where two ranges meet, a prefix ends: no shorter table tells all of them apart.
+        let longest = |starts: &[A]| starts.iter().skip(1).map(|start| A::BITS - start.zeros()).max();
+        let longest = longest(&starts).unwrap_or(0);
         let wanted = starts.len().next_power_of_two().trailing_zeros() + 1;
         let root_bits = wanted.max(longest).min(MAX_ROOT_BITS);
         let mut ranges = Ranges {
@@ -239,13 +163,6 @@ impl<A: Address> Ranges<A> {
 #[inline(always)]
 fn region(number: u16) -> Option<RegionId> {
     (number != NO_REGION).then_some(RegionId(number))
-}
-
-/// The addresses behind a closed span belong to the span around it, or to none.
-fn close<A: Address>(inner: &Span<A>, open: &[Span<A>], push: &mut impl FnMut(A, u16)) {
-    if let Some(next) = inner.last.next() {
-        push(next, open.last().map_or(NO_REGION, |outer| outer.region));
-    }
 }
 
 #[cfg(test)]

@@ -123,13 +123,13 @@ impl Scratch {
 }
 
 impl Tree {
-    /// A tree of these nodes, which clients of so many regions may ask for. Returned with it are the scopes of those clients whose
+    /// A tree of these nodes, which clients of so many numbers may ask for. Returned with it are the scopes of those clients whose
     /// region matters, from 1 on.
     ///
     /// # Panics
     /// When a node is referred to by itself or by one behind it, or there are no nodes, or more of them or of items than there may
     /// be.
-    pub fn new(nodes: Vec<Node>, items: Vec<Item>, region_count: usize) -> (Tree, Vec<(RegionId, u16)>) {
+    pub fn new(nodes: Vec<Node>, items: Vec<Item>, number_count: usize) -> (Tree, Vec<(RegionId, u16)>) {
         assert!((1..=MAX_NODES).contains(&nodes.len()), "a tree has 1 to {MAX_NODES} nodes");
         assert!(items.len() <= MAX_ITEMS, "a tree has at most {MAX_ITEMS} items");
         for (at, node) in nodes.iter().enumerate() {
@@ -145,7 +145,7 @@ impl Tree {
         if nodes.iter().any(|node| !node.preferences.is_empty()) {
             let mut known = std::collections::HashMap::new();
             known.insert(scopes.clone(), 0);
-            for region in (0..region_count).map(|region| RegionId(region as u16)) {
+            for region in (0..number_count).map(|region| RegionId(region as u16)) {
                 let row: Vec<u16> =
                     nodes.iter().map(|node| node.preferences.scope_of(region) as u16).collect();
                 let next = known.len() as u16;
@@ -174,6 +174,14 @@ impl Tree {
     /// Number of scopes, that of clients without a region among them.
     pub fn scope_count(&self) -> usize {
         self.scopes.len() / self.nodes.len()
+    }
+
+    /// Where a node looks for whom.
+    ///
+    /// # Panics
+    /// When there is no such node.
+    pub fn preferences(&self, node: usize) -> &Preferences {
+        &self.nodes[node].preferences
     }
 
     /// Where a node looks for clients of a scope; `None`: at all of its items.

@@ -336,7 +336,13 @@ impl UdpClient {
     #[track_caller]
     pub fn receive(&self) -> Vec<u8> {
         let mut buffer = vec![0; 65_535];
-        let len = self.socket.recv(&mut buffer).expect("a reply");
+        // A machine that was stopped and goes on interrupts what waits with a timeout.
+        let len = loop {
+            match self.socket.recv(&mut buffer) {
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                received => break received.expect("a reply"),
+            }
+        };
         buffer.truncate(len);
         buffer
     }

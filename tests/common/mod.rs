@@ -23,6 +23,8 @@ pub mod backend;
 pub mod clock;
 /// A small DNS client.
 pub mod dns;
+/// Databases of places by address.
+pub mod mmdb;
 /// What is true of every reply.
 pub mod reply;
 /// Questions to a resolver.
@@ -249,8 +251,13 @@ impl Server {
 
     /// Replaces a file beside the configuration.
     pub fn write_file(&self, name: &str, text: &str) {
+        self.write_octets(name, text.as_bytes());
+    }
+
+    /// The same with a file that is no text.
+    pub fn write_octets(&self, name: &str, octets: &[u8]) {
         let new = self.file(&format!("{name}.new"));
-        std::fs::write(&new, text).unwrap();
+        std::fs::write(&new, octets).unwrap();
         std::fs::rename(new, self.file(name)).unwrap();
     }
 
@@ -423,6 +430,7 @@ pub fn tool(program: &str) -> Command {
         "ip" => "iproute2",
         "nsenter" | "setpriv" | "unshare" => "util-linux",
         "openssl" => "openssl",
+        "mmdblookup" => "mmdb-bin",
         other => panic!("no package known for {other}"),
     };
     let folders = std::env::var("PATH").unwrap_or_default() + ":/usr/sbin:/sbin";

@@ -23,6 +23,7 @@ impl Cause {
             Cause::Parameter(cause) => return cause.help(),
             Cause::Nested(cause) => return cause.help(),
             Cause::Steered(cause) => return cause.help().map(str::to_owned),
+            Cause::Place(cause) => return cause.help(),
             Cause::SecretFile { fault, .. } => return fault.help().map(str::to_owned),
             Cause::SecondDocument => "a configuration is one document: remove the `---`".to_owned(),
             Cause::Tag => "remove the `!…`: what a value is depends on its key".to_owned(),

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 
 use crate::config::model::Config;
-use crate::state::pool::Family;
+use crate::state::pool::{Family, FamilyPool};
 use crate::state::preference::Preference;
 use crate::state::rotation::Carry;
 use crate::state::snapshot::Snapshot;
@@ -24,9 +24,9 @@ pub fn carry(old: &Snapshot, old_config: &Config, new: &Snapshot, new_config: &C
             let (from, to) = (old_pool.family(family), new_pool.family(family));
             carry.rotations.push((from.first_rotation, to.first_rotation));
             let places: HashMap<(Vec<&str>, bool), u32> =
-                from.preferences.distinct().iter().map(|of| key(old_config, of)).zip(1..).collect();
+                from.preferences.distinct().iter().map(|of| key(old_config, from, of)).zip(1..).collect();
             for (preference, scope) in to.preferences.distinct().iter().zip(1..) {
-                if let Some(before) = places.get(&key(new_config, preference)) {
+                if let Some(before) = places.get(&key(new_config, to, preference)) {
                     carry.rotations.push((from.first_rotation + before, to.first_rotation + scope));
                 }
             }
@@ -45,8 +45,11 @@ pub fn carry(old: &Snapshot, old_config: &Config, new: &Snapshot, new_config: &C
     carry
 }
 
-/// What tells a preference from others in any configuration: the names of its regions.
-fn key<'c>(config: &'c Config, preference: &Preference) -> (Vec<&'c str>, bool) {
-    let name = |region: &RegionId| config.topology.regions[usize::from(region.0)].as_str();
+/// What tells a preference from others in any configuration: the names of its regions or places.
+fn key<'c>(config: &'c Config, family: &'c FamilyPool, preference: &Preference) -> (Vec<&'c str>, bool) {
+    let name = |number: &RegionId| match family.preferences.places() {
+        [] => config.topology.regions[usize::from(number.0)].as_str(),
+        places => &*places[usize::from(number.0)].name,
+    };
     (preference.regions.iter().map(name).collect(), preference.then_anywhere)
 }

@@ -9,7 +9,6 @@ use super::guard::{compile_cookies, compile_rates};
 use super::model::{Config, GlobalNames, Zone};
 use crate::state::health_table::HealthTable;
 use crate::state::snapshot::{Protocol, Snapshot};
-use crate::state::topology::{RegionId, Topology};
 use crate::wire::edns::{Understood, opt_record};
 
 /// What stands at apexes, and which of them a name lies in.
@@ -18,12 +17,18 @@ mod apexes;
 mod carry;
 /// The NSEC3 chain of a zone.
 mod hashed;
+/// Regions and clients to numbers.
+mod clients;
+/// Tables of latencies to orders.
+mod latency;
 /// Owner names into the index.
 mod names;
 /// Pools, families, regions.
 mod pools;
 /// Orders of regions.
 mod preferences;
+/// How demand is spread over clients.
+pub mod demand;
 /// Trees of pools.
 mod trees;
 /// What signing adds to a zone.
@@ -40,6 +45,7 @@ mod zones;
 pub(super) use apexes::Apexes;
 pub use apexes::SYNTHESIZED_NS;
 pub use carry::carry;
+pub(super) use clients::locate;
 use names::Owners;
 pub(super) use pools::compile_pool;
 pub(super) use preferences::Clients;
@@ -63,13 +69,19 @@ pub fn compile_signed(config: &Config, generation: u64, signing: &Signing) -> Sn
 
 fn compile_once(config: &Config, generation: u64, signing: &Signing) -> Snapshot {
     signing.begin();
-    let prefixes: Vec<_> = config.topology.prefixes.iter().map(|(net, r)| (*net, RegionId(*r))).collect();
-    let topology = Topology::new(&prefixes);
+    let located = locate(config);
     let (mut first_member, mut first_rotation) = (0, 0);
     let mut pools = Vec::with_capacity(config.pools.len());
-    let clients = Clients { region_count: config.topology.regions.len() };
+    let clients = Clients::new(&located, &config.topology);
     for model in &config.pools {
-        let pool = compile_pool(model, &topology, &clients, pools.len() as u32, first_member, first_rotation);
+        let pool = compile_pool(
+            model,
+            &located.topology,
+            &clients,
+            pools.len() as u32,
+            first_member,
+            first_rotation,
+        );
         first_member += u32::from(pool.rules.member_count);
         first_rotation += (pool.v4.rotation_count() + pool.v6.rotation_count()) as u32;
         pools.push(pool);
@@ -86,7 +98,9 @@ fn compile_once(config: &Config, generation: u64, signing: &Signing) -> Snapshot
         zones: owners.zones.into(),
         health: Arc::new(HealthTable::new(pools.iter().map(|pool| usize::from(pool.rules.member_count)))),
         pools: pools.into(),
-        topology,
+        topology: located.topology,
+        clients: located.clients,
+        choices: Arc::new(located.choices),
         protocol: Protocol {
             edns_udp_size: config.server.edns_udp_size,
             opt: opt_record(config.server.edns_udp_size),

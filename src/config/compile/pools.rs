@@ -5,6 +5,7 @@
 use std::collections::HashMap;
 use std::net::IpAddr;
 
+use super::demand::{family_demands, scope_parts};
 use super::preferences::{Clients, Item, preferences};
 use super::trees::{CompiledTree, compile_tree};
 use crate::config::model;
@@ -20,7 +21,7 @@ use crate::state::topology::{RegionId, Topology};
 pub(in crate::config) fn compile_pool(
     model: &model::Pool,
     topology: &Topology,
-    clients: &Clients,
+    clients: &Clients<'_>,
     pool_id: u32,
     first_member: u32,
     first_rotation: u32,
@@ -36,7 +37,10 @@ pub(in crate::config) fn compile_pool(
     let method = match model.method {
         // Its tree knows who the first ones are.
         model::Method::Fogroup { .. } if model.tree.is_some() => Method::Weighted,
-        model::Method::Wrr | model::Method::Twrr { .. } => Method::Weighted,
+        model::Method::Wrr
+        | model::Method::Twrr { .. }
+        | model::Method::Nearest
+        | model::Method::Latency { .. } => Method::Weighted,
         model::Method::Fogroup { first } => Method::FirstUp(first),
         model::Method::Random => Method::Random,
         model::Method::Hash { .. } => Method::Hashed,
@@ -66,7 +70,7 @@ fn compile_family(
     family: Family,
     fallbacks: &[IpAddr],
     tree: Option<&CompiledTree>,
-    (topology, clients): (&Topology, &Clients),
+    (topology, clients): (&Topology, &Clients<'_>),
     first_rotation: u32,
 ) -> FamilyPool {
     let mut candidates = Vec::new();
@@ -89,7 +93,8 @@ fn compile_family(
                     continue;
                 }
             }
-            items.push(Item { region: region_of(topology, member) });
+            let region = region_of(topology, clients, member);
+            items.push(Item { region, coordinates: member.coordinates });
             candidates.push(Candidate { member: index as u16, weight: member.weight, region: None });
             push_record(&mut records, family, record_address(member, family));
         }
@@ -99,7 +104,7 @@ fn compile_family(
         candidates.push(Candidate { member: (model.members.len() + index) as u16, weight: 1, region: None });
         push_record(&mut records, family, *address);
     }
-    let sought = preferences(&model.method, &items, clients);
+    let sought = preferences(&model.method, rules.pool_id, &items, clients);
     for (candidate, place) in candidates.iter_mut().zip(sought.places) {
         candidate.region = place;
     }
@@ -116,7 +121,7 @@ fn compile_family(
         model::Method::Random if preferences.is_empty() => Some(HashSlots::chance()),
         _ => None,
     };
-    let room = compile_room(model, &candidates[..fallback_at], &preferences);
+    let room = compile_room(model, family, &candidates[..fallback_at], &preferences, clients);
     FamilyPool {
         rules,
         family,
@@ -134,8 +139,13 @@ fn compile_family(
 }
 
 /// The region of a member; a name is everywhere, and in none.
-pub(super) fn region_of(topology: &Topology, member: &model::Member) -> Option<RegionId> {
-    if member.cname.is_some() { None } else { topology.lookup(member.ip).region }
+pub(super) fn region_of(
+    topology: &Topology,
+    clients: &Clients<'_>,
+    member: &model::Member,
+) -> Option<RegionId> {
+    let located = || topology.lookup(member.ip).region.and_then(|number| clients.region_of(number));
+    if member.cname.is_some() { None } else { located() }
 }
 
 /// The address in a member's record; that of a name is never told, and keeps the records in step with the candidates.
@@ -148,7 +158,13 @@ fn record_address(member: &model::Member, family: Family) -> IpAddr {
 }
 
 /// How load is divided, where a member has a capacity and neither clients' networks nor other pools decide.
-fn compile_room(model: &model::Pool, members: &[Candidate], preferences: &Preferences) -> Option<Room> {
+fn compile_room(
+    model: &model::Pool,
+    family: Family,
+    members: &[Candidate],
+    preferences: &Preferences,
+    clients: &Clients<'_>,
+) -> Option<Room> {
     let of = |candidate: &Candidate| &model.members[usize::from(candidate.member)];
     let is_bound = members.iter().any(|candidate| of(candidate).capacity.is_some());
     if !is_bound || model.tree.is_some() || matches!(model.method, model::Method::Hash { .. }) {
@@ -164,9 +180,8 @@ fn compile_room(model: &model::Pool, members: &[Candidate], preferences: &Prefer
         model::Method::Fogroup { first } => Some(first),
         _ => None,
     };
-    // Of what all clients bring, a family has the part of the weight that its members have.
-    let whole: u32 = model.members.iter().filter(|member| member.enabled).map(|member| member.weight).sum();
-    let own: u32 = members.iter().map(|candidate| candidate.weight).sum();
-    let demand = model.demand.map(|demand| f64::from(demand) * f64::from(own) / f64::from(whole.max(1)));
-    Some(Room::new(&vessels, preferences, demand, first_up))
+    let demand = family_demands(model)[family as usize];
+    let parts = scope_parts(members, preferences, clients.populated());
+    let demands = parts.into_iter().map(|part| part * demand).collect();
+    Some(Room::new(&vessels, preferences, demands, first_up))
 }

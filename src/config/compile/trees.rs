@@ -23,9 +23,10 @@ pub(super) fn compile_tree(
     model: &model::Tree,
     members: &[model::Member],
     topology: &Topology,
-    clients: &Clients,
+    clients: &Clients<'_>,
 ) -> CompiledTree {
-    let region_of: Vec<Option<RegionId>> = members.iter().map(|member| region_of(topology, member)).collect();
+    let region_of: Vec<Option<RegionId>> =
+        members.iter().map(|member| region_of(topology, clients, member)).collect();
     let mut only = vec![None; model.nodes.len()];
     for at in (0..model.nodes.len()).rev() {
         only[at] = only_region(&model.nodes[at], &region_of, &only);
@@ -37,8 +38,13 @@ pub(super) fn compile_tree(
             Part::Member(member) => region_of[usize::from(member)],
             Part::Node(below) => item.region.map(RegionId).or(only[usize::from(below)]),
         };
-        let places: Vec<Place> = node.items.iter().map(|item| Place { region: region(item) }).collect();
-        let sought = preferences(&node.method, &places, clients);
+        let coordinates = |item: &model::Item| match item.part {
+            Part::Member(member) => members[usize::from(member)].coordinates,
+            Part::Node(_) => None,
+        };
+        let place = |item| Place { region: region(item), coordinates: coordinates(item) };
+        let places: Vec<Place> = node.items.iter().map(place).collect();
+        let sought = preferences(&node.method, node.pool, &places, clients);
         let first = items.len();
         let placed = node.items.iter().zip(sought.places);
         items.extend(placed.map(|(item, region)| Item { part: item.part, weight: item.weight, region }));
@@ -50,14 +56,18 @@ pub(super) fn compile_tree(
         let up_rule = UpRule { min_up, weight_percent };
         nodes.push(Node { items: first..items.len(), first_up, up_rule, preferences: sought.preferences });
     }
-    let (tree, by_region) = Tree::new(nodes, items, clients.region_count);
+    let (tree, by_region) = Tree::new(nodes, items, clients.number_count());
     // What the pool itself looks at says most of a scope; what follows after nobody is there is the tree's own matter.
     let of_scope = |scope| {
         let regions = tree.preference(scope, 0).map(|preference| preference.regions.clone());
         Preference { regions: regions.unwrap_or_default(), then_anywhere: false }
     };
     let distinct = (1..tree.scope_count()).map(of_scope).collect();
-    CompiledTree { preferences: Preferences::of_scopes(distinct, by_region), tree: Arc::new(tree) }
+    let places = tree.preferences(0).places().to_vec();
+    CompiledTree {
+        preferences: Preferences::of_scopes(distinct, by_region).among(places),
+        tree: Arc::new(tree),
+    }
 }
 
 /// The one region that all members below a node are in.

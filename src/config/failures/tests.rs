@@ -1,6 +1,7 @@
 //! Warnings and loads worked out by hand.
 
 use super::*;
+use crate::config::compile::demand::{Populated, number_parts};
 use crate::config::tests::{loaded, warnings};
 
 fn text(method: &str, members: &str, more: &str) -> String {
@@ -60,9 +61,10 @@ fn loads_are_those_of_the_rotation() {
     let (model, pool) = (&config.pools[0], &snapshot.pools[0]);
     snapshot.health.write(0, (0..3).map(|member| (member, Word::new(State::Up, 0))));
     let mut rotations = RotationTable::new(&snapshot.pools, 3);
-    let populated = Populated::new(&config.topology);
+    let populated = Populated::new(&config.topology, &snapshot.clients);
     // Outside and c count as b does: 5, 20, 5, 5 of 35.
-    let parts = region_parts(&pool.v4, &populated);
+    let members = &pool.v4.candidates[..pool.v4.fallback_at];
+    let parts = number_parts(members, &pool.v4.preferences, &populated);
     assert_eq!(parts.iter().map(|part| (part * 35.0).round()).collect::<Vec<_>>(), [5.0, 20.0, 5.0, 5.0]);
     let spread = [&pool.v4, &pool.v6].map(|family| scopes(family, &populated));
     let mut trial = Trial::new(pool, &snapshot.health, &mut rotations, family_demands(model), spread);
@@ -73,7 +75,7 @@ fn loads_are_those_of_the_rotation() {
     assert_eq!(loads(&Failed::Nobody), [70.0, 70.0, 35.0]);
     // a to its other; outside and c by 10 : 5.
     assert_eq!(loads(&Failed::Member(0)), [0.0, 133.0, 42.0]);
-    assert_eq!(loads(&Failed::Region(RegionId(0), vec![0, 1])), [0.0, 0.0, 175.0]);
+    assert_eq!(loads(&Failed::Region("a".into(), vec![0, 1])), [0.0, 0.0, 175.0]);
     assert_eq!(loads(&Failed::Nobody), [70.0, 70.0, 35.0], "nothing is left of a trial");
-    assert_eq!(failures(pool).len(), 1 + 3 + 2);
+    assert_eq!(failures(pool, &config.topology.regions).len(), 1 + 3 + 2);
 }

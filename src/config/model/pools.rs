@@ -6,7 +6,8 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use super::{Monitors, OwnerName};
+use super::{Hysteresis, Monitors, OwnerName};
+use crate::state::coordinates::Coordinates;
 use crate::state::pool::Family;
 pub use crate::state::tree::Part;
 
@@ -80,7 +81,7 @@ impl Pool {
     pub fn demand_units(&self) -> u64 {
         let most = match self.method {
             Method::Fogroup { first } => usize::from(first),
-            Method::Wrr | Method::Twrr { .. } | Method::Random | Method::Hash { .. } => usize::MAX,
+            _ => usize::MAX,
         };
         let enabled = self.members.iter().filter(|member| member.enabled);
         let weights = || enabled.take(most).map(|member| u64::from(member.weight)).sum();
@@ -143,6 +144,15 @@ pub enum Method {
         /// Length of an IPv6 client's network, 1..=128.
         prefix_v6: u8,
     },
+    /// Weighted rotation over the members nearest to the client; none UP there: over the next ones.
+    Nearest,
+    /// Weighted rotation over the members in the region of the lowest latency from the client; none UP there: in the next one.
+    Latency {
+        /// Index of the table.
+        table: u32,
+        /// What keeps the region that was the first before.
+        hysteresis: Hysteresis,
+    },
 }
 
 /// Orders of regions for clients of each region.
@@ -198,6 +208,8 @@ pub struct Member {
     pub enabled: bool,
     /// The address that is probed in place of `ip`, whatever its monitors say.
     pub monitor_ip: Option<IpAddr>,
+    /// Where it is; `None`: where its region is.
+    pub coordinates: Option<Coordinates>,
 }
 
 impl Member {

@@ -11,7 +11,7 @@ use ipnet::IpNet;
 use super::clients::Client;
 use super::side::{ANY_SLOT, Kind, PlaceId, Side, place_of};
 use super::terrain::{Terrain, address, number};
-use crate::config::failures::{Populated, region_parts};
+use crate::config::compile::demand::{Populated, number_parts};
 use crate::state::hash_slots::{MAX_SLOTS, finest_slot};
 use crate::state::pool::Family;
 use crate::wire::name::Name;
@@ -171,7 +171,8 @@ impl Demand {
     pub(super) fn everybody(&mut self, old: &Side, new: &Side, terrain: &Terrain) {
         (self.common_weight, self.total) = (1.0, 1.0);
         let sides = [old, new];
-        let populated = sides.map(|side| Populated::new(&side.config.topology));
+        let populated =
+            sides.map(|side| Populated::new(&side.config.topology, &side.generation.snapshot.clients));
         for (shape, classes) in self.shapes.iter().zip(&mut self.common) {
             match shape {
                 [Kind::Hash(a), Kind::Hash(b)] if a == b => {
@@ -185,7 +186,9 @@ impl Demand {
         for unit in self.units.iter_mut().filter(|unit| unit.kinds.contains(&Kind::Region)) {
             let parts: [Option<Vec<f64>>; 2] = std::array::from_fn(|at| {
                 let pool = unit.pools[at].filter(|_| unit.kinds[at] == Kind::Region)?;
-                Some(region_parts(sides[at].family(pool, unit.family), &populated[at]))
+                let family = sides[at].family(pool, unit.family);
+                let members = &family.candidates[..family.fallback_at];
+                Some(number_parts(members, &family.preferences, &populated[at]))
             });
             for patch in &terrain.patches {
                 let of = |at: usize, place: PlaceId, part: f64| {

@@ -4,9 +4,11 @@
 
 use std::collections::BTreeMap;
 
-use super::side::{PlaceId, Side, place_of};
-use crate::config::failures::{Failed, Populated, Trial, failures, family_demands, is_above, scopes};
+use super::side::Side;
+use crate::config::compile::demand::{Populated, family_demands, scopes};
+use crate::config::failures::{Failed, Trial, failures, is_above};
 use crate::state::publish::Generation;
+use crate::state::topology::RegionId;
 
 /// All pools.
 #[derive(Debug)]
@@ -84,10 +86,10 @@ impl PoolFailures {
 
 /// Lets everybody fail in turn; `most`: which part of a capacity may be carried.
 pub fn try_failures(side: &mut Side, most: f64) -> Failures {
-    let populated = Populated::new(&side.config.topology);
+    let populated = Populated::new(&side.config.topology, &side.generation.snapshot.clients);
     let Side { config, generation, notes, .. } = side;
     let Generation { snapshot, rotations, .. } = generation;
-    let region_name = |place: PlaceId| config.topology.regions.get(place.checked_sub(1)? as usize).cloned();
+    let region_name = |region: Option<RegionId>| config.topology.regions.get(usize::from(region?.0)).cloned();
     let mut found = Failures { notes: notes.clone(), most, pools: Vec::with_capacity(config.pools.len()) };
     for (model, pool) in config.pools.iter().zip(&snapshot.pools) {
         let spread = [&pool.v4, &pool.v6].map(|family| scopes(family, &populated));
@@ -95,7 +97,7 @@ pub fn try_failures(side: &mut Side, most: f64) -> Failures {
         let carrier = |member: &crate::config::model::Member| Carrier {
             name: member.name.clone(),
             address: member.ip,
-            region: region_name(place_of(snapshot.topology.lookup(member.ip).region)),
+            region: region_name(snapshot.region_of(member.ip)),
             capacity: member.capacity,
         };
         let members: Vec<Carrier> = model.members.iter().map(carrier).collect();
@@ -107,7 +109,7 @@ pub fn try_failures(side: &mut Side, most: f64) -> Failures {
             _ => member.name.clone(),
         };
         let mut cases = Vec::new();
-        for failed in failures(pool) {
+        for failed in failures(pool, &config.topology.regions) {
             let loads = trial.loads(&failed);
             let capacities = members.iter().map(|member| member.capacity);
             let overloaded = loads
@@ -119,9 +121,7 @@ pub fn try_failures(side: &mut Side, most: f64) -> Failures {
             let (failed, kind) = match &failed {
                 Failed::Nobody => ("nobody".to_owned(), "nobody"),
                 Failed::Member(at) => (name(&members[usize::from(*at)]), "member"),
-                Failed::Region(region, _) => {
-                    (region_name(place_of(Some(*region))).unwrap_or_default(), "region")
-                }
+                Failed::Region(region, _) => (region.clone(), "region"),
             };
             cases.push(Case { failed, kind, loads, overloaded });
         }

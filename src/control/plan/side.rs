@@ -134,7 +134,9 @@ impl Side {
 
     /// The name of a region by its place.
     pub fn region_name(&self, place: PlaceId) -> Option<&str> {
-        self.config.topology.regions.get(place.checked_sub(1)? as usize).map(String::as_str)
+        let number = RegionId(u16::try_from(place.checked_sub(1)?).ok()?);
+        let region = self.generation.snapshot.clients.region_of(number)?;
+        self.config.topology.regions.get(usize::from(region.0)).map(String::as_str)
     }
 
     /// The name of an address's region.

@@ -65,10 +65,13 @@ struct Extent {
 pub fn survey(old: &Side, new: &Side, top: usize) -> Terrain {
     let mut terrain = Terrain::default();
     let mut extents: BTreeMap<(PlaceId, PlaceId), Extent> = BTreeMap::new();
-    let is_same = old.config.topology == new.config.topology;
     let name = |side: &Side, place| side.region_name(place).map(str::to_owned);
     for (at, bits) in [32u8, 128].into_iter().enumerate() {
-        for (first, last) in ranges(&old.config.topology, &new.config.topology, bits) {
+        let topologies = [old, new].map(|side| &side.generation.snapshot.topology);
+        let starts = topologies.map(|topology| topology.starts(bits == 32));
+        // Beside regions, names say where places are.
+        let is_same = starts[0] == starts[1] && old.config.topology == new.config.topology;
+        for (first, last) in ranges(starts, bits) {
             let address = address(first, bits);
             let places = (place_of(old.lookup(address).region), place_of(new.lookup(address).region));
             let extent = extents.entry(places).or_default();
@@ -158,15 +161,9 @@ pub fn shadowed(topology: &Topology) -> Vec<IpNet> {
     found
 }
 
-/// The ranges that no prefix of either topology begins or ends within, ascending.
-fn ranges(old: &Topology, new: &Topology, bits: u8) -> Vec<Range> {
-    let mut starts = vec![0];
-    for (net, _) in old.prefixes.iter().chain(&new.prefixes) {
-        if net.max_prefix_len() == bits {
-            starts.push(number(net.network()));
-            starts.extend(number(net.broadcast()).checked_add(1));
-        }
-    }
+/// The ranges in which both topologies are of one number each, by where theirs begin; ascending.
+fn ranges(starts: [Vec<u128>; 2], bits: u8) -> Vec<Range> {
+    let mut starts = starts.concat();
     starts.sort_unstable();
     starts.dedup();
     let end = u128::MAX >> (128 - u32::from(bits));
@@ -231,6 +228,7 @@ mod tests {
         Topology {
             regions: vec!["a".into()],
             prefixes: nets.iter().map(|net| (net.parse().unwrap(), 0)).collect(),
+            ..Topology::default()
         }
     }
 
@@ -261,7 +259,7 @@ mod tests {
 
     #[test]
     fn ranges_are_cut_at_every_edge() {
-        let found = ranges(&topology(&["10.0.0.0/8"]), &topology(&["10.128.0.0/9"]), 32);
+        let found = ranges([vec![0, 0x0A00_0000, 0x0B00_0000], vec![0, 0x0A80_0000, 0x0B00_0000]], 32);
         let edges: Vec<IpAddr> = found.iter().map(|(first, _)| address(*first, 32)).collect();
         let expected = ["0.0.0.0", "10.0.0.0", "10.128.0.0", "11.0.0.0"];
         assert_eq!(edges, expected.map(|text| text.parse::<IpAddr>().unwrap()));

@@ -9,9 +9,11 @@ use super::Reasons;
 use crate::config::model::{self, Config};
 use crate::dataplane::lookup::Found;
 use crate::dataplane::trace::{ClientPlace, Draw, Step, Trace};
+use crate::state::clients::LocatedBy;
+use crate::state::coordinates::Coordinates;
 use crate::state::health_table::{Flags, State, Word};
 use crate::state::pool::{Family, FamilyPool, NO_CANDIDATE};
-use crate::state::preference::Preference;
+use crate::state::preference::{Preference, Preferences};
 use crate::state::rotation::{Foretold, RotationTable, Source};
 use crate::state::snapshot::Snapshot;
 use crate::state::topology::RegionId;
@@ -20,7 +22,7 @@ use crate::wire::message::Rtype;
 use crate::wire::name::Name;
 
 /// A step.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Event {
     /// What a name leads to.
     Name(NameEvent),
@@ -85,7 +87,7 @@ pub struct NameEvent {
 }
 
 /// Who asks.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct ClientEvent {
     /// The address that counts.
     pub address: IpAddr,
@@ -96,7 +98,7 @@ pub struct ClientEvent {
 }
 
 /// Where a client is.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Place {
     /// It does not matter.
     Anywhere,
@@ -106,6 +108,8 @@ pub enum Place {
         name: Option<String>,
         /// The prefix's length.
         uniform_len: u8,
+        /// Where on the globe, if that counts anywhere.
+        location: Option<Location>,
     },
     /// In a slot, as all of its network.
     Slot {
@@ -116,8 +120,30 @@ pub enum Place {
     },
 }
 
+/// Where on the globe clients are.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Location {
+    /// The place.
+    pub coordinates: Coordinates,
+    /// Who said so.
+    pub by: LocatedBy,
+    /// How far it may be from what was said; 0: it is that.
+    pub error_km: f64,
+}
+
+/// Where members are looked for.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Sought {
+    /// The region or place.
+    pub name: String,
+    /// How far it is from the client, where that counts.
+    pub km: Option<f64>,
+    /// The latency from the client, where that counts.
+    pub millis: Option<f64>,
+}
+
 /// A draw.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct PoolEvent {
     /// The pool's name.
     pub pool: String,
@@ -129,8 +155,8 @@ pub struct PoolEvent {
     pub fallback: String,
     /// Most addresses in an answer.
     pub max_addrs_returned: u16,
-    /// Regions that are looked at in this order, and whether anywhere follows.
-    pub looked_in: Option<(Vec<String>, bool)>,
+    /// Regions or places that are looked at in this order, and whether anywhere follows.
+    pub looked_in: Option<(Vec<Sought>, bool)>,
     /// Whether in the end members were looked for anywhere.
     pub is_anywhere: bool,
     /// What the members were drawn from.
@@ -152,7 +178,7 @@ pub struct PoolEvent {
 }
 
 /// A pool of a tree.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct NodeRow {
     /// Its name.
     pub pool: String,
@@ -161,7 +187,7 @@ pub struct NodeRow {
     /// Whether it counts as up.
     pub counts_as_up: bool,
     /// Regions that are looked at in it, and whether anywhere follows.
-    pub looked_in: Option<(Vec<String>, bool)>,
+    pub looked_in: Option<(Vec<Sought>, bool)>,
     /// Millionths of the load that flow through it; `None`: nobody in it can be drawn.
     pub share_millionths: Option<u32>,
 }
@@ -219,6 +245,8 @@ pub(super) struct Book<'c> {
     reasons: &'c Reasons<'c>,
     now_secs: u64,
     events: Vec<Event>,
+    /// Who asks, and the number of what is known of that.
+    client: Option<(IpAddr, RegionId)>,
 }
 
 /// Collects into a book.
@@ -250,7 +278,7 @@ impl<'c> Book<'c> {
         reasons: &'c Reasons<'c>,
         now_secs: u64,
     ) -> Book<'c> {
-        Book { config, snapshot, reasons, now_secs, events: Vec::new() }
+        Book { config, snapshot, reasons, now_secs, events: Vec::new(), client: None }
     }
 
     pub(super) fn into_events(self) -> Vec<Event> {
@@ -273,11 +301,18 @@ impl<'c> Book<'c> {
             Step::ZoneNotLoaded => Event::ZoneNotLoaded,
             Step::ZoneRefused { pool } => Event::ZoneRefused { pool: self.pool_name(pool) },
             Step::Client { address, is_subnet, place, .. } => {
+                self.client = match place {
+                    ClientPlace::Region { region, .. } => Some(address).zip(region),
+                    ClientPlace::Anywhere | ClientPlace::Slot { .. } => None,
+                };
                 let place = match place {
                     ClientPlace::Anywhere => Place::Anywhere,
                     ClientPlace::Region { region, uniform_len } => Place::Region {
-                        name: region.and_then(|region| self.region_name(region)),
+                        name: region
+                            .and_then(|number| self.snapshot.clients.region_of(number))
+                            .and_then(|region| self.region_name(region)),
                         uniform_len,
+                        location: region.and_then(|number| self.location(number)),
                     },
                     ClientPlace::Slot { slot, prefix_len } => Place::Slot { slot, prefix_len },
                 };
@@ -306,6 +341,40 @@ impl<'c> Book<'c> {
 
     fn region_name(&self, region: RegionId) -> Option<String> {
         self.config.topology.regions.get(usize::from(region.0)).cloned()
+    }
+
+    fn location(&self, number: RegionId) -> Option<Location> {
+        let clients = &self.snapshot.clients;
+        let (coordinates, by) = clients.get(number)?.location?;
+        let error_km = if by == LocatedBy::Database { clients.error_km() } else { 0.0 };
+        Some(Location { coordinates, by, error_km })
+    }
+
+    /// A region or place that is looked at, and what speaks for it.
+    fn sought(&self, pool_id: usize, preferences: &Preferences, number: RegionId) -> Option<Sought> {
+        if let Some(place) = preferences.places().get(usize::from(number.0)) {
+            let from = self.client.and_then(|(_, client)| self.location(client));
+            let km = from.map(|from| from.coordinates.distance_km(place.coordinates));
+            return Some(Sought { name: place.name.to_string(), km, millis: None });
+        }
+        let method = &self.config.pools[pool_id].method;
+        let millis = match method {
+            model::Method::Latency { table, .. } => self.millis(*table, number),
+            _ => None,
+        };
+        Some(Sought { name: self.region_name(number)?, km: None, millis })
+    }
+
+    /// What a table says of the way from the client to a region.
+    fn millis(&self, table: u32, region: RegionId) -> Option<f64> {
+        let (address, client) = self.client?;
+        let table = self.config.latencies.get(table as usize)?;
+        let holding = table.by_prefix.iter().filter(|(net, _)| net.contains(&address));
+        let of_prefix = holding.max_by_key(|(net, _)| net.prefix_len()).map(|(_, row)| *row);
+        let of_region = || table.by_region.get(&self.snapshot.clients.region_of(client)?.0).copied();
+        let row = table.rows.get(of_prefix.or_else(of_region)? as usize)?;
+        let (_, micros) = row.iter().find(|(known, _)| *known == region.0)?;
+        Some(f64::from(*micros) / 1000.0)
     }
 
     fn name_event(&self, name: &[u8], found: Found<'_>) -> NameEvent {
@@ -339,8 +408,10 @@ impl<'c> Book<'c> {
         }
         // A tree's own preference is that of its first node.
         let looked_in = match &family.tree {
-            Some(leaves) => self.looked_in(leaves.tree.preference(draw.scope, 0)),
-            None => self.looked_in(family.preference(draw.scope)),
+            Some(leaves) => {
+                self.looked_in(pool_id, leaves.tree.preferences(0), leaves.tree.preference(draw.scope, 0))
+            }
+            None => self.looked_in(pool_id, &family.preferences, family.preference(draw.scope)),
         };
         let members = self.rows(family, &words, foretold);
         let answer = foretold.answer.iter().map(|candidate| self.candidate(family, *candidate)).collect();
@@ -371,10 +442,16 @@ impl<'c> Book<'c> {
         }
     }
 
-    fn looked_in(&self, preference: Option<&Preference>) -> Option<(Vec<String>, bool)> {
+    fn looked_in(
+        &self,
+        pool_id: usize,
+        preferences: &Preferences,
+        preference: Option<&Preference>,
+    ) -> Option<(Vec<Sought>, bool)> {
         preference.map(|preference| {
-            let names = preference.regions.iter().filter_map(|region| self.region_name(*region));
-            (names.collect(), preference.then_anywhere)
+            let places = preference.regions.iter();
+            let sought = places.filter_map(|number| self.sought(pool_id, preferences, *number));
+            (sought.collect(), preference.then_anywhere)
         })
     }
 
@@ -386,7 +463,11 @@ impl<'c> Book<'c> {
             pool: self.pool_name(node.pool),
             method: method_text(&node.method),
             counts_as_up: state.counts,
-            looked_in: self.looked_in(leaves.tree.preference(scope, at)),
+            looked_in: self.looked_in(
+                node.pool as usize,
+                leaves.tree.preferences(at),
+                leaves.tree.preference(scope, at),
+            ),
             share_millionths: state.is_open.then_some((state.flow * 1e6).round() as u32),
         };
         rows.map(row).collect()
@@ -426,8 +507,7 @@ impl<'c> Book<'c> {
                 (candidate != NO_CANDIDATE && word.state() == State::Up).then_some(usize::from(candidate))
             };
             let share = own.or_else(shared).and_then(share_of);
-            let located = || self.snapshot.topology.lookup(member.ip).region;
-            let region = if member.cname.is_some() { None } else { located() };
+            let region = if member.cname.is_some() { None } else { self.snapshot.region_of(member.ip) };
             let since_secs = u64::from(word.since_secs());
             rows.push(MemberRow {
                 name: member.name.clone(),
@@ -503,6 +583,10 @@ fn method_text(method: &model::Method) -> String {
         model::Method::Fogroup { first } => format!("fogroup: the first {first} that are up"),
         model::Method::Random => "random: by weight and chance".into(),
         model::Method::Hash { .. } => "hash: by weight and the client's network".into(),
+        model::Method::Nearest => "nearest: weighted rotation at the place nearest to the client".into(),
+        model::Method::Latency { .. } => {
+            "latency: weighted rotation in the region of the lowest latency".into()
+        }
     }
 }
 

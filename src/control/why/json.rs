@@ -3,9 +3,11 @@
 use serde_json::{Value, json};
 
 use super::Explanation;
+use super::collect::Sought;
 use super::collect::{Event, MemberRow, NodeRow, Place, PoolEvent};
 use super::query::TypeName;
 use super::reply::{RecordText, ReplyText};
+use crate::state::clients::LocatedBy;
 use crate::state::rotation::Source;
 
 impl Explanation {
@@ -38,12 +40,12 @@ fn event(event: &Event) -> Value {
             let source = if client.is_subnet { "client_subnet" } else { "packet" };
             let (by, region, slot, prefix_len) = match &client.place {
                 Place::Anywhere => ("nothing", None, None, None),
-                Place::Region { name, uniform_len } => ("region", name.clone(), None, Some(*uniform_len)),
+                Place::Region { name, uniform_len, .. } => ("region", name.clone(), None, Some(*uniform_len)),
                 Place::Slot { slot, prefix_len } => ("network", None, Some(*slot), Some(*prefix_len)),
             };
             json!({
                 "step": "client", "address": client.address, "source": source, "by": by, "region": region, "slot": slot,
-                "prefix_len": prefix_len,
+                "prefix_len": prefix_len, "location": location(&client.place),
             })
         }
         Event::NoFamily { pool } => json!({ "step": "no_family", "pool": pool }),
@@ -84,8 +86,11 @@ fn pool(draw: &PoolEvent) -> Value {
     })
 }
 
-fn looked_in((regions, then_anywhere): &(Vec<String>, bool)) -> Value {
-    json!({ "regions": regions, "then_anywhere": then_anywhere })
+fn looked_in((places, then_anywhere): &(Vec<Sought>, bool)) -> Value {
+    let names: Vec<&str> = places.iter().map(|place| place.name.as_str()).collect();
+    let km: Vec<_> = places.iter().map(|place| place.km.map(rounded)).collect();
+    let millis: Vec<_> = places.iter().map(|place| place.millis).collect();
+    json!({ "regions": names, "km": km, "ms": millis, "then_anywhere": then_anywhere })
 }
 
 fn node(row: &NodeRow) -> Value {
@@ -96,6 +101,24 @@ fn node(row: &NodeRow) -> Value {
         "looked_in": row.looked_in.as_ref().map(looked_in),
         "share": row.share_millionths.map(|share| f64::from(share) / 1e6),
     })
+}
+
+/// Where on the globe the client is taken to be.
+fn location(place: &Place) -> Option<Value> {
+    let Place::Region { location: Some(location), .. } = place else { return None };
+    let by = match location.by {
+        LocatedBy::Region => "region",
+        LocatedBy::Database => "database",
+    };
+    let at = location.coordinates;
+    Some(json!({
+        "latitude": at.latitude(), "longitude": at.longitude(), "by": by, "error_km": rounded(location.error_km),
+    }))
+}
+
+/// To a tenth: a distance is of the middle of a place.
+fn rounded(km: f64) -> f64 {
+    (km * 10.0).round() / 10.0
 }
 
 fn source(source: Source) -> &'static str {

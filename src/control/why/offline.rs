@@ -73,7 +73,7 @@ pub fn stand_in(config: &mut Config, said: &[Said], is_saved: bool, now_secs: u6
     }
     let snapshot = Arc::new(compile(config, 1));
     let plan = Plan::new(&config.pools, snapshot.health.clone()).located(|address| {
-        let region = snapshot.topology.lookup(address).region?;
+        let region = snapshot.region_of(address)?;
         config.topology.regions.get(usize::from(region.0)).map(|name| name.as_str().into())
     });
     let state_dir = config.server.state_dir.as_deref().filter(|_| is_saved);

@@ -3,9 +3,10 @@
 use std::fmt;
 
 use super::Explanation;
-use super::collect::{ClientEvent, Event, MemberRow, NameEvent, Place, PoolEvent, TtlEvent};
+use super::collect::{ClientEvent, Event, MemberRow, NameEvent, Place, PoolEvent, Sought, TtlEvent};
 use super::query::TypeName;
 use super::reply::ReplyText;
+use crate::state::clients::LocatedBy;
 use crate::state::rotation::Source;
 
 impl fmt::Display for Explanation {
@@ -81,11 +82,22 @@ fn write_client(client: &ClientEvent, f: &mut fmt::Formatter<'_>) -> fmt::Result
     write!(f, "client {} ({source})", client.address)?;
     match &client.place {
         Place::Anywhere => writeln!(f, ": to this pool all clients are alike"),
-        Place::Region { name: Some(name), uniform_len } => {
-            writeln!(f, ": region {name}, as all of its /{uniform_len}")
-        }
-        Place::Region { name: None, uniform_len } => {
-            writeln!(f, ": in no region, as all of its /{uniform_len}")
+        Place::Region { name, uniform_len, location } => {
+            match name {
+                Some(name) => write!(f, ": region {name}")?,
+                None => write!(f, ": in no region")?,
+            }
+            if let Some(location) = location {
+                let by = match location.by {
+                    LocatedBy::Region => "its region",
+                    LocatedBy::Database => "a database",
+                };
+                write!(f, ", at {} by {by}", location.coordinates)?;
+                if location.error_km > 0.0 {
+                    write!(f, " (to {:.1} km)", location.error_km)?;
+                }
+            }
+            writeln!(f, ", as all of its /{uniform_len}")
         }
         Place::Slot { slot, prefix_len } => writeln!(f, ": slot {slot}, as all of its /{prefix_len}"),
     }
@@ -98,7 +110,8 @@ fn write_pool(pool: &PoolEvent, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         pool.pool, pool.family, pool.method, pool.max_addrs_returned, pool.fallback
     )?;
     if let Some((regions, then_anywhere)) = &pool.looked_in {
-        let regions = if regions.is_empty() { "no region".to_owned() } else { regions.join(", ") };
+        let texts: Vec<String> = regions.iter().map(sought).collect();
+        let regions = if texts.is_empty() { "no region".to_owned() } else { texts.join(", ") };
         let then = if *then_anywhere { ", then anywhere" } else { ", then the fallback" };
         let came_to = if pool.is_anywhere { ": nobody there, so anywhere" } else { "" };
         writeln!(f, "   looked for in {regions}{then}{came_to}")?;
@@ -136,11 +149,21 @@ fn write_nodes(pool: &PoolEvent, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "   pool {}: {standing}, {share}; {}", node.pool, node.method)?;
         match &node.looked_in {
             Some((regions, _)) if regions.is_empty() => writeln!(f, ", in no region first")?,
-            Some((regions, _)) => writeln!(f, ", in {} first", regions.join(", "))?,
+            Some((regions, _)) => {
+                writeln!(f, ", in {} first", regions.iter().map(sought).collect::<Vec<_>>().join(", "))?
+            }
             None => writeln!(f)?,
         }
     }
     Ok(())
+}
+
+fn sought(place: &Sought) -> String {
+    match (place.km, place.millis) {
+        (Some(km), _) => format!("{} ({km:.0} km)", place.name),
+        (None, Some(millis)) => format!("{} ({millis} ms)", place.name),
+        (None, None) => place.name.clone(),
+    }
 }
 
 fn write_ttl(ttl: &TtlEvent, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -38,6 +38,7 @@ pub(super) fn pool(name: &str, monitor: Arc<Monitor>, addresses: &[&str]) -> Poo
         capacity: None,
         enabled: true,
         monitor_ip: None,
+        coordinates: None,
     };
     Pool {
         name: name.into(),
