@@ -364,9 +364,6 @@ pub enum Cause {
     /// Fewer members than `min_up`.
     #[error("the pool never counts as up: {countable} members can be drawn, and `min_up` is {min_up}")]
     NeverUp { min_up: u16, countable: usize },
-    /// A capacity that decides nothing.
-    #[error("`capacity` does not count in the pool {pool}, {why}")]
-    CapacityUnused { pool: Found, why: &'static str },
     /// `regex` does not compile it.
     #[error("the regular expression {text} does not compile: {error}")]
     NotRegex { text: Found, error: String },

@@ -210,7 +210,6 @@ pub(super) fn link(
         give_tables(&mut pools, &latencies);
         check_coordinates(&pools, &topology, findings);
         nest(&mut pools, &regions, &mut used, findings);
-        check_capacities(&pools, findings);
         for (pool, _) in pools.iter().zip(used).filter(|(_, used)| !used) {
             findings.warning(file, pool.at, Cause::UnusedPool { pool: Found::new(&pool.name) });
         }
@@ -260,21 +259,6 @@ fn check_coordinates(pools: &[ReadPool], topology: &Topology, findings: &mut Fin
         } else if let Some(nowhere) = pool.members.iter().find(|member| !is_located(member)) {
             let cause = PlaceCause::MemberWithoutCoordinates { member: Found::new(&nowhere.name) };
             findings.warning(FileId(0), at, cause.into());
-        }
-    }
-}
-
-/// Warns about capacities where load is divided by something else.
-fn check_capacities(pools: &[ReadPool], findings: &mut Findings) {
-    for (read, pool) in pools.iter().filter_map(|read| Some((read, read.pool.as_ref()?))) {
-        let why = match (&pool.tree, &pool.method) {
-            (Some(_), _) => "which has other pools for members",
-            (None, Method::Hash { .. }) => "where each network of clients has its member",
-            _ => continue,
-        };
-        if pool.members.iter().any(|member| member.capacity.is_some()) {
-            let pool = Found::new(&read.name);
-            findings.warning(FileId(0), read.at, Cause::CapacityUnused { pool, why });
         }
     }
 }

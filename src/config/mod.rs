@@ -34,6 +34,8 @@ mod monitors;
 mod discipline;
 /// `globalnames`.
 mod names;
+/// Members of a pool.
+mod members;
 /// Pools among the members of pools.
 mod nested;
 /// Names in pools.

@@ -337,7 +337,7 @@ fn the_reference_example_has_every_key_and_no_warning() {
         &steered::SVCB,
         &names::TTL,
         &pools::POOL,
-        &pools::LISTED_MEMBER,
+        &members::LISTED_MEMBER,
         &pool_names::FALLBACK,
         &monitors::MONITOR,
         &monitor::PARAMETERS,

@@ -5,6 +5,8 @@
 
 /// What is collected on the way.
 mod collect;
+/// What that is.
+mod events;
 /// As JSON.
 mod json;
 /// By the running server.
@@ -22,7 +24,9 @@ use std::cell::RefCell;
 use std::net::IpAddr;
 
 use collect::{Book, Collect};
-pub use collect::{ClientEvent, Event, Location, MemberRow, NameEvent, Place, PoolEvent, Sought, TtlEvent};
+pub use events::{
+    ClientEvent, Event, Location, MemberRow, NameEvent, NodeRow, Place, PoolEvent, Sought, TtlEvent,
+};
 pub use query::{AskError, Asked};
 pub use reply::{RecordText, ReplyText};
 

@@ -13,9 +13,9 @@ fn text(method: &str, members: &str, more: &str) -> String {
 
 #[test]
 fn overload_by_a_single_failure_is_warned_about_once_a_pool() {
-    // 300 in all: either of the others takes half of 100 or of 200, by weight 1 : 1 or 1 : 2.
-    let members =
-        "{192.0.2.1: {weight: 100}, 192.0.2.2: {weight: 100, capacity: 120}, 192.0.2.3: {weight: 100}}";
+    // 300 in all, and without the first one room for 240 of it: each of the others has a quarter too much.
+    let members = "{192.0.2.1: {weight: 100, capacity: 200}, 192.0.2.2: {weight: 100, capacity: 120}, \
+                   192.0.2.3: {weight: 100, capacity: 120}}";
     assert_eq!(
         warnings(&text("wrr", members, "")),
         [
@@ -23,12 +23,13 @@ fn overload_by_a_single_failure_is_warned_about_once_a_pool() {
              --n-1` shows all)"
         ]
     );
-    let enough = members.replace("120", "150");
+    // What one has no room for, the other takes.
+    let enough = members.replacen("120", "150", 1).replace("120", "180");
     assert!(warnings(&text("wrr", &enough, "")).is_empty());
     assert_eq!(
-        warnings(&text("wrr", &enough, "    demand: 600\n")),
+        warnings(&text("wrr", &enough, "    demand: 660\n")),
         [
-            "4:3: pool `web`: if `192.0.2.1` fails, `192.0.2.2` carries 300 of its 150 (the worst of 3 cases; `steerd plan \
+            "4:3: pool `web`: if `192.0.2.1` fails, `192.0.2.3` carries 360 of its 180 (the worst of 9 cases; `steerd plan \
              --n-1` shows all)"
         ]
     );

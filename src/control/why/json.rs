@@ -3,8 +3,7 @@
 use serde_json::{Value, json};
 
 use super::Explanation;
-use super::collect::Sought;
-use super::collect::{Event, MemberRow, NodeRow, Place, PoolEvent};
+use super::events::{Event, MemberRow, NodeRow, Place, PoolEvent, Sought};
 use super::query::TypeName;
 use super::reply::{RecordText, ReplyText};
 use crate::state::clients::LocatedBy;

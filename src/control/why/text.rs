@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::Explanation;
-use super::collect::{ClientEvent, Event, MemberRow, NameEvent, Place, PoolEvent, Sought, TtlEvent};
+use super::events::{ClientEvent, Event, MemberRow, NameEvent, Place, PoolEvent, Sought, TtlEvent};
 use super::query::TypeName;
 use super::reply::ReplyText;
 use crate::state::clients::LocatedBy;
