@@ -33,6 +33,8 @@ globalnames:
   random.example.com: {pool: random, ttl: 30}
   next.example.com: {pool: next, ttl: 30}
   tree.example.com: {pool: world, ttl: 30}
+  near.example.com: {pool: near, ttl: 30}
+  room.example.com: {pool: room, ttl: 30}
 pools:
   web:
     lb_method: twrr
@@ -72,12 +74,30 @@ pools:
     members: {192.0.2.1: {weight: 3}, 192.0.2.2: {}, 198.51.100.3: {}, 198.51.100.4: {}}
     monitor: forced
     monitor_params: {status: up}
+  near:
+    lb_method: nearest
+    members:
+    - {ip: 192.0.2.1, weight: 3, coordinates: [50.1, 8.7]}
+    - {ip: 192.0.2.2, coordinates: [50.1, 8.7]}
+    - {ip: 198.51.100.3, coordinates: [40.7, -74.0]}
+    monitor: forced
+    monitor_params: {status: up}
+  room:
+    lb_method: twrr
+    members:
+      192.0.2.1: {weight: 3, capacity: 4}
+      192.0.2.2: {capacity: 4}
+      198.51.100.3: {capacity: 4}
+    monitor: forced
+    monitor_params: {status: up}
   world:
     lb_method: twrr
     members: [{pool: eastern, weight: 2}, {pool: western}]
   eastern: {lb_method: fogroup, members: [{pool: web}, {pool: two}]}
   western: {lb_method: fogroup, members: [{pool: next}, {pool: two}]}
-topology: {east: [192.0.2.0/24, 10.0.0.0/8, '2001:db8::/32'], west: [198.51.100.0/24, 10.1.0.0/16]}
+topology:
+  east: {prefixes: [192.0.2.0/24, 10.0.0.0/8, '2001:db8::/32'], coordinates: [48.2, 16.4]}
+  west: {prefixes: [198.51.100.0/24, 10.1.0.0/16], coordinates: [38.9, -77.0]}
 zones:
   example.com: {ns: [ns1.example.com, ns2.example.com]}
 ";
@@ -203,6 +223,8 @@ pub(crate) fn kinds() -> Vec<(&'static str, Vec<u8>)> {
         ("pool-hash", query("hash.example.com", Rtype::A, Opt::Plain)),
         ("pool-random", query("random.example.com", Rtype::A, Opt::Plain)),
         ("pool-next", query("next.example.com", Rtype::A, Opt::Plain)),
+        ("pool-near", query("near.example.com", Rtype::A, Opt::Plain)),
+        ("pool-room", query("room.example.com", Rtype::A, Opt::Plain)),
         ("pool-tree", query("tree.example.com", Rtype::A, Opt::Plain)),
         ("pool-aaaa", query("www.example.com", Rtype::AAAA, Opt::Plain)),
         ("static-soa", query("example.com", Rtype::SOA, Opt::None)),

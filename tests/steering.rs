@@ -460,8 +460,8 @@ pools:
 
 #[test]
 fn draws_for_all_regions_together_bring_nobody_more_than_there_is_room_for() {
-    // 10 in each region, 60 in all; each member has room for half as much again.
-    let text = "globalnames: {n.example: p}\ntopology: {r0: 10.0.0.0/16, r1: 10.1.0.0/16, r2: 10.2.0.0/16}\npools:\n  p:\n    \
+    // 20 in each region, which are all there are, so 60 in all; each member has room for half as much again.
+    let text = "globalnames: {n.example: p}\ntopology: {r0: 10.0.0.0/16, r1: 10.1.0.0/16, r2: [0.0.0.0/0, \"::/0\"]}\npools:\n  p:\n    \
                 lb_method: twrr\n    next: {r0: [r1, anywhere], r1: [r2, anywhere], r2: [r0, anywhere]}\n    members:\n";
     let members: String = (0..3u8)
         .flat_map(|region| (1..3u8).map(move |number| (region, number)))

@@ -11,8 +11,7 @@ use super::combination::Quorum;
 use super::guard;
 use super::probe::Script;
 use super::store::identity;
-use crate::config;
-use crate::config::model::{Member, Monitor, Monitors, Pool, Probe, ProberGuard, UpWhen};
+use crate::config::model::{self, Member, Monitor, Monitors, Pool, Probe, ProberGuard, UpWhen};
 use crate::state::health_table::HealthTable;
 use crate::state::preference::Preferences;
 use crate::state::tree::{Item, Node, Tree, UpRule};
@@ -277,9 +276,9 @@ impl Plan {
 }
 
 /// A tree by which it is told whether pools count as up; where clients are does not matter then.
-fn counting(model: &config::model::Tree) -> Tree {
+fn counting(tree: &model::Tree) -> Tree {
     let mut items = Vec::new();
-    let node = |node: &config::model::Node| {
+    let node = |node: &model::Node| {
         let first = items.len();
         let parts = node.items.iter();
         items.extend(parts.map(|item| Item { part: item.part, weight: item.weight, region: None }));
@@ -291,7 +290,7 @@ fn counting(model: &config::model::Tree) -> Tree {
             preferences: Preferences::default(),
         }
     };
-    let nodes = model.nodes.iter().map(node).collect();
+    let nodes = tree.nodes.iter().map(node).collect();
     Tree::new(nodes, items, 0).0
 }
 

@@ -121,6 +121,7 @@ impl Side {
     pub fn kind(&self, pool: usize, family: Family) -> Kind {
         let family = self.family(pool, family);
         match &family.slots {
+            Some(slots) if slots.is_chance() => Kind::All,
             Some(slots) => Kind::Hash(slots.prefix_lens()),
             None if family.is_by_client => Kind::Region,
             None => Kind::All,
