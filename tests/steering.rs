@@ -1,5 +1,5 @@
 //! Pools of pools: shares against a reference that walks down each tree by itself, the configuration's mistakes, and what a
-//! server with such pools says. Capacity: what draws for clients of all regions bring to each member.
+//! server with such pools says. Capacity: what draws for clients of all regions bring to each member. Shares of every method.
 
 #![allow(clippy::unwrap_used, reason = "test helpers fail by panicking")]
 
@@ -495,5 +495,77 @@ fn draws_for_all_regions_together_bring_nobody_more_than_there_is_room_for() {
         let error = errors.fold(0.0, f64::max);
         eprintln!("down {down:?}: {found:.3?}, largest error {error:.4} of 10");
         assert!(error < 0.005, "{found:?} {expected:?}");
+    }
+}
+
+#[test]
+fn every_method_draws_by_weight_among_those_it_chooses() {
+    let folder = tempfile::tempdir().unwrap();
+    let table = folder.path().join("table");
+    std::fs::write(&table, "r0 r1 10\nr0 r0 20\nr1 r0 5\nr1 r2 6\n").unwrap();
+    let text = format!(
+        "globalnames: {{wrr.example: wrr, twrr.example: twrr, next.example: next, first.example: first, random.example: random, \
+         near.example: near, fast.example: fast}}
+topology:
+  r0: {{prefixes: [10.0.0.0/16], coordinates: [52.5, 13.4]}}
+  r1: {{prefixes: [10.1.0.0/16], coordinates: [40.7, -74.0]}}
+  r2: {{prefixes: [10.2.0.0/16], coordinates: [48.9, 2.4]}}
+pools:
+  wrr: &pool
+    lb_method: wrr
+    members: {{10.0.0.1: {{weight: 5}}, 10.0.0.2: {{weight: 2}}, 10.1.0.1: {{weight: 3}}, 10.1.0.2: , 10.2.0.1: {{weight: 7}}}}
+    monitor: tcp
+    monitor_params: {{port: 9}}
+  twrr: {{<<: *pool, lb_method: twrr}}
+  next: {{<<: *pool, lb_method: twrr, next: [r2, r0]}}
+  first: {{<<: *pool, lb_method: fogroup, first: 3}}
+  random: {{<<: *pool, lb_method: random}}
+  near: {{<<: *pool, lb_method: nearest}}
+  fast: {{<<: *pool, lb_method: latency, table: {}}}
+",
+        table.display()
+    );
+    let weights = [((0, 1), 5.0), ((0, 2), 2.0), ((1, 1), 3.0), ((1, 2), 1.0), ((2, 1), 7.0)];
+    let all: &[u8] = &[0, 1, 2];
+    // Method, client, who is down, and the regions that are drawn from; of `first` the first three that are up.
+    for (pool, name, client, down, regions) in [
+        (0, "wrr", None, &[][..], all),
+        (0, "wrr", None, &[(2, 1)], all),
+        (1, "twrr", Some(0), &[], &[0]),
+        (1, "twrr", Some(0), &[(0, 1)], &[0]),
+        (1, "twrr", Some(1), &[(1, 1), (1, 2)], all),
+        (2, "twrr, next", Some(1), &[(1, 1), (1, 2)], &[2]),
+        (2, "twrr, next", Some(1), &[(1, 1), (1, 2), (2, 1)], &[0]),
+        (3, "fogroup", Some(1), &[(0, 1)], all),
+        (4, "random", Some(1), &[], all),
+        (5, "nearest", Some(0), &[], &[0]),
+        (5, "nearest", Some(0), &[(0, 1), (0, 2)], &[2]),
+        (5, "nearest", Some(0), &[(0, 1), (0, 2), (2, 1)], &[1]),
+        (6, "latency", Some(0), &[], &[1]),
+        (6, "latency", Some(0), &[(1, 1), (1, 2)], &[0]),
+        (6, "latency", Some(1), &[(0, 1), (0, 2)], &[2]),
+    ] {
+        let is_down = |who: (u8, u8)| down.contains(&who);
+        let mut chosen: Vec<_> = weights
+            .iter()
+            .filter(|((region, number), _)| !is_down((*region, *number)) && regions.contains(region))
+            .collect();
+        if pool == 3 {
+            chosen.truncate(3);
+        }
+        let whole: f64 = chosen.iter().map(|(_, weight)| weight).sum();
+        let theory: BTreeMap<Ipv4Addr, f64> = chosen
+            .iter()
+            .map(|((region, number), weight)| (address(*region, *number), weight / whole))
+            .collect();
+        let state = |_, ip: Ipv4Addr| match is_down((ip.octets()[1], ip.octets()[3])) {
+            true => State::Down,
+            false => State::Up,
+        };
+        let mut compiled = Compiled::new(&text, state);
+        let error = largest_error(&compiled.drawn(pool, client), &theory);
+        eprintln!("{name}, client {client:?}, down {down:?}: {} members, error {error:.6}", theory.len());
+        // A rotation is exact but for the cycle that is begun; chance is within six standard deviations.
+        assert!(error < if name == "random" { 0.009 } else { 0.0002 }, "{error} {theory:?}");
     }
 }
