@@ -117,10 +117,21 @@ impl Reference<'_> {
         }
     }
 
-    fn shares(&self, pool: usize, client: Option<u8>, state: State, strict: bool) -> BTreeMap<Ipv4Addr, f64> {
+    /// Of a pool below another with `strict`.
+    fn shares_below(
+        &self,
+        pool: usize,
+        client: Option<u8>,
+        state: State,
+        strict: bool,
+    ) -> BTreeMap<Ipv4Addr, f64> {
         if strict && !self.counts(pool) {
             return BTreeMap::new();
         }
+        self.shares(pool, client, state, strict)
+    }
+
+    fn shares(&self, pool: usize, client: Option<u8>, state: State, strict: bool) -> BTreeMap<Ipv4Addr, f64> {
         let mut open: Vec<(Part, u32, BTreeMap<Ipv4Addr, f64>)> = Vec::new();
         for (part, weight) in &self.pools[pool].items {
             let below = match part {
@@ -129,7 +140,7 @@ impl Reference<'_> {
                     let is_there = self.states[&(pool, address)] == state;
                     is_there.then_some((address, 1.0)).into_iter().collect()
                 }
-                Part::Pool(below) => self.shares(*below, client, state, strict),
+                Part::Pool(below) => self.shares_below(*below, client, state, strict),
             };
             if !below.is_empty() {
                 open.push((*part, *weight, below));
@@ -182,7 +193,10 @@ impl Compiled {
         let snapshot = compile(&config, 1);
         for (id, pool) in config.pools.iter().enumerate() {
             let word = |(at, member): (usize, &steerd::config::model::Member)| {
-                let std::net::IpAddr::V4(ip) = member.ip else { unreachable!("all are IPv4") };
+                let ip = match member.ip {
+                    std::net::IpAddr::V4(ip) => ip,
+                    std::net::IpAddr::V6(_) => Ipv4Addr::UNSPECIFIED,
+                };
                 (at, Word::new(state_of(pool.origin(id, at), ip), 1))
             };
             snapshot.health.write(id, pool.members.iter().enumerate().map(word));
@@ -568,4 +582,44 @@ pools:
         // A rotation is exact but for the cycle that is begun; chance is within six standard deviations.
         assert!(error < if name == "random" { 0.009 } else { 0.0002 }, "{error} {theory:?}");
     }
+}
+
+#[test]
+fn what_does_not_count_is_as_if_not_listed() {
+    let text = "globalnames: {n.example: top, m.example: order}\npools:\n  top: {lb_method: wrr, members: [{pool: a}, {pool: b, enabled: off}, {pool: c, weight: 0}]}\n  \
+                a: {lb_method: wrr, members: [10.0.0.1], monitor: tcp, monitor_params: {port: 1}}\n  \
+                b: {lb_method: wrr, members: [10.0.0.2, \"::2\"], monitor: tcp, monitor_params: {port: 1}}\n  \
+                c: {lb_method: wrr, members: [10.0.0.3], monitor: tcp, monitor_params: {port: 1}}\n  \
+                order: {lb_method: fogroup, monitor: tcp, monitor_params: {port: 2}, members: [{ip: 10.0.1.1, weight: 0}, \
+                {ip: 10.0.1.2, weight: 10, capacity: 20}, {ip: 10.0.1.3, weight: 10}]}\n";
+    // Nobody is up, so the fallback is any member of weight above 0.
+    let mut compiled = Compiled::new(text, |_, _| State::Down);
+    let (source, shares) = compiled.shares(0, None);
+    assert_eq!((source, shares), (Source::Fallback, BTreeMap::from([(Ipv4Addr::new(10, 0, 0, 1), 1.0)])));
+    assert!(!compiled.snapshot.pools[0].v6.has_members);
+    // The first one that counts serves all.
+    let mut compiled = Compiled::new(text, |_, _| State::Up);
+    let order = compiled.snapshot.pools.len() - 1;
+    assert_eq!(compiled.shares(order, None).1, BTreeMap::from([(Ipv4Addr::new(10, 0, 1, 2), 1.0)]));
+}
+
+#[test]
+fn names_are_answered_by_the_pool_that_lists_them_alone() {
+    let forced = "monitor: forced, monitor_params: {status: up}";
+    let named = format!(
+        "  a: {{lb_method: wrr, members: [{{pool: b}}]}}\n  b: {{lb_method: wrr, members: [{{cname: x.example.net}}], {forced}}}\n"
+    );
+    assert_eq!(
+        errors(&named),
+        [
+            "3:3: the pool `b` has members that are names, which a pool among the members of another cannot have"
+        ]
+    );
+    // Hosts of members of pools below are looked for too.
+    let text = format!(
+        "globalnames: {{_sip._tcp.s.example: {{pool: a, srv: {{port: 5060}}}}}}\nzones: {{s.example: {{ns: ns.example.net}}}}\n\
+         pools:\n  a: {{lb_method: wrr, members: [{{pool: b}}]}}\n  b: {{lb_method: wrr, members: [192.0.2.1], {forced}}}\n"
+    );
+    let report = load_str("f", &text).expect_err("a member without a hostname").to_string();
+    assert!(report.contains("hostname") && report.contains("b/192.0.2.1"), "{report}");
 }

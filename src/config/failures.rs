@@ -141,7 +141,7 @@ impl<'s> Trial<'s> {
         let mut loads = vec![0.0; self.words.len()];
         for (family, scopes) in [&self.pool.v4, &self.pool.v6].into_iter().zip(&self.scopes) {
             // What has no room in one scope is in the way of others.
-            let is_coupled = family.slots.is_some() || family.room.is_some();
+            let is_coupled = family.slots.is_some() || family.room.is_some() || family.tree.is_some();
             let whole = is_coupled || scopes.len() * self.words.len() <= MAX_WHOLE;
             let member = |candidate: u16| usize::from(family.candidates[usize::from(candidate)].member);
             let mut renewed = 0;

@@ -180,22 +180,8 @@ pub(super) fn link(
     let MainFile { server, names, pools, zones, seen, .. } = main;
     let file = FileId(0);
     check_name_servers(&zones, &names, findings);
-    steered::check(&names, &zones, &pools, findings);
-    let pools_missing = names.any && seen.place("pools").is_none();
-    let pool_names: Vec<&str> = pools.iter().map(|pool| pool.name.as_str()).collect();
-    let mut used = vec![true; pools.len()];
-    let globalnames = if pools_missing {
-        let at = seen.place("globalnames");
-        findings.error(file, at, Cause::MissingKey { key: "pools", section: FILE.title, accepted: "" });
-        GlobalNames::default()
-    } else {
-        let globalnames;
-        (globalnames, used) = resolve(names, &pool_names, findings);
-        if server.ns.is_empty() {
-            check_own_apexes(&globalnames, &zones, seen.place("globalnames"), findings);
-        }
-        globalnames
-    };
+    let mut pools = pools;
+    let mut is_member = vec![false; pools.len()];
     // One that has errors, or could not be read, is not missing.
     let topology_known = !topology_given || findings.no_errors();
     if topology.prefixes.is_empty() && topology.located.is_none() && topology_known {
@@ -203,17 +189,31 @@ pub(super) fn link(
             findings.warning(file, at, Cause::TwrrWithoutTopology);
         }
     }
-    let mut pools = pools;
     let regions: HashMap<&str, u16> = topology.regions.iter().map(String::as_str).zip(0..).collect();
     if topology_known {
         give_orders(&mut pools, &regions, findings);
         give_tables(&mut pools, &latencies);
         check_coordinates(&pools, &topology, findings);
-        nest(&mut pools, &regions, &mut used, findings);
-        for (pool, _) in pools.iter().zip(used).filter(|(_, used)| !used) {
+        nest(&mut pools, &regions, &mut is_member, findings);
+    }
+    steered::check(&names, &zones, &pools, findings);
+    let pools_missing = names.any && seen.place("pools").is_none();
+    let pool_names: Vec<&str> = pools.iter().map(|pool| pool.name.as_str()).collect();
+    let globalnames = if pools_missing {
+        let at = seen.place("globalnames");
+        findings.error(file, at, Cause::MissingKey { key: "pools", section: FILE.title, accepted: "" });
+        GlobalNames::default()
+    } else {
+        let (globalnames, used) = resolve(names, &pool_names, findings);
+        let is_unused = |(used, is_member): (&bool, &bool)| topology_known && !used && !is_member;
+        for (pool, _) in pools.iter().zip(used.iter().zip(&is_member)).filter(|(_, one)| is_unused(*one)) {
             findings.warning(file, pool.at, Cause::UnusedPool { pool: Found::new(&pool.name) });
         }
-    }
+        if server.ns.is_empty() {
+            check_own_apexes(&globalnames, &zones, seen.place("globalnames"), findings);
+        }
+        globalnames
+    };
     check_pushed(&pools, &server, findings);
     check_signed(&zones, &server, &globalnames, &pools, seen.place("globalnames"), findings);
     let places: Vec<Span> = pools.iter().map(|pool| pool.at).collect();

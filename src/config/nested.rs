@@ -33,6 +33,11 @@ pub enum NestedCause {
     /// A pool that chooses by clients' networks above or below others.
     #[error("the pool {name} chooses by `hash`, which is for pools of addresses that are no members")]
     Hash { name: Found },
+    /// A pool of names below others.
+    #[error(
+        "the pool {name} has members that are names, which a pool among the members of another cannot have"
+    )]
+    Named { name: Found },
     /// A key that an address may have and a pool not, or the other way round.
     #[error("`{key}` is for members that are {of}")]
     KeyOf { key: &'static str, of: &'static str },
@@ -112,7 +117,9 @@ impl NestedKeys {
         seen: &Seen<KEYS>,
     ) -> Option<ReadNested> {
         let (others, of): (&[&str], _) = match seen.place("pool") {
-            Some(_) => (&["ip", "name", "monitor_ip"], "addresses"),
+            Some(_) => {
+                (&["ip", "name", "monitor_ip", "hostname", "cname", "capacity", "coordinates"], "addresses")
+            }
             None => (&["region"], "pools"),
         };
         for key in others {
@@ -258,7 +265,7 @@ fn tree_of(
     regions: &HashMap<&str, u16>,
     findings: &mut Findings,
 ) -> Result<Option<Tree>, NestedCause> {
-    let order = in_order(root, below);
+    let order = in_order(root, pools, below);
     if order.len() > MAX_NODES {
         return Err(NestedCause::TooMany { what: "pools", count: order.len(), limit: MAX_NODES });
     }
@@ -269,6 +276,9 @@ fn tree_of(
         let ReadPool { pool: Some(pool), nested, .. } = &pools[at] else { return Ok(None) };
         if matches!(pool.method, Method::Hash { .. }) {
             return Err(NestedCause::Hash { name: Found::new(&pool.name) });
+        }
+        if at != root && pool.members.iter().any(|member| member.cname.is_some()) {
+            return Err(NestedCause::Named { name: Found::new(&pool.name) });
         }
         let first = tree.origins.len();
         let mut items = Vec::new();
@@ -302,15 +312,25 @@ fn tree_of(
     Ok(Some(tree))
 }
 
-/// The pools below one, whoever refers to another before it. There is no loop.
-fn in_order(root: usize, below: &[Vec<usize>]) -> Vec<usize> {
+/// The pools below one that count at all, whoever refers to another before it. There is no loop.
+fn in_order(root: usize, pools: &[ReadPool], below: &[Vec<usize>]) -> Vec<usize> {
+    let counting = |at: usize| {
+        let counts = |nested: &ReadNested| nested.enabled && nested.weight > 0;
+        // From the last one on, so that turned round they stand as listed.
+        pools[at]
+            .nested
+            .iter()
+            .zip(&below[at])
+            .rev()
+            .filter(move |(one, _)| counts(one))
+            .map(|(_, child)| *child)
+    };
     let mut order = Vec::new();
     let mut seen = HashSet::from([root]);
     let mut way = vec![(root, 0)];
     while let Some((at, next)) = way.last_mut() {
-        // From the last one on, so that turned round they stand as listed.
-        match below[*at].iter().rev().nth(*next) {
-            Some(&child) => {
+        match counting(*at).nth(*next) {
+            Some(child) => {
                 *next += 1;
                 if seen.insert(child) {
                     way.push((child, 0));

@@ -223,7 +223,8 @@ fn read_service<'t>(d: &mut Decoder<'t, '_>, field: Field<'t>, is_https: bool) -
             }
         }
     }
-    let hints = hints.unwrap_or(priority > 0);
+    // Hints are addresses of the target (RFC 9460 §7.3).
+    let hints = hints.unwrap_or(priority > 0 && target.as_wire() == [0]);
     let binding = ServiceBinding { is_https, priority, target, alpn, port, hints, dohpath };
     Ok(Some(Extra::Service(binding)))
 }
@@ -344,11 +345,11 @@ fn what_of(takes: Takes) -> &'static str {
 /// Reports members of a pool that have no host, for the first name that is answered with its hosts.
 fn check_hosts(read: &ReadPool, name: &str, findings: &mut Findings) {
     let Some(pool) = &read.pool else { return };
-    for (member, at) in
-        pool.members.iter().zip(&read.members_at).filter(|(member, _)| member.host().is_none())
-    {
+    // Members of its pools stand elsewhere.
+    let places = read.members_at.iter().copied().chain(std::iter::repeat(read.at));
+    for (member, at) in pool.members.iter().zip(places).filter(|(member, _)| member.host().is_none()) {
         let cause = SteeredCause::NoHostname { member: Found::new(&member.name), name: Found::new(name) };
-        findings.error(FileId(0), *at, cause.into());
+        findings.error(FileId(0), at, cause.into());
     }
     if let (Fallback::Addresses(_) | Fallback::Cname(_), Some(at)) = (&pool.fallback, read.fallback_at) {
         findings.warning(FileId(0), at, SteeredCause::NoFallbackHosts { name: Found::new(name) }.into());

@@ -106,7 +106,7 @@ fn inherit_by_place(old: &Roster, plan: &Plan, heirs: &mut [Inheritance]) {
         let inherited = target.places.iter().find_map(|place| {
             let pool = &plan.pools[place.pool as usize];
             let member = &pool.members[place.member as usize];
-            let before = member_of.get(&(&*pool.name, member.address))?;
+            let before = member_of.get(&key_of(pool, member))?;
             let position = member.targets.iter().position(|target| *target as usize == index)?;
             old.sheet.testator(before, position, member.targets.len())
         });
@@ -116,12 +116,19 @@ fn inherit_by_place(old: &Roster, plan: &Plan, heirs: &mut [Inheritance]) {
     }
 }
 
-/// The members of a sheet by pool and address.
-pub(super) fn members_of(sheet: &Sheet) -> HashMap<(&str, IpAddr), &PlanMember> {
+/// What a member is known by from plan to plan: its pool, the one that lists it, its address.
+type MemberKey<'p> = (&'p str, Option<&'p str>, IpAddr);
+
+fn key_of<'p>(pool: &'p PlanPool, member: &'p PlanMember) -> MemberKey<'p> {
+    (&pool.name, member.origin.as_deref(), member.address)
+}
+
+/// The members of a sheet by what they are known by.
+pub(super) fn members_of(sheet: &Sheet) -> HashMap<MemberKey<'_>, &PlanMember> {
     let of_pool = |pool: &'_ PlanPool| pool.members.len();
     let mut member_of = HashMap::with_capacity(sheet.pools.iter().map(of_pool).sum());
     for pool in &sheet.pools {
-        member_of.extend(pool.members.iter().map(|member| ((&*pool.name, member.address), member)));
+        member_of.extend(pool.members.iter().map(|member| (key_of(pool, member), member)));
     }
     member_of
 }
@@ -174,7 +181,7 @@ pub(super) fn first_combined(
             let targets = member.targets.iter().map(|target| &statuses[*target as usize]);
             let targets: Vec<(State, u32)> = targets.map(|of| (of.state.state, of.since_secs)).collect();
             let fresh = Combined::first(&targets, several.quorum.needed);
-            let before = member_of.get(&(&*pool.name, member.address)).map(|before| old.verdict_of(before));
+            let before = member_of.get(&key_of(pool, member)).map(|before| old.verdict_of(before));
             let previous = before.as_ref().map_or(State::Unknown, |before| before.verdict.state);
             let state = fresh.verdict.state;
             let begun = match before {

@@ -275,7 +275,8 @@ impl Room {
             }
         }
         if *goes_on && all().any(has_room) {
-            return all().filter(|at| has_room(*at)).for_each(|at| shares[at] = weights[at]);
+            let most = self.first_up.unwrap_or(usize::MAX);
+            return all().filter(|at| has_room(*at)).take(most).for_each(|at| shares[at] = weights[at]);
         }
         for group in (0..self.groups.len()).filter(|group| self.reaches(scope, *group)) {
             for at in self.by_group[self.groups[group].clone()].iter().copied().map(usize::from) {

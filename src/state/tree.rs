@@ -16,6 +16,8 @@ use super::topology::RegionId;
 pub const MAX_NODES: usize = 256;
 /// Most pools below one another, the tree's own not counted.
 pub const MAX_DEPTH: usize = 8;
+/// Most ways in which clients' regions matter to all nodes together.
+pub const MAX_SCOPES: usize = 4096;
 /// Most items of all nodes together.
 pub const MAX_ITEMS: usize = 4096;
 
@@ -146,6 +148,10 @@ impl Tree {
             let mut known = std::collections::HashMap::new();
             known.insert(scopes.clone(), 0);
             for region in (0..number_count).map(|region| RegionId(region as u16)) {
+                // Each scope is a rotation of every worker: where there are more, the rest is as without a region.
+                if known.len() > MAX_SCOPES {
+                    break;
+                }
                 let row: Vec<u16> =
                     nodes.iter().map(|node| node.preferences.scope_of(region) as u16).collect();
                 let next = known.len() as u16;
@@ -227,7 +233,8 @@ impl Tree {
             }
             self.keep_chosen(at, scope, weights);
             let is_any = weights[self.nodes[at].items.clone()].iter().any(|weight| *weight > 0.0);
-            let is_passed = reach.is_strict && !nodes[at].counts;
+            // What the pool itself counts as is said to whoever refers to it, and changes no answer of its own.
+            let is_passed = reach.is_strict && at > 0 && !nodes[at].counts;
             nodes[at].is_open = is_any && !is_passed;
             nodes[at].flow = 0.0;
         }

@@ -31,8 +31,9 @@ pub fn carry(old: &Snapshot, old_config: &Config, new: &Snapshot, new_config: &C
                 }
             }
         }
+        // Of an address that several pools of a tree have, the first one is counted.
         let old_members: HashMap<IpAddr, usize> =
-            old_config.pools[old_id].members.iter().enumerate().map(|(i, m)| (m.ip, i)).collect();
+            old_config.pools[old_id].members.iter().enumerate().rev().map(|(i, m)| (m.ip, i)).collect();
         for (at, member) in model.members.iter().enumerate() {
             if let Some(&before) = old_members.get(&member.ip) {
                 carry.members.push((

@@ -89,7 +89,13 @@ fn make_views(config: &Config, regions: &Partition, located: &mut Located) {
             .iter()
             .filter_map(|member| u16::try_from(regions.value_at(member.ip)).ok())
             // Pools among the members may have a region of their own.
-            .chain(pool.tree.iter().flat_map(|tree| &tree.nodes[0].items).filter_map(|item| item.region))
+            .chain(
+                pool.tree
+                    .iter()
+                    .flat_map(|tree| &tree.nodes)
+                    .flat_map(|node| &node.items)
+                    .filter_map(|item| item.region),
+            )
             .collect();
         let former: Option<&Chosen> = config.choices.0.get(&pool.name).map(|chosen| &**chosen);
         let table = &config.latencies[table as usize];

@@ -17,14 +17,7 @@ use crate::state::topology::RegionId;
 
 /// What of the demand is asked for in A, and what in AAAA.
 pub fn family_demands(model: &model::Pool) -> [f64; 2] {
-    let most = match model.method {
-        model::Method::Fogroup { first } => usize::from(first),
-        _ => usize::MAX,
-    };
-    let weights = Family::ALL.map(|family| {
-        let enabled = model.members.iter().filter(|member| member.enabled && member.is_of(family));
-        enabled.take(most).map(|member| f64::from(member.weight)).sum::<f64>()
-    });
+    let weights = Family::ALL.map(|family| model.serving_weight(family) as f64);
     let all = weights[0] + weights[1];
     weights.map(|weight| if all > 0.0 { model.demand_units() as f64 * weight / all } else { 0.0 })
 }

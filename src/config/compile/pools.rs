@@ -106,7 +106,10 @@ fn compile_family(
     }
     let sought = preferences(&model.method, rules.pool_id, &items, clients);
     for (candidate, place) in candidates.iter_mut().zip(sought.places) {
-        candidate.region = place;
+        candidate.region = match tree {
+            Some(tree) => tree.places[usize::from(candidate.member)],
+            None => place,
+        };
     }
     // A tree has its own, at each of its pools.
     let preferences = tree.map_or(sought.preferences, |tree| tree.preferences.clone());

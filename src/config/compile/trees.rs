@@ -16,6 +16,8 @@ use crate::state::tree::{Item, Node, Tree, UpRule};
 pub(super) struct CompiledTree {
     pub(super) tree: Arc<Tree>,
     pub(super) preferences: Preferences,
+    /// By member the place of the first item of the pool itself that it is or is below of.
+    pub(super) places: Vec<Option<RegionId>>,
 }
 
 /// Compiles a tree over a pool's members.
@@ -56,6 +58,7 @@ pub(super) fn compile_tree(
         let up_rule = UpRule { min_up, weight_percent };
         nodes.push(Node { items: first..items.len(), first_up, up_rule, preferences: sought.preferences });
     }
+    let place_of = places_of(model, &items, members.len());
     let (tree, by_region) = Tree::new(nodes, items, clients.number_count());
     // What the pool itself looks at says most of a scope; what follows after nobody is there is the tree's own matter.
     let of_scope = |scope| {
@@ -67,7 +70,25 @@ pub(super) fn compile_tree(
     CompiledTree {
         preferences: Preferences::of_scopes(distinct, by_region).among(places),
         tree: Arc::new(tree),
+        places: place_of,
     }
+}
+
+/// By member the place of the item of the first node under which it hangs.
+fn places_of(model: &model::Tree, items: &[Item], member_count: usize) -> Vec<Option<RegionId>> {
+    let mut of_members = vec![None; member_count];
+    let mut of_nodes: Vec<Option<Option<RegionId>>> = vec![None; model.nodes.len()];
+    for (at, node) in model.nodes.iter().enumerate() {
+        for (number, item) in node.items.iter().enumerate() {
+            // The first node's items are the first ones.
+            let place = if at == 0 { items[number].region } else { of_nodes[at].flatten() };
+            match item.part {
+                Part::Member(member) => of_members[usize::from(member)] = place,
+                Part::Node(below) => _ = of_nodes[usize::from(below)].get_or_insert(place),
+            }
+        }
+    }
+    of_members
 }
 
 /// The one region that all members below a node are in.

@@ -79,13 +79,36 @@ impl Pool {
     /// What all clients together ask of the pool, in the unit of weights: `demand`, else the weight of the enabled members, of
     /// `fogroup` that of as many of the first of these as are drawn.
     pub fn demand_units(&self) -> u64 {
-        let most = match self.method {
-            Method::Fogroup { first } => usize::from(first),
+        let weights = || Family::ALL.map(|family| self.serving_weight(family)).iter().sum();
+        self.demand.map_or_else(weights, u64::from)
+    }
+
+    /// What the members of a family weigh that serve all clients together when all are up: of `fogroup` the first ones, in a pool
+    /// of pools those of the pools that serve.
+    pub fn serving_weight(&self, family: Family) -> u64 {
+        let weight = |member: &Member| match member.enabled && member.is_of(family) {
+            true => u64::from(member.weight),
+            false => 0,
+        };
+        let first = |method: &Method| match method {
+            Method::Fogroup { first } => usize::from(*first),
             _ => usize::MAX,
         };
-        let enabled = self.members.iter().filter(|member| member.enabled);
-        let weights = || enabled.take(most).map(|member| u64::from(member.weight)).sum();
-        self.demand.map_or_else(weights, u64::from)
+        let Some(tree) = &self.tree else {
+            let weights = self.members.iter().map(weight).filter(|weight| *weight > 0);
+            return weights.take(first(&self.method)).sum();
+        };
+        // Whoever refers to a pool stands before it.
+        let mut of_nodes = vec![0; tree.nodes.len()];
+        for (at, node) in tree.nodes.iter().enumerate().rev() {
+            let of_item = |item: &Item| match item.part {
+                Part::Member(member) => weight(&self.members[usize::from(member)]),
+                Part::Node(below) => of_nodes[usize::from(below)],
+            };
+            let weights = node.items.iter().map(of_item).filter(|weight| *weight > 0);
+            of_nodes[at] = weights.take(first(&node.method)).sum();
+        }
+        of_nodes[0]
     }
 }
 

@@ -307,6 +307,8 @@ impl<'t, T: Trace> Resolution<'t, '_, T> {
             self.sections.put_parts(Section::Answer, 1, &[&pointer, &head[2..], &octets[..fields_len], host]);
             rank = rank.saturating_add(step);
         }
+        // Proofs of wildcards that led here stand before what is additional.
+        self.write_proofs();
         let mut record_at = begin.map(usize::from);
         for (host, _) in hosts() {
             let host_at = record_at.map(|at| at + HEAD_OCTETS + fields_len);

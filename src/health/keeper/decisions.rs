@@ -27,7 +27,8 @@ impl Keeper {
         let now_secs = u64::from(now_secs());
         let ends_secs = self.overrides.next_end_secs(now_secs);
         // What ends is looked at by the wall clock, so by that it must have ended.
-        let ends_ms = ends_secs.map(|secs| self.clock.now_ms() + (secs - now_secs).saturating_mul(1000));
+        let ends_ms =
+            ends_secs.map(|secs| self.clock.now_ms().saturating_add((secs - now_secs).saturating_mul(1000)));
         self.override_ends_ms = ends_ms;
         let list = &self.overrides.list;
         let pools = &self.roster.sheet.pools;

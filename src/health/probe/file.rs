@@ -77,7 +77,9 @@ impl Script {
                 if let Some(known) = seen.conclusion.as_ref().filter(|_| seen.mark == Some(mark)) {
                     return known.clone();
                 }
-                let is_settled = metadata.modified().is_ok_and(|modified| modified + COARSEST_CLOCK < now);
+                let is_settled = metadata
+                    .modified()
+                    .is_ok_and(|modified| now.duration_since(modified).is_ok_and(|age| age > COARSEST_CLOCK));
                 (read(path, &metadata), is_settled.then_some(mark))
             }
             Err(error) => (Err(error), None),

@@ -15,7 +15,7 @@ use crate::state::pool::FamilyPool;
 pub struct Listed {
     /// Index of the member in the pool, of a fallback address behind all members.
     pub member: u16,
-    /// Its effective weight in thousandths; where a tree of pools or room decides, its part of the load in 2^30.
+    /// Its effective weight in thousandths; where a tree of pools or room decides, its part of what all members weigh.
     pub weight: u64,
 }
 
@@ -49,9 +49,25 @@ impl RotationTable {
             let (base, permille) = based_on(words, candidate);
             base > 0 && permille > 0
         });
+        // Parts of a load are told as parts of what the family's members weigh, so that families may be compared.
+        let is_part = source != Source::Fallback && (family.tree.is_some() || family.room.is_some());
+        let whole: u64 = self.desk.weights[..len].iter().sum();
+        let members = &family.candidates[..family.fallback_at];
+        let of_all: u64 = members
+            .iter()
+            .map(|candidate| {
+                let (base, permille) = based_on(words, candidate);
+                u64::from(base) * u64::from(permille)
+            })
+            .sum();
+        let told = |weight: u64| match (is_part, counts) {
+            (true, _) => ((u128::from(weight) * u128::from(of_all) / u128::from(whole.max(1))) as u64).max(1),
+            (false, true) => weight,
+            (false, false) => weight * 1000,
+        };
         let mut flip_secs = 0;
         for (candidate, weight) in candidates().zip(self.desk.weights.iter()) {
-            each(Listed { member: candidate.member, weight: if counts { *weight } else { weight * 1000 } });
+            each(Listed { member: candidate.member, weight: told(*weight) });
             let flip = words.get(usize::from(candidate.member)).map_or(0, |word| word.flip_secs());
             if flip > 0 && (flip_secs == 0 || flip < flip_secs) {
                 flip_secs = flip;
