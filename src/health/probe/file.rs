@@ -10,7 +10,7 @@
 use std::fs::{File, Metadata};
 use std::io::{self, Read};
 use std::net::IpAddr;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -116,7 +116,12 @@ fn read(path: &Path, metadata: &Metadata) -> io::Result<Conclusion> {
         return Ok(Conclusion::failure(Reason::Local(Local::NoFile)));
     }
     let mut octets = Vec::new();
-    File::open(path)?.take(FILE_MAX_OCTETS + 1).read_to_end(&mut octets)?;
+    // Whatever has taken its place since is not waited for.
+    let file = File::options().read(true).custom_flags(libc::O_NONBLOCK).open(path)?;
+    if !file.metadata()?.is_file() {
+        return Ok(Conclusion::failure(Reason::Local(Local::NoFile)));
+    }
+    file.take(FILE_MAX_OCTETS + 1).read_to_end(&mut octets)?;
     if octets.len() as u64 > FILE_MAX_OCTETS {
         let limit_octets = FILE_MAX_OCTETS;
         return Ok(Conclusion::failure(Reason::Local(Local::FileLong { limit_octets })));
