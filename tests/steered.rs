@@ -536,3 +536,38 @@ fn alias_in_place_of_a_pool_is_signed_ahead() {
         );
     }
 }
+
+#[test]
+fn proof_of_a_wildcard_stands_before_addresses_of_the_hosts_it_leads_to() {
+    let folder = tempfile::tempdir().unwrap();
+    let zone = folder.path().join("s.zone");
+    std::fs::write(
+        &zone,
+        "$TTL 60\n@ SOA ns.plain.example. h.plain.example. 1 2 3 4 60\n@ NS ns.plain.example.\n* CNAME _sip._tcp.plain.example.\n",
+    )
+    .unwrap();
+    let server = Server::start(&config(
+        &format!("workers: 1, minimal_responses: off, state_dir: {}", folder.path().display()),
+        &format!(
+            "globalnames: {{_sip._tcp.plain.example: {{pool: phones, srv: {{port: 5060}}}}, h.plain.example: phones}}\n\
+             pools: {{phones: {{lb_method: wrr, members: {{192.0.2.7: {{hostname: h.plain.example}}}}, {}}}}}\n\
+             zones: {{s.example: {{file: {}, dnssec: {{}}}}, plain.example: {{ns: ns.example.net}}}}\n",
+            forced("up"),
+            zone.display()
+        ),
+    ));
+    let at = server.dns();
+    let port = at.port().to_string();
+    let server_at = format!("@{}", at.ip());
+    let whole = run_tool(
+        "dig",
+        &[&server_at, "-p", &port, "+dnssec", "+norecurse", "+tries=1", "x.s.example", "SRV"],
+    );
+    let section = |name: &str| {
+        let begin = whole.find(&format!(";; {name} SECTION:")).unwrap_or_else(|| panic!("{name}: {whole}"));
+        whole[begin..].split("\n\n").next().unwrap_or_default().to_owned()
+    };
+    assert!(section("ANSWER").contains("SRV\t10 1 5060 h.plain.example."), "{whole}");
+    assert!(section("AUTHORITY").contains("NSEC"), "{whole}");
+    assert!(section("ADDITIONAL").contains("A\t192.0.2.7"), "{whole}");
+}
