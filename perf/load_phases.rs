@@ -3,11 +3,14 @@
 #![expect(clippy::print_stdout, reason = "a program whose result is what it prints")]
 
 use std::path::Path;
-use std::time::Instant;
 
 use steerd::config::model::GlobalNames;
 use steerd::config::{self, compile::compile};
 use steerd::state::publish::Generation;
+
+mod phase;
+
+use phase::timed;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let path = std::env::args().nth(1).ok_or("usage: load_phases FILE")?;
@@ -22,20 +25,4 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let generation = timed("rotations of one worker", || Generation::first(snapshot.into(), 0));
     println!("{octets} octets, {names} names, {} pools", generation.snapshot.pools.len());
     Ok(())
-}
-
-fn timed<T>(phase: &str, run: impl FnOnce() -> T) -> T {
-    let started = Instant::now();
-    let result = run();
-    let ms = started.elapsed().as_secs_f64() * 1000.0;
-    println!("{phase:<28} {ms:>9.1} {:>13.1} {:>13.1}", memory_mib("VmRSS:"), memory_mib("VmHWM:"));
-    result
-}
-
-/// A line of /proc/self/status (proc(5)); 0 where it is not there.
-fn memory_mib(key: &str) -> f64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix(key));
-    let kib = line.and_then(|line| line.split_whitespace().next()).and_then(|kib| kib.parse::<f64>().ok());
-    kib.unwrap_or(0.0) / 1024.0
 }
