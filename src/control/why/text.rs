@@ -197,7 +197,7 @@ fn write_members(pool: &PoolEvent, f: &mut fmt::Formatter<'_>) -> fmt::Result {
 }
 
 fn cells(row: &MemberRow, pool: &PoolEvent) -> [String; 9] {
-    let is_drawn = pool.answer.iter().any(|(_, address)| *address == row.address);
+    let is_drawn = row.share.is_some() && pool.answer.iter().any(|(_, address)| *address == row.address);
     let mut weight = row.weight_override.unwrap_or(row.weight).to_string();
     if row.weight_override.is_some() {
         weight.push_str(" (override)");
