@@ -3,7 +3,7 @@
 //! A pool's demand is spread over its clients as `compile/demand` says. Probes nobody, and changes no health but of the table it is
 //! given.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use super::cause::{Cause, Found, Overload};
 use super::compile::demand::{family_demands, scopes};
@@ -12,7 +12,7 @@ use super::model;
 use super::report::Span;
 use crate::state::hash_slots::slot_count;
 use crate::state::health_table::{HealthTable, State, Word};
-use crate::state::pool::{FamilyPool, Pool};
+use crate::state::pool::{FamilyPool, NO_CANDIDATE, Pool};
 use crate::state::rotation::RotationTable;
 use crate::state::topology::RegionId;
 
@@ -126,9 +126,23 @@ impl<'s> Trial<'s> {
         self.looks
     }
 
+    /// These members, and those of the same address in other pools of a tree, which fails as one.
+    fn with_twins(&self, members: &[u16]) -> Vec<u16> {
+        let mut all = members.to_vec();
+        for leaves in [&self.pool.v4, &self.pool.v6].into_iter().filter_map(|family| family.tree.as_ref()) {
+            let candidate = |member: u16| leaves.candidate_of.get(usize::from(member)).copied();
+            let failed: HashSet<u16> = members.iter().filter_map(|member| candidate(*member)).collect();
+            let twins = (0..self.pool.rules.member_count).filter(|member| {
+                candidate(*member).is_some_and(|at| at != NO_CANDIDATE && failed.contains(&at))
+            });
+            all.extend(twins.filter(|member| !members.contains(member)));
+        }
+        all
+    }
+
     /// What each member carries when these fail, in share units.
     pub fn loads(&mut self, failed: &Failed) -> Vec<f64> {
-        let members = failed.members();
+        let members = &self.with_twins(failed.members())[..];
         let pool_id = self.pool.rules.pool_id as usize;
         let down = |word: Word| {
             let overridden = Word::new(State::Down, 0).with_weight_override(word.weight_override());

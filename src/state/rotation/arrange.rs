@@ -45,16 +45,12 @@ pub(super) fn choose_candidates(
     entries: &mut [Entry],
     desk: &mut Desk,
 ) -> (Source, usize) {
-    let most = match family.rules.method {
-        Method::FirstUp(most) => usize::from(most),
-        Method::Weighted | Method::Random | Method::Hashed => MAX_MEMBERS,
-    };
-    choose_at_most(most, words, family, scope, entries, desk)
+    choose_of(false, words, family, scope, entries, desk)
 }
 
-/// The same with so many members at most, of those that can be drawn.
-pub(super) fn choose_at_most(
-    most: usize,
+/// The same, or with `all` every member that can be drawn in listed order, as if each could be the first.
+pub(super) fn choose_of(
+    all: bool,
     words: &[Word],
     family: &FamilyPool,
     scope: usize,
@@ -66,10 +62,14 @@ pub(super) fn choose_at_most(
     let (state, len) = match (&family.tree, &family.room) {
         (Some(leaves), _) => choose_leaves(words, family, leaves, scope, entries, desk),
         // All in listed order hang on nobody's room.
-        (None, Some(room)) if most < MAX_MEMBERS || !matches!(family.rules.method, Method::FirstUp(_)) => {
+        (None, Some(room)) if !(all && matches!(family.rules.method, Method::FirstUp(_))) => {
             choose_with_room(words, family, room, scope, entries, desk)
         }
         (None, _) => {
+            let most = match family.rules.method {
+                Method::FirstUp(most) if !all => usize::from(most),
+                _ => MAX_MEMBERS,
+            };
             let (state, len) = choose_members(most, words, family, scope, entries);
             weigh_members(words, family, &entries[..len], desk);
             (state, len)

@@ -4,7 +4,7 @@
 //! clients fail over themselves. Derived from the health words with each call, without allocation: what is asked so is asked
 //! seldom.
 
-use super::arrange::{based_on, choose_at_most};
+use super::arrange::{based_on, choose_of};
 use super::hashed::is_hashed;
 use super::{Entry, MAX_MEMBERS, RotationTable, Source};
 use crate::state::health_table::HealthTable;
@@ -37,9 +37,9 @@ impl RotationTable {
         }
         let mut entries = [Entry::default(); MAX_MEMBERS];
         let scope = if is_hashed(scope) { 0 } else { scope };
-        let mut found = choose_at_most(MAX_MEMBERS, words, family, scope, &mut entries, &mut self.desk);
+        let mut found = choose_of(true, words, family, scope, &mut entries, &mut self.desk);
         if found.1 == 0 && family.preference(scope).is_some_and(|preference| preference.then_anywhere) {
-            found = choose_at_most(MAX_MEMBERS, words, family, 0, &mut entries, &mut self.desk);
+            found = choose_of(true, words, family, 0, &mut entries, &mut self.desk);
         }
         let (source, len) = found;
         let candidates =
