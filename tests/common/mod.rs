@@ -25,6 +25,8 @@ pub mod clock;
 pub mod dns;
 /// Databases of places by address.
 pub mod mmdb;
+/// Numbers that look random.
+pub mod numbers;
 /// What is true of every reply.
 pub mod reply;
 /// Questions to a resolver.
