@@ -244,13 +244,6 @@ impl Keeper {
             let is_member = script.is_remote() && !kept.places.is_empty();
             self.guard.note_state(index, is_member && state.state == State::Up);
         }
-        // All of an outcome before the lock is let go: who copies the board sees it whole or not at all.
-        status.last_duration = duration.or(status.last_duration);
-        match conclusion.outcome {
-            Outcome::Success => status.succeeded += 1,
-            Outcome::Failure => status.failed += 1,
-            Outcome::Inconclusive => status.inconclusive += 1,
-        }
         // Most outcomes change nothing that a word tells.
         if change.is_some() || is_other || state.flip_secs(monitor) != before.flip_secs(monitor) {
             drop(status);
@@ -259,6 +252,13 @@ impl Keeper {
         }
         if change.is_some() {
             status.changed = Some(ChangeTimes { verdict_at, written_at: Instant::now() });
+        }
+        // Counted last: who sees the count finds the words written.
+        status.last_duration = duration.or(status.last_duration);
+        match conclusion.outcome {
+            Outcome::Success => status.succeeded += 1,
+            Outcome::Failure => status.failed += 1,
+            Outcome::Inconclusive => status.inconclusive += 1,
         }
         drop(status);
 

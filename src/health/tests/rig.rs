@@ -8,7 +8,8 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use crate::config::model::{HttpProbe, Pool, Probe, TlsProbe};
-use crate::health::status::{MemberStatus, Status};
+use crate::health::reason::Reason;
+use crate::health::status::{MemberStatus, Status, TargetStatus};
 use crate::health::{Engine, Plan};
 use crate::state::health_table::{HealthTable, State, Word};
 
@@ -216,7 +217,13 @@ impl Rig {
     /// Waits for the first outcome of every member.
     pub(super) fn first_outcomes(&self) -> Status {
         self.wait("first outcomes", |status| {
-            status.pools.iter().flat_map(|pool| &pool.members).all(|member| member.health.reason.is_some())
+            // The count comes last, when words are written; what is forced is never counted.
+            let is_there = |of: &TargetStatus| match of.reason {
+                Some(Reason::Forced { .. }) => true,
+                Some(_) => of.succeeded + of.failed + of.inconclusive > 0,
+                None => false,
+            };
+            status.pools.iter().flat_map(|pool| &pool.members).all(|member| is_there(&member.health))
         })
     }
 }
